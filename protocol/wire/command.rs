@@ -1,0 +1,137 @@
+//! Command ids: one list, from which names, responses and tables follow.
+
+/// What a frame asks for or announces. A response's id is its request's + 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u16)]
+#[allow(missing_docs)] // PROTOCOL.md has a section for each
+pub enum Command {
+    Login = 0x1001,
+    LoginResp = 0x1002,
+    Heartbeat = 0x1003,
+    HeartbeatResp = 0x1004,
+    KickNotify = 0x1005,
+    Register = 0x1006,
+    RegisterResp = 0x1007,
+    Logout = 0x1008,
+    LogoutResp = 0x1009,
+    RefreshToken = 0x100A,
+    RefreshTokenResp = 0x100B,
+    GoawayNotify = 0x100C,
+    UserGet = 0x1014,
+    UserGetResp = 0x1015,
+    UserFind = 0x1018,
+    UserFindResp = 0x1019,
+    MsgSend = 0x2001,
+    MsgSendResp = 0x2002,
+    MsgPushNotify = 0x2003,
+    MsgSync = 0x2004,
+    MsgSyncResp = 0x2005,
+    History = 0x2006,
+    HistoryResp = 0x2007,
+    MarkDelivered = 0x200A,
+    MarkDeliveredResp = 0x200B,
+    GroupCreate = 0x4009,
+    GroupCreateResp = 0x400A,
+    GroupList = 0x400D,
+    GroupListResp = 0x400E,
+    GroupMembers = 0x400F,
+    GroupMembersResp = 0x4010,
+    GroupInvite = 0x4011,
+    GroupInviteResp = 0x4012,
+    GroupLeave = 0x4013,
+    GroupLeaveResp = 0x4014,
+}
+
+impl Command {
+    /// Every request a client may send, in order of id.
+    pub const REQUESTS: [Command; 16] = [
+        Command::Login,
+        Command::Heartbeat,
+        Command::Register,
+        Command::Logout,
+        Command::RefreshToken,
+        Command::UserGet,
+        Command::UserFind,
+        Command::MsgSend,
+        Command::MsgSync,
+        Command::History,
+        Command::MarkDelivered,
+        Command::GroupCreate,
+        Command::GroupList,
+        Command::GroupMembers,
+        Command::GroupInvite,
+        Command::GroupLeave,
+    ];
+
+    /// Every notification, in order of id: sent by the server with seq 0, never answered.
+    pub const NOTIFICATIONS: [Command; 3] =
+        [Command::KickNotify, Command::GoawayNotify, Command::MsgPushNotify];
+
+    /// The request with this id; `None` for responses, notifications and unknown ids.
+    pub fn request(id: u16) -> Option<Command> {
+        Command::REQUESTS.into_iter().find(|command| command.id() == id)
+    }
+
+    /// The command that a server may send with this id: a response or a notification.
+    pub fn from_server(id: u16) -> Option<Command> {
+        let notification = Command::NOTIFICATIONS.into_iter().find(|command| command.id() == id);
+        notification
+            .or_else(|| Command::request(id.wrapping_sub(1)).map(|request| request.response()))
+    }
+
+    /// The id on the wire.
+    pub const fn id(self) -> u16 {
+        self as u16
+    }
+
+    /// The response to this request. Panics for anything but a request: that is our own bug.
+    pub fn response(self) -> Command {
+        match self {
+            Command::Login => Command::LoginResp,
+            Command::Heartbeat => Command::HeartbeatResp,
+            Command::Register => Command::RegisterResp,
+            Command::Logout => Command::LogoutResp,
+            Command::RefreshToken => Command::RefreshTokenResp,
+            Command::UserGet => Command::UserGetResp,
+            Command::UserFind => Command::UserFindResp,
+            Command::MsgSend => Command::MsgSendResp,
+            Command::MsgSync => Command::MsgSyncResp,
+            Command::History => Command::HistoryResp,
+            Command::MarkDelivered => Command::MarkDeliveredResp,
+            Command::GroupCreate => Command::GroupCreateResp,
+            Command::GroupList => Command::GroupListResp,
+            Command::GroupMembers => Command::GroupMembersResp,
+            Command::GroupInvite => Command::GroupInviteResp,
+            Command::GroupLeave => Command::GroupLeaveResp,
+            other => unreachable!("{other:?} is not a request"),
+        }
+    }
+
+    /// May be sent before LOGIN was answered OK.
+    pub fn allowed_before_login(self) -> bool {
+        matches!(self, Command::Login | Command::Register | Command::Heartbeat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_is_its_request_plus_one() {
+        for request in Command::REQUESTS {
+            assert_eq!(request.response().id(), request.id() + 1, "{request:?}");
+            assert_eq!(Command::request(request.id()), Some(request));
+            assert_eq!(Command::from_server(request.id() + 1), Some(request.response()));
+            assert_eq!(Command::request(request.id() + 1), None);
+        }
+    }
+
+    #[test]
+    fn notifications_are_no_requests() {
+        for notification in Command::NOTIFICATIONS {
+            assert_eq!(Command::request(notification.id()), None);
+            assert_eq!(Command::from_server(notification.id()), Some(notification));
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The wire protocol as types: what both ends agree on. Knows no socket, no session, no store.
+//!
+//! PROTOCOL.md is its specification; where the two differ, one of them has a bug.
+
+mod code;
+mod command;
+mod frame;
+mod ids;
+pub mod limits;
+pub mod name;
+mod push;
+
+pub use code::Code;
+pub use command::Command;
+pub use frame::{Frame, FrameError, HEADER_LEN, Header, MAGIC, OutFrame, VERSION, parse_frame};
+pub use ids::{
+    ClientMsgId, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, MsgNo,
+    RequestId, Seq, UserId,
+};
+pub use push::{PushTail, hint_frame};
+
+/// The generated messages of client.proto (package `aldis`).
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod pb {
+    include!(concat!(env!("OUT_DIR"), "/aldis.rs"));
+}
+
+pub use prost::Message;

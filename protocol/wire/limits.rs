@@ -1,0 +1,62 @@
+//! Limits that both ends know, each with its reason. PROTOCOL.md repeats them.
+
+/// Largest body of a frame, bytes: bounds what one connection can make the server buffer.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Largest body before login, bytes: strangers get little.
+pub const BODY_BEFORE_LOGIN_BYTES_MAX: usize = 4 << 10;
+/// Largest content of a TEXT message, bytes.
+pub const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Largest content of any other message, bytes: the frame's limit less room for the other fields.
+pub const CONTENT_BYTES_MAX: usize = BODY_BYTES_MAX - EXTRA_BYTES_MAX - 1024;
+/// Largest `extra` of a message, bytes.
+pub const EXTRA_BYTES_MAX: usize = 16 << 10;
+/// Unanswered requests per connection; the server stops reading there.
+pub const PIPELINED_REQUESTS_MAX: usize = 256;
+/// Time to log in after connecting, ms.
+pub const LOGIN_MS_MAX: u64 = 5_000;
+/// Time to complete a frame after its first byte, ms.
+pub const FRAME_MS_MAX: u64 = 15_000;
+/// Entries of one MSG_SYNC or HISTORY page.
+pub const SYNC_ENTRIES_MAX: usize = 500;
+/// Encoded bytes of a page: it ends before the entry that would pass this, but always holds one.
+pub const PAGE_BYTES_MAX: usize = 256 << 10;
+/// Entries of HISTORY when the request does not say.
+pub const HISTORY_ENTRIES_DEFAULT: usize = 50;
+/// Users of one USER_GET.
+pub const USER_GET_MAX: usize = 100;
+/// Users that one USER_FIND returns.
+pub const USER_FIND_MAX: usize = 50;
+/// USER_FIND when the request does not say.
+pub const USER_FIND_DEFAULT: usize = 20;
+/// Rows of one GROUP_LIST or GROUP_MEMBERS page.
+pub const LIST_ROWS_MAX: usize = 500;
+/// Rows of a list page when the request does not say.
+pub const LIST_ROWS_DEFAULT: usize = 100;
+/// Members of a group with write fan-out.
+pub const GROUP_MEMBERS_MAX: usize = 500;
+/// Groups a user can be in.
+pub const GROUPS_PER_USER_MAX: usize = 2_000;
+/// Length of a username, bytes after normalisation.
+pub const USERNAME_BYTES_MAX: usize = 64;
+/// Length of a nickname, group name or device name, bytes.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 128;
+/// Length of a password, bytes, both ends.
+pub const PASSWORD_BYTES_MIN: usize = 8;
+/// A longer one only costs hashing time.
+pub const PASSWORD_BYTES_MAX: usize = 512;
+/// Length of a device id, bytes.
+pub const DEVICE_ID_BYTES_MAX: usize = 64;
+/// Length of a token, bytes.
+pub const TOKEN_BYTES_MAX: usize = 2_048;
+/// Client and request ids, bytes.
+pub const REQUEST_ID_BYTES: usize = 16;
+
+/// What a MessageData needs besides content and extra, and a page around it, at most.
+pub const ENTRY_OVERHEAD_BYTES_MAX: usize = 256;
+
+const _: () = assert!(
+    CONTENT_BYTES_MAX + EXTRA_BYTES_MAX + ENTRY_OVERHEAD_BYTES_MAX <= BODY_BYTES_MAX,
+    "the largest message fits a page of its own"
+);
+const _: () = assert!(PAGE_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(CONTENT_BYTES_MAX > TEXT_BYTES_MAX);

@@ -1,0 +1,121 @@
+//! MSG_PUSH_NOTIFY with a body that is encoded once for all recipients.
+//!
+//! Protobuf fields may be concatenated. What differs per recipient (head and seq) is written first
+//! by hand, everything else is encoded once and shared: see `field numbers` in the tests, which
+//! hold this file against client.proto.
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::frame::HEAD_BYTES_MAX;
+use crate::{Command, HEADER_LEN, Header, OutFrame, Seq, pb};
+
+/// Key of MsgPushNotify.head: field 2, varint.
+const KEY_HEAD: u8 = 2 << 3;
+/// Key of MsgPushNotify.entries: field 3, length-delimited.
+const KEY_ENTRIES: u8 = (3 << 3) | 2;
+/// Key of MessageData.seq: field 1, varint.
+const KEY_SEQ: u8 = 1 << 3;
+/// Longest encoding of a u64.
+const VARINT_BYTES_MAX: usize = 10;
+
+const _: () =
+    assert!(HEADER_LEN + 3 + 3 * VARINT_BYTES_MAX <= HEAD_BYTES_MAX, "a push's head fits inline");
+
+/// The part of a pushed entry that all its readers share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushTail(Bytes);
+
+impl PushTail {
+    /// Encodes an entry; its `seq` must be 0, because each reader has another.
+    pub fn new(entry: &pb::MessageData) -> Self {
+        debug_assert_eq!(entry.seq, 0, "seq is written per recipient");
+        Self(Bytes::from(entry.encode_to_vec()))
+    }
+
+    /// The notification for one reader's mailbox (stream 0).
+    pub fn frame(&self, seq: Seq, head: Seq) -> OutFrame {
+        let entry_len = 1 + varint_len(seq.0) + self.0.len();
+        let body_len = 1 + varint_len(head.0) + 1 + varint_len(entry_len as u64) + entry_len;
+        let mut out = HeadWriter::new(Command::MsgPushNotify, body_len);
+        out.byte(KEY_HEAD);
+        out.varint(head.0);
+        out.byte(KEY_ENTRIES);
+        out.varint(entry_len as u64);
+        out.byte(KEY_SEQ);
+        out.varint(seq.0);
+        OutFrame::new(&out.bytes[..out.len], self.0.clone())
+    }
+
+    /// Bytes of the shared part.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is nothing to share.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A notification without entries: the stream's head is `head`, sync to it.
+pub fn hint_frame(stream: u64, head: Seq) -> OutFrame {
+    let body = pb::MsgPushNotify { stream, head: head.0, entries: vec![] };
+    OutFrame::notification(Command::MsgPushNotify, &body)
+}
+
+fn varint_len(value: u64) -> usize {
+    prost::encoding::encoded_len_varint(value)
+}
+
+struct HeadWriter {
+    bytes: [u8; HEAD_BYTES_MAX],
+    len: usize,
+}
+
+impl HeadWriter {
+    fn new(command: Command, body_len: usize) -> Self {
+        let header = Header { cmd: command.id(), code: 0, seq: 0, len: body_len as u32 };
+        let mut bytes = [0; HEAD_BYTES_MAX];
+        bytes[..HEADER_LEN].copy_from_slice(&header.encode());
+        Self { bytes, len: HEADER_LEN }
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.byte(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.byte(value as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse_frame;
+
+    #[test]
+    fn a_push_assembled_by_hand_decodes_as_the_message() {
+        for seq in [1, 127, 128, 1 << 20, u64::MAX] {
+            let mut entry = pb::MessageData {
+                msg_id: 1 << 60,
+                conv_seq: 9,
+                sender_id: 10_001,
+                content: Bytes::from("héllo"),
+                ..Default::default()
+            };
+            let bytes = PushTail::new(&entry).frame(Seq(seq), Seq(u64::MAX)).to_vec();
+            let frame = parse_frame(&bytes, 1000).unwrap().unwrap();
+            assert_eq!(bytes.len(), HEADER_LEN + frame.body.len());
+            entry.seq = seq;
+            let want = pb::MsgPushNotify { stream: 0, head: u64::MAX, entries: vec![entry] };
+            assert_eq!(pb::MsgPushNotify::decode(frame.body).unwrap(), want);
+        }
+    }
+}
