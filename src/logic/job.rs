@@ -25,6 +25,8 @@ pub struct Ticket {
     pub conn: ConnId,
     /// The request's seq in the frame header.
     pub request: u32,
+    /// Bytes that the request keeps in memory until its reply; queues are bounded by their sum.
+    pub bytes: u32,
 }
 
 // ---------------------------------------------------------------- writing
