@@ -10,7 +10,7 @@ pub enum Code {
     BadFrame = 1,
     /// The body cannot be decoded or breaks a rule of PROTOCOL.md.
     BadRequest = 2,
-    /// Unknown command or stream.
+    /// Unknown command.
     Unsupported = 3,
     /// Only LOGIN, REGISTER and HEARTBEAT are answered before a login.
     NotLoggedIn = 4,

@@ -165,6 +165,18 @@ pub struct WriteReply {
     pub fence: u32,
     /// What came of it.
     pub result: Result<Written, JobError>,
+    /// Of an `Append` that ended `Unavailable`: which send it was. The connection's later sends
+    /// to that conversation must fail too until this one is sent again.
+    pub failed_send: Option<FailedSend>,
+}
+
+/// A send that may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedSend {
+    /// Where to.
+    pub conversation: ConversationKey,
+    /// Which.
+    pub client_msg_id: ClientMsgId,
 }
 
 /// What a durable change gave.
@@ -473,6 +485,66 @@ pub struct HistoryPage {
     pub more: bool,
     /// Highest that the reader may see.
     pub max_conv_seq: ConvSeq,
+}
+
+// ---------------------------------------------------------------- directory
+
+/// A session to announce to the directory of all nodes and who waits.
+#[derive(Clone, Debug)]
+pub struct DirectoryRequest {
+    /// Who waits; nobody waits for `Unregister`.
+    pub ticket: Ticket,
+    /// What to do.
+    pub job: DirectoryJob,
+}
+
+/// A change of the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirectoryJob {
+    /// A session begins.
+    Register(SessionRecord),
+    /// It ended; nothing happens if a newer one took its place.
+    Unregister(SessionRecord),
+}
+
+/// A session as the directory knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// Whose.
+    pub user: UserId,
+    /// One live session for each class.
+    pub class: DeviceClass,
+    /// The higher one wins.
+    pub epoch: Epoch,
+    /// The node it is on.
+    pub node: NodeId,
+}
+
+/// A node of the cluster, 0 to 1023.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u16);
+
+/// Answer to `Register`.
+#[derive(Clone, Debug)]
+pub struct DirectoryReply {
+    /// From the request.
+    pub ticket: Ticket,
+    /// What the directory says.
+    pub registration: Registration,
+}
+
+/// What came of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// It is the live session now; what it replaced must be kicked.
+    Live {
+        /// The older session of the class, if there was one.
+        replaced: Option<SessionRecord>,
+    },
+    /// A newer session of the class is live: this one lost.
+    Fenced,
+    /// The directory cannot be reached. The store decides anyway, so the session goes on.
+    Unavailable,
 }
 
 // ---------------------------------------------------------------- hashing
