@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aldis_wire::{
-    ClientMsgId, Code, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, MsgNo,
+    ClientMsgId, Code, Command, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, MsgNo,
     RequestId, Seq, UserId, pb,
 };
 use bytes::Bytes;
@@ -25,6 +25,8 @@ pub struct Ticket {
     pub conn: ConnId,
     /// The request's seq in the frame header.
     pub request: u32,
+    /// The request's command, for the answer.
+    pub command: Command,
     /// Bytes that the request keeps in memory until its reply; queues are bounded by their sum.
     pub bytes: u32,
 }

@@ -1,3 +1,25 @@
-//! Sans-IO messaging logic: sessions, handlers, fan-out. No sockets, files, threads, clock or randomness.
+//! Sans-IO messaging logic: sessions, handlers, fan-out. No sockets, files, threads, clock or
+//! randomness of its own: the same code runs in the server and in the simulation.
 
+mod credits;
+mod effect;
+mod entry;
+mod fanout;
+mod handlers;
 pub mod job;
+mod node;
+mod service;
+mod session;
+mod table;
+mod throttle;
+mod token;
+
+pub use credits::{CreditLimits, Credits};
+pub use effect::{Admit, Effect, Goodbye, Lane, PeerMail};
+pub use entry::message_data;
+pub use fanout::{Delivery, Target, fan_out};
+pub use node::{Node, NodeConfig, Now};
+pub use service::Service;
+pub use table::{Entered, Online, SessionTable};
+pub use throttle::Throttle;
+pub use token::{Claims, Keyring, KeyringError, SignError, SigningKey, TokenError};

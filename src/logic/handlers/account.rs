@@ -1,0 +1,65 @@
+//! The steps of LOGIN and REGISTER: which of the two a reply belongs to is the session's state.
+
+use aldis_wire::ConnId;
+
+use super::{login, register};
+use crate::job::{HashResult, JobError, ReadResult, Registration, Ticket, Written};
+use crate::service::{Refusal, Service};
+use crate::session::State;
+
+/// A store writer answered.
+pub(crate) fn handle_written(
+    service: &mut Service,
+    ticket: Ticket,
+    result: Result<Written, JobError>,
+) {
+    match result {
+        Ok(Written::SessionOpened(opened)) => login::handle_opened(service, ticket, opened),
+        Ok(Written::Registered(user)) => register::handle_registered(service, ticket, user),
+        Ok(other) => unreachable!("{other:?} is no step of an account"),
+        Err(error) => fail(service, ticket, error.into()),
+    }
+}
+
+/// A store reader answered.
+pub(crate) fn handle_read(
+    service: &mut Service,
+    ticket: Ticket,
+    result: Result<ReadResult, JobError>,
+) {
+    match result {
+        Ok(ReadResult::Credentials(found)) => login::handle_credentials(service, ticket, found),
+        Ok(ReadResult::LoginState(state)) => login::handle_state(service, ticket, state),
+        Ok(other) => unreachable!("{other:?} is no step of an account"),
+        Err(error) => fail(service, ticket, error.into()),
+    }
+}
+
+/// The password pool answered.
+pub(crate) fn handle_hashed(service: &mut Service, ticket: Ticket, result: HashResult) {
+    match result {
+        HashResult::Hashed(phc) => register::handle_hashed(service, ticket, phc),
+        HashResult::Verified(is_right) => login::handle_verified(service, ticket, is_right),
+        HashResult::Failed => fail(service, ticket, JobError::Internal.into()),
+    }
+}
+
+/// The directory answered.
+pub(crate) fn handle_registration(service: &mut Service, ticket: Ticket, answer: Registration) {
+    login::handle_registration(service, ticket, answer);
+}
+
+/// Ends a LOGIN or REGISTER with an error; the connection may try again.
+pub(super) fn fail(service: &mut Service, ticket: Ticket, refusal: Refusal) {
+    service.refuse(ticket.conn, ticket.command.id(), ticket.request, refusal);
+    abandon(service, ticket.conn);
+}
+
+/// Back to the state before, and out of the table.
+fn abandon(service: &mut Service, conn: ConnId) {
+    let entered = service.session(conn).and_then(|session| session.entered());
+    if let Some((user, online)) = entered {
+        service.leave(conn, user, online);
+    }
+    service.end_account_step(conn, State::Fresh);
+}

@@ -1,0 +1,30 @@
+//! GROUP_CREATE: a group with its first members; they learn of it by an entry.
+
+use aldis_wire::limits::GROUP_MEMBERS_MAX;
+use aldis_wire::name::is_display_name;
+use aldis_wire::{GroupId, RequestId, Seq, pb};
+
+use super::{bad_request, id_16, online, too_large, user_ids};
+use crate::job::{CreateGroup, Ticket, WriteJob};
+use crate::service::{Refusal, Request, Service};
+
+pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
+    let body: pb::GroupCreateReq = request.decode()?;
+    let owner = online(service, request)?.user;
+    if !is_display_name(&body.name) {
+        return Err(bad_request("the name is empty, too long or not printable"));
+    }
+    if body.member_ids.len() > GROUP_MEMBERS_MAX {
+        return Err(too_large("too many members"));
+    }
+    let members = user_ids(&body.member_ids, owner)?;
+    let request_id = RequestId(id_16(&body.request_id, "request_id has 16 bytes")?);
+    let group = CreateGroup { owner, name: body.name, members, request_id };
+    service.write(request, WriteJob::CreateGroup(group));
+    Ok(())
+}
+
+pub(super) fn handle_created(service: &mut Service, ticket: Ticket, group: GroupId, seq: Seq) {
+    service.raise_head(ticket.conn, seq);
+    service.respond(ticket, &pb::GroupCreateResp { group_id: group.0, seq: seq.0 });
+}

@@ -1,0 +1,29 @@
+//! GROUP_INVITE: a member brings others in.
+
+use aldis_wire::limits::GROUP_MEMBERS_MAX;
+use aldis_wire::{Seq, UserId, pb};
+
+use super::{bad_request, group_id, online, too_large, user_ids};
+use crate::job::{Ticket, WriteJob};
+use crate::service::{Refusal, Request, Service};
+
+pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
+    let body: pb::GroupInviteReq = request.decode()?;
+    let actor = online(service, request)?.user;
+    let group = group_id(body.group_id)?;
+    if body.member_ids.is_empty() {
+        return Err(bad_request("member_ids is empty"));
+    }
+    if body.member_ids.len() > GROUP_MEMBERS_MAX {
+        return Err(too_large("too many members"));
+    }
+    let members = user_ids(&body.member_ids, actor)?;
+    service.write(request, WriteJob::InviteMembers { actor, group, members });
+    Ok(())
+}
+
+pub(super) fn handle_invited(service: &mut Service, ticket: Ticket, added: Vec<UserId>, seq: Seq) {
+    service.raise_head(ticket.conn, seq);
+    let added_ids = added.into_iter().map(|user| user.0).collect();
+    service.respond(ticket, &pb::GroupInviteResp { added_ids, seq: seq.0 });
+}

@@ -1,0 +1,267 @@
+//! LOGIN: credentials, then the next epoch from the store, then the table and the directory, and
+//! only then the head: nothing that is committed in between is missed.
+
+use aldis_wire::limits::{DEVICE_ID_BYTES_MAX, PASSWORD_BYTES_MAX, TOKEN_BYTES_MAX};
+use aldis_wire::name::{is_display_name, normalize_username};
+use aldis_wire::{Code, DeviceClass, Seq, UserId, limits, pb};
+
+use super::{account, bad_request, refresh_token, too_large};
+use crate::effect::{Effect, PeerMail};
+use crate::job::{
+    Credentials, DirectoryJob, DirectoryRequest, HashJob, LoginState, OpenSession, ReadJob,
+    Registration, SessionOpened, SessionRecord, Ticket, WriteJob,
+};
+use crate::service::{Refusal, Request, Service};
+use crate::session::{LoggingIn, OnlineSession, State};
+use crate::table::{Entered, Online};
+use crate::token::{Claims, TokenError};
+
+/// When the password pool is full: about the time it needs to get through its queue. ms
+const HASH_RETRY_MS: u32 = 1_000;
+
+/// Why a login is refused. One text for all, so that nobody learns which accounts exist.
+const BAD_CREDENTIALS: Refusal = Refusal {
+    code: Code::BadCredentials,
+    message: "wrong username, password or token",
+    retry_after_ms: 0,
+};
+
+pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
+    let body: pb::LoginReq = request.decode()?;
+    if service.session(request.conn).is_some_and(|session| session.online().is_some()) {
+        return Err(Refusal::new(Code::Forbidden, "already logged in"));
+    }
+    if service.is_draining() {
+        return Err(Refusal::new(Code::Unavailable, "the node is going away"));
+    }
+    let class = check_device(&body)?;
+    if body.token.is_empty() {
+        begin_with_password(service, request, body, class)
+    } else {
+        begin_with_token(service, request, body, class)
+    }
+}
+
+fn check_device(body: &pb::LoginReq) -> Result<DeviceClass, Refusal> {
+    let id = &body.device_id;
+    if id.is_empty() || id.len() > DEVICE_ID_BYTES_MAX || id.chars().any(char::is_control) {
+        return Err(bad_request("device_id is empty, too long or not printable"));
+    }
+    if !body.device_name.is_empty() && !is_display_name(&body.device_name) {
+        return Err(bad_request("device_name is too long or not printable"));
+    }
+    DeviceClass::from_number(body.device_class.into())
+        .ok_or_else(|| bad_request("unknown device_class"))
+}
+
+fn begin_with_password(
+    service: &mut Service,
+    request: &Request<'_>,
+    body: pb::LoginReq,
+    class: DeviceClass,
+) -> Result<(), Refusal> {
+    if body.password.len() > PASSWORD_BYTES_MAX {
+        return Err(too_large("the password is over its limit"));
+    }
+    let username = normalize_username(&body.username).ok_or(BAD_CREDENTIALS)?;
+    if !service.credits.has_hash() {
+        let refusal = Refusal::new(Code::Busy, "too many logins at once");
+        return Err(Refusal { retry_after_ms: HASH_RETRY_MS, ..refusal });
+    }
+    let now = service.now;
+    let Some(session) = service.session(request.conn) else { return Ok(()) };
+    let address = session.address;
+    if let Err(retry_after_ms) = service.node.throttle.lock().begin(now, &username, address) {
+        let refusal = Refusal::new(Code::RateLimited, "too many attempts");
+        return Err(Refusal { retry_after_ms, ..refusal });
+    }
+    let login = LoggingIn {
+        request: request.seq,
+        user: UserId(0),
+        device_id: body.device_id,
+        device_name: body.device_name,
+        class,
+        username: username.clone(),
+        password: body.password,
+        generations: None,
+        opened: None,
+        entered: None,
+        head: Seq(0),
+    };
+    service.begin_account_step(request.conn, State::LoggingIn(Box::new(login)));
+    service.start_read(request.ticket(service.reactor), ReadJob::Credentials { username });
+    Ok(())
+}
+
+fn begin_with_token(
+    service: &mut Service,
+    request: &Request<'_>,
+    body: pb::LoginReq,
+    class: DeviceClass,
+) -> Result<(), Refusal> {
+    if body.token.len() > TOKEN_BYTES_MAX {
+        return Err(too_large("the token is over its limit"));
+    }
+    let claims = match service.node.keyring.verify(&body.token, service.now.unix_ms) {
+        Ok(claims) => claims,
+        Err(TokenError::Expired) => {
+            return Err(Refusal::new(Code::TokenExpired, "the token has expired"));
+        }
+        Err(TokenError::Invalid) => return Err(BAD_CREDENTIALS),
+    };
+    if claims.device_id != body.device_id || claims.class != class {
+        return Err(BAD_CREDENTIALS);
+    }
+    let login = LoggingIn {
+        request: request.seq,
+        user: claims.user,
+        device_id: body.device_id,
+        device_name: body.device_name,
+        class,
+        username: String::new(),
+        password: String::new(),
+        generations: Some(claims.generations),
+        opened: None,
+        entered: None,
+        head: Seq(0),
+    };
+    service.begin_account_step(request.conn, State::LoggingIn(Box::new(login)));
+    open_session(service, request.ticket(service.reactor));
+    Ok(())
+}
+
+pub(super) fn handle_credentials(
+    service: &mut Service,
+    ticket: Ticket,
+    found: Option<Credentials>,
+) {
+    if !service.credits.has_hash() {
+        let refusal = Refusal::new(Code::Busy, "too many logins at once");
+        let refusal = Refusal { retry_after_ms: HASH_RETRY_MS, ..refusal };
+        return account::fail(service, ticket, refusal);
+    }
+    let Some(login) = logging_in(service, ticket) else { return };
+    // An unknown user costs the same time as a wrong password: an empty PHC string never fits.
+    let Credentials { user, password_phc } =
+        found.unwrap_or(Credentials { user: UserId(0), password_phc: String::new() });
+    login.user = user;
+    let password = std::mem::take(&mut login.password);
+    service.start_hash(ticket, HashJob::Verify { password, password_phc });
+}
+
+pub(super) fn handle_verified(service: &mut Service, ticket: Ticket, is_right: bool) {
+    if !is_right {
+        return account::fail(service, ticket, BAD_CREDENTIALS);
+    }
+    let Some(session) = service.session(ticket.conn) else { return };
+    let address = session.address;
+    let Some(login) = logging_in(service, ticket) else { return };
+    let username = std::mem::take(&mut login.username);
+    service.node.throttle.lock().succeeded(&username, address);
+    open_session(service, ticket);
+}
+
+fn open_session(service: &mut Service, ticket: Ticket) {
+    let Some(login) = logging_in(service, ticket) else { return };
+    let open = OpenSession {
+        user: login.user,
+        device_id: login.device_id.clone(),
+        class: login.class,
+        device_name: login.device_name.clone(),
+        generations: login.generations,
+    };
+    service.start_write(ticket, WriteJob::OpenSession(open));
+}
+
+/// The store gave the next epoch: enter the node's table, then the directory.
+pub(super) fn handle_opened(service: &mut Service, ticket: Ticket, opened: SessionOpened) {
+    let (reactor, node) = (service.reactor, service.node.clone());
+    let Some(login) = logging_in(service, ticket) else { return };
+    let (user, class, epoch) = (login.user, login.class, opened.epoch);
+    let online = Online { reactor, conn: ticket.conn, class, epoch };
+    let device_name = login.device_name.clone();
+    login.opened = Some(opened);
+    match node.table.enter(user, online) {
+        Entered::New => {}
+        Entered::Replaced(older) => {
+            let mail = PeerMail::Kick {
+                conn: older.conn,
+                user,
+                epoch: older.epoch,
+                reason: pb::KickReason::Replaced,
+                device_name,
+            };
+            service.emit(Effect::Post { reactor: older.reactor, mail });
+        }
+        Entered::Fenced => return service.kick(ticket.conn, pb::KickReason::Replaced, device_name),
+    }
+    let Some(login) = logging_in(service, ticket) else { return };
+    login.entered = Some(online);
+    let record = SessionRecord { user, class, epoch, node: node.config.node };
+    let job = DirectoryJob::Register(record);
+    service.emit(Effect::Directory(DirectoryRequest { ticket, job }));
+}
+
+/// The directory knows the session: whatever is committed from now on is delivered here.
+pub(super) fn handle_registration(service: &mut Service, ticket: Ticket, answer: Registration) {
+    let Some(login) = logging_in(service, ticket) else { return };
+    if answer == Registration::Fenced {
+        let device_name = String::new();
+        return service.kick(ticket.conn, pb::KickReason::Replaced, device_name);
+    }
+    let (user, device_id) = (login.user, login.device_id.clone());
+    service.start_read(ticket, ReadJob::LoginState { user, device_id });
+}
+
+/// The last step: the session is open.
+pub(super) fn handle_state(service: &mut Service, ticket: Ticket, state: LoginState) {
+    let Some(login) = logging_in(service, ticket) else { return };
+    let (Some(opened), Some(online)) = (login.opened.clone(), login.entered) else { return };
+    let (user, class) = (login.user, login.class);
+    let head = login.head.max(state.head);
+    let device_id = std::mem::take(&mut login.device_id);
+    let generations = opened.generations;
+    let claims = Claims { user, device_id: device_id.clone(), class, generations };
+    let (token, token_expires_ms) = match refresh_token::mint(service, &claims) {
+        Ok(token) => token,
+        Err(refusal) => return account::fail(service, ticket, refusal),
+    };
+    let config = &service.node.config;
+    let body = pb::LoginResp {
+        user_id: user.0,
+        session_id: opened.epoch.0,
+        token,
+        token_expires_ms,
+        heads: vec![pb::StreamHead { stream: 0, head: head.0 }],
+        store_epoch: config.store_epoch,
+        server_time_ms: service.now.unix_ms,
+        heartbeat_interval_ms: config.heartbeat_interval_ms,
+        limits: Some(limits_message()),
+        features: Vec::new(),
+        cursor: state.cursor.0,
+        username: state.username,
+        nickname: state.nickname,
+    };
+    service.respond(ticket, &body);
+    service.emit(Effect::LoggedIn { conn: ticket.conn });
+    let device_id = device_id.into_boxed_str();
+    let session = OnlineSession { user, online, generations, head, device_id };
+    service.end_account_step(ticket.conn, State::Online(session));
+}
+
+fn limits_message() -> pb::Limits {
+    pb::Limits {
+        body_bytes_max: limits::BODY_BYTES_MAX as u32,
+        text_bytes_max: limits::TEXT_BYTES_MAX as u32,
+        pipelined_requests_max: limits::PIPELINED_REQUESTS_MAX as u32,
+        sync_entries_max: limits::SYNC_ENTRIES_MAX as u32,
+        group_members_max: limits::GROUP_MEMBERS_MAX as u32,
+    }
+}
+
+fn logging_in(service: &mut Service, ticket: Ticket) -> Option<&mut LoggingIn> {
+    match &mut service.session(ticket.conn)?.state {
+        State::LoggingIn(login) if login.request == ticket.request => Some(login),
+        _ => None,
+    }
+}

@@ -1,0 +1,165 @@
+//! One file per command, named like it. Each has `handle` (the request; an error is answered at
+//! once) and, where a job was started, what its result becomes.
+
+use aldis_wire::{Code, Command, GroupId, UserId};
+
+use crate::job::{JobError, ReadResult, Ticket, Written};
+use crate::service::{Refusal, Request, Service};
+use crate::session::OnlineSession;
+
+pub(crate) mod account;
+mod group_create;
+mod group_invite;
+mod group_leave;
+mod group_list;
+mod group_members;
+pub(crate) mod head_check;
+mod heartbeat;
+mod history;
+mod login;
+mod logout;
+mod mark_delivered;
+mod msg_send;
+mod msg_sync;
+mod refresh_token;
+mod register;
+mod user_find;
+mod user_get;
+
+/// Ids are packed with a seq into one integer by stores.
+const ID_MAX: u64 = i32::MAX as u64;
+
+/// A request of a client. Which ones may be sent when was checked before.
+pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
+    match request.command {
+        Command::Login => login::handle(service, request),
+        Command::Heartbeat => heartbeat::handle(service, request),
+        Command::Register => register::handle(service, request),
+        Command::Logout => logout::handle(service, request),
+        Command::RefreshToken => refresh_token::handle(service, request),
+        Command::UserGet => user_get::handle(service, request),
+        Command::UserFind => user_find::handle(service, request),
+        Command::MsgSend => msg_send::handle(service, request),
+        Command::MsgSync => msg_sync::handle(service, request),
+        Command::History => history::handle(service, request),
+        Command::MarkDelivered => mark_delivered::handle(service, request),
+        Command::GroupCreate => group_create::handle(service, request),
+        Command::GroupList => group_list::handle(service, request),
+        Command::GroupMembers => group_members::handle(service, request),
+        Command::GroupInvite => group_invite::handle(service, request),
+        Command::GroupLeave => group_leave::handle(service, request),
+        other => unreachable!("{other:?} is not a request"),
+    }
+}
+
+/// The outcome of a write job that a request started.
+pub(crate) fn handle_written(
+    service: &mut Service,
+    ticket: Ticket,
+    result: Result<Written, JobError>,
+) {
+    match result {
+        Ok(Written::Appended(appended)) => msg_send::handle_appended(service, ticket, appended),
+        Ok(Written::DeviceRevoked) => logout::handle_revoked(service, ticket),
+        Ok(Written::Marked) => mark_delivered::handle_marked(service, ticket),
+        Ok(Written::GroupCreated { group, seq }) => {
+            group_create::handle_created(service, ticket, group, seq);
+        }
+        Ok(Written::Invited { added, seq }) => {
+            group_invite::handle_invited(service, ticket, added, seq);
+        }
+        Ok(Written::Left { seq }) => group_leave::handle_left(service, ticket, seq),
+        Ok(Written::Registered(_) | Written::SessionOpened(_)) => {
+            unreachable!("accounts take the steps of `account`")
+        }
+        Err(error) => {
+            service.refuse(ticket.conn, ticket.command.id(), ticket.request, error.into());
+        }
+    }
+}
+
+/// The answer to a read job that a request started.
+pub(crate) fn handle_read(
+    service: &mut Service,
+    ticket: Ticket,
+    result: Result<ReadResult, JobError>,
+) {
+    if matches!(ticket.command, Command::MsgSync | Command::History)
+        && let Some(session) = service.session(ticket.conn)
+    {
+        session.is_paging = false;
+    }
+    match result {
+        Ok(ReadResult::Users(users)) if ticket.command == Command::UserFind => {
+            user_find::handle_users(service, ticket, users);
+        }
+        Ok(ReadResult::Users(users)) => user_get::handle_users(service, ticket, users),
+        Ok(ReadResult::Sync(page)) => msg_sync::handle_page(service, ticket, page),
+        Ok(ReadResult::History(page)) => history::handle_page(service, ticket, page),
+        Ok(ReadResult::Groups(page)) => service.respond(ticket, &page),
+        Ok(ReadResult::Members(page)) => service.respond(ticket, &page),
+        Ok(ReadResult::Credentials(_) | ReadResult::LoginState(_) | ReadResult::Heads(_)) => {
+            unreachable!("accounts and head checks take their own ways")
+        }
+        Err(error) => {
+            service.refuse(ticket.conn, ticket.command.id(), ticket.request, error.into());
+        }
+    }
+}
+
+/// The asker's session. Requests that need one are refused before without it.
+fn online<'a>(
+    service: &'a mut Service,
+    request: &Request<'_>,
+) -> Result<&'a mut OnlineSession, Refusal> {
+    match service.session(request.conn).map(|session| &mut session.state) {
+        Some(crate::session::State::Online(online)) => Ok(online),
+        _ => Err(Refusal::new(Code::NotLoggedIn, "log in first")),
+    }
+}
+
+fn bad_request(message: &'static str) -> Refusal {
+    Refusal::new(Code::BadRequest, message)
+}
+
+fn too_large(message: &'static str) -> Refusal {
+    Refusal::new(Code::TooLarge, message)
+}
+
+/// A user's id; one that cannot exist does not.
+fn user_id(id: u64) -> Result<UserId, Refusal> {
+    match id {
+        1..=ID_MAX => Ok(UserId(id)),
+        _ => Err(Refusal::new(Code::NotFound, "no such user")),
+    }
+}
+
+/// A group's id; one that cannot exist does not.
+fn group_id(id: u64) -> Result<GroupId, Refusal> {
+    match id {
+        1..=ID_MAX => Ok(GroupId(id)),
+        _ => Err(Refusal::new(Code::NotFound, "no such group")),
+    }
+}
+
+/// Users of a list that a client made: each once, ascending, without `except`.
+fn user_ids(ids: &[u64], except: UserId) -> Result<Vec<UserId>, Refusal> {
+    let mut users: Vec<UserId> = ids.iter().map(|&id| user_id(id)).collect::<Result<_, _>>()?;
+    users.sort_unstable();
+    users.dedup();
+    users.retain(|&user| user != except);
+    Ok(users)
+}
+
+/// The 16 bytes of a client's id.
+fn id_16(bytes: &[u8], message: &'static str) -> Result<[u8; 16], Refusal> {
+    bytes.try_into().map_err(|_| bad_request(message))
+}
+
+/// A page's rows as asked, with a default for 0 and a ceiling.
+fn page_rows(asked: u32, default: usize, max: usize) -> usize {
+    match asked {
+        0 => default,
+        asked => max.min(asked as usize),
+    }
+}

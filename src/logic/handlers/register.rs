@@ -1,0 +1,58 @@
+//! REGISTER: hash the password, then create the user.
+
+use aldis_wire::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
+use aldis_wire::name::{is_display_name, normalize_username};
+use aldis_wire::{Code, RequestId, UserId, pb};
+
+use super::{bad_request, id_16, too_large};
+use crate::job::{HashJob, NewUser, Ticket, WriteJob};
+use crate::service::{Refusal, Request, Service};
+use crate::session::{Registering, State};
+
+/// When the password pool is full: about the time it needs to get through its queue. ms
+const HASH_RETRY_MS: u32 = 1_000;
+
+pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
+    let body: pb::RegisterReq = request.decode()?;
+    if service.session(request.conn).is_some_and(|session| session.online().is_some()) {
+        return Err(Refusal::new(Code::Forbidden, "already logged in"));
+    }
+    let username = normalize_username(&body.username)
+        .ok_or_else(|| bad_request("a username is 1 to 64 bytes of letters, digits, _ - and ."))?;
+    let nickname = if body.nickname.is_empty() { body.username } else { body.nickname };
+    if !is_display_name(&nickname) {
+        return Err(bad_request("the nickname is too long or not printable"));
+    }
+    if body.password.len() > PASSWORD_BYTES_MAX {
+        return Err(too_large("the password is over its limit"));
+    }
+    if body.password.len() < PASSWORD_BYTES_MIN {
+        return Err(bad_request("a password has at least 8 bytes"));
+    }
+    let request_id = RequestId(id_16(&body.request_id, "request_id has 16 bytes")?);
+    if !service.credits.has_hash() {
+        let refusal = Refusal::new(Code::Busy, "too many registrations at once");
+        return Err(Refusal { retry_after_ms: HASH_RETRY_MS, ..refusal });
+    }
+    let user = NewUser { username, nickname, password_phc: String::new(), request_id };
+    let state = State::Registering(Box::new(Registering { request: request.seq, user }));
+    service.begin_account_step(request.conn, state);
+    let ticket = request.ticket(service.reactor);
+    service.start_hash(ticket, HashJob::Hash { password: body.password });
+    Ok(())
+}
+
+pub(super) fn handle_hashed(service: &mut Service, ticket: Ticket, password_phc: String) {
+    let Some(session) = service.session(ticket.conn) else { return };
+    let State::Registering(registering) = &mut session.state else { return };
+    if registering.request != ticket.request {
+        return;
+    }
+    let user = NewUser { password_phc, ..registering.user.clone() };
+    service.start_write(ticket, WriteJob::Register(user));
+}
+
+pub(super) fn handle_registered(service: &mut Service, ticket: Ticket, user: UserId) {
+    service.respond(ticket, &pb::RegisterResp { user_id: user.0 });
+    service.end_account_step(ticket.conn, State::Fresh);
+}

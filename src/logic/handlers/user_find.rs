@@ -1,0 +1,22 @@
+//! USER_FIND: users whose username begins with what was typed.
+
+use aldis_wire::limits::{USER_FIND_DEFAULT, USER_FIND_MAX};
+use aldis_wire::name::normalize_username;
+use aldis_wire::pb;
+
+use super::{bad_request, page_rows};
+use crate::job::{ReadJob, Ticket};
+use crate::service::{Refusal, Request, Service};
+
+pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
+    let body: pb::UserFindReq = request.decode()?;
+    let prefix = normalize_username(&body.query)
+        .ok_or_else(|| bad_request("query is not the beginning of a username"))?;
+    let limit = page_rows(body.limit, USER_FIND_DEFAULT, USER_FIND_MAX);
+    service.read(request, ReadJob::FindUsers { prefix, limit });
+    Ok(())
+}
+
+pub(super) fn handle_users(service: &mut Service, ticket: Ticket, users: Vec<pb::UserInfo>) {
+    service.respond(ticket, &pb::UserFindResp { users });
+}

@@ -1,0 +1,224 @@
+//! What a service knows of one connection, and in which state its session is. Small: an idle
+//! logged-in connection costs this and its entry in the session table.
+
+use std::net::IpAddr;
+
+use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, Seq, UserId};
+
+use crate::job::{FailedSend, Generations, NewUser, SessionOpened};
+use crate::table::Online;
+
+/// Conversations with a failed send that a connection may have open. A client that has more does
+/// not follow the protocol, which asks it to send the failed one again first.
+pub(crate) const FAILED_SENDS_MAX: usize = 256;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Of the connection's handle.
+    pub generation: u32,
+    /// Requests that were taken and not answered yet.
+    pub in_flight: u16,
+    /// One of them is a MSG_SYNC or HISTORY.
+    pub is_paging: bool,
+    /// What the MSG_SYNC under way asked for.
+    pub page_after: Seq,
+    /// A frame had to wait for something of this session; the next reply resumes it.
+    pub is_waiting: bool,
+    /// Pushes were dropped; a hint goes out when it has caught up.
+    pub is_behind: bool,
+    /// Its close was asked for: nothing is taken or sent any more.
+    pub is_closing: bool,
+    /// Where it came from.
+    pub address: IpAddr,
+    /// See there.
+    pub state: State,
+    /// Conversations whose sends fail until the named one is sent again.
+    pub failed_sends: Option<Box<Vec<FailedConversation>>>,
+}
+
+/// The states of a session.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Not logged in.
+    Fresh,
+    /// A REGISTER is under way.
+    Registering(Box<Registering>),
+    /// A LOGIN is under way.
+    LoggingIn(Box<LoggingIn>),
+    /// Logged in.
+    Online(OnlineSession),
+}
+
+/// A REGISTER under way.
+#[derive(Debug)]
+pub(crate) struct Registering {
+    pub request: u32,
+    pub user: NewUser,
+}
+
+/// A LOGIN under way.
+#[derive(Debug)]
+pub(crate) struct LoggingIn {
+    pub request: u32,
+    /// 0 until the credentials named somebody.
+    pub user: UserId,
+    pub device_id: String,
+    pub device_name: String,
+    pub class: DeviceClass,
+    /// With a password only: the account as the throttle knows it, and the password.
+    pub username: String,
+    pub password: String,
+    /// With a token only.
+    pub generations: Option<Generations>,
+    /// From the store.
+    pub opened: Option<SessionOpened>,
+    /// Once it stands in the node's table.
+    pub entered: Option<Online>,
+    /// Highest seq delivered since then; LOGIN_RESP must come first.
+    pub head: Seq,
+}
+
+/// A session that is logged in.
+#[derive(Debug)]
+pub(crate) struct OnlineSession {
+    pub user: UserId,
+    pub online: Online,
+    pub generations: Generations,
+    /// Highest seq of the mailbox that this node knows of.
+    pub head: Seq,
+    pub device_id: Box<str>,
+}
+
+const _: () = assert!(size_of::<Session>() <= 144, "10,000 idle sessions are a figure we publish");
+
+impl Session {
+    pub fn new(generation: u32, address: IpAddr) -> Self {
+        Self {
+            generation,
+            in_flight: 0,
+            is_paging: false,
+            page_after: Seq(0),
+            is_waiting: false,
+            is_behind: false,
+            is_closing: false,
+            address,
+            state: State::Fresh,
+            failed_sends: None,
+        }
+    }
+
+    pub fn online(&self) -> Option<&OnlineSession> {
+        match &self.state {
+            State::Online(online) => Some(online),
+            _ => None,
+        }
+    }
+
+    /// Where deliveries of this user raise the head; `None` if it is somebody else's by now.
+    pub fn head_of(&mut self, user: UserId) -> Option<&mut Seq> {
+        match &mut self.state {
+            State::Online(online) if online.user == user => Some(&mut online.head),
+            State::LoggingIn(login) if login.user == user => Some(&mut login.head),
+            _ => None,
+        }
+    }
+
+    /// The entry in the node's table, if there is one.
+    pub fn entered(&self) -> Option<(UserId, Online)> {
+        match &self.state {
+            State::Online(online) => Some((online.user, online.online)),
+            State::LoggingIn(login) => login.entered.map(|online| (login.user, online)),
+            _ => None,
+        }
+    }
+
+    /// Whether this send must fail because an earlier one of its conversation did. The failed one
+    /// itself, sent again, opens the conversation.
+    pub fn is_behind_failed_send(&mut self, conversation: ConversationKey, id: ClientMsgId) -> bool {
+        let Some(failed) = &mut self.failed_sends else { return false };
+        let known = failed.iter_mut().find(|known| known.send.conversation == conversation);
+        let Some(known) = known else { return false };
+        known.is_open |= known.send.client_msg_id == id;
+        !known.is_open
+    }
+
+    /// Remembers the first failed send of a conversation. Those that failed with it and are
+    /// answered after the client began again change nothing: it sends them again anyway.
+    /// False: there are too many.
+    #[must_use]
+    pub fn remember_failed_send(&mut self, send: FailedSend, fence: u32) -> bool {
+        let failed = self.failed_sends.get_or_insert_default();
+        match failed.iter_mut().find(|known| known.send.conversation == send.conversation) {
+            Some(known) if known.is_open && known.fence != fence => {
+                *known = FailedConversation { send, fence, is_open: false };
+            }
+            Some(_) => {}
+            None => failed.push(FailedConversation { send, fence, is_open: false }),
+        }
+        failed.len() <= FAILED_SENDS_MAX
+    }
+
+    /// Nothing is in flight any more: no late answer can come for conversations that are open.
+    pub fn forget_open_conversations(&mut self) {
+        let Some(failed) = &mut self.failed_sends else { return };
+        failed.retain(|known| !known.is_open);
+        if failed.is_empty() {
+            self.failed_sends = None;
+        }
+    }
+}
+
+/// A conversation in which a send got a retryable answer.
+#[derive(Debug)]
+pub(crate) struct FailedConversation {
+    /// The first one that failed.
+    send: FailedSend,
+    /// The failure of the store that it fell to.
+    fence: u32,
+    /// It was sent again.
+    is_open: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn send(id: u8) -> FailedSend {
+        let conversation = ConversationKey { lo: 1, hi: 2 };
+        FailedSend { conversation, client_msg_id: ClientMsgId([id; 16]) }
+    }
+
+    #[test]
+    fn a_failed_send_holds_its_conversation_until_it_is_sent_again() {
+        let mut session = Session::new(0, IpAddr::from([127, 0, 0, 1]));
+        let key = send(1).conversation;
+        assert!(session.remember_failed_send(send(1), 1));
+        assert!(session.remember_failed_send(send(2), 1));
+        assert!(session.is_behind_failed_send(key, ClientMsgId([2; 16])));
+        assert!(!session.is_behind_failed_send(ConversationKey { lo: 1, hi: 3 }, ClientMsgId([2; 16])));
+        assert!(!session.is_behind_failed_send(key, ClientMsgId([1; 16])));
+        assert!(!session.is_behind_failed_send(key, ClientMsgId([2; 16])));
+        // The third fell to the same failure and is answered late.
+        assert!(session.remember_failed_send(send(3), 1));
+        assert!(!session.is_behind_failed_send(key, ClientMsgId([4; 16])));
+        // Another failure holds it again.
+        assert!(session.remember_failed_send(send(4), 2));
+        assert!(session.is_behind_failed_send(key, ClientMsgId([5; 16])));
+        session.forget_open_conversations();
+        assert!(session.failed_sends.is_some());
+        assert!(!session.is_behind_failed_send(key, ClientMsgId([4; 16])));
+        session.forget_open_conversations();
+        assert!(session.failed_sends.is_none());
+    }
+
+    #[test]
+    fn failed_conversations_are_bounded() {
+        let mut session = Session::new(0, IpAddr::from([127, 0, 0, 1]));
+        for hi in 0..=FAILED_SENDS_MAX as u64 {
+            let conversation = ConversationKey { lo: 0, hi };
+            let failed = FailedSend { conversation, client_msg_id: ClientMsgId([0; 16]) };
+            assert_eq!(session.remember_failed_send(failed, 1), hi < FAILED_SENDS_MAX as u64);
+        }
+    }
+}
