@@ -2,7 +2,7 @@
 
 use aldis_wire::{ConnId, Epoch, OutFrame, UserId, pb};
 
-use crate::job::{DirectoryRequest, HashRequest, ReadRequest, ReactorId, WriteRequest};
+use crate::job::{DirectoryRequest, HashRequest, ReactorId, ReadRequest, WriteRequest};
 
 /// One thing to do. Effects are drained in order after each input.
 #[derive(Debug)]
@@ -75,6 +75,8 @@ pub enum Goodbye {
     BadFrame,
     /// LOGOUT was answered.
     LoggedOut,
+    /// The client closed its side, and all that it asked was answered.
+    PeerDone,
     /// A newer session, or a revoked device.
     Kicked,
     /// The node is going away.

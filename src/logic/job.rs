@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use aldis_wire::{
-    ClientMsgId, Code, Command, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, MsgNo,
-    RequestId, Seq, UserId, pb,
+    ClientMsgId, Code, Command, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId,
+    MsgId, MsgNo, RequestId, Seq, UserId, pb,
 };
 use bytes::Bytes;
 use smallvec::SmallVec;

@@ -142,7 +142,12 @@ impl Service {
             return Admit::Wait;
         }
         let Some(command) = Command::request(header.cmd) else {
-            self.refuse(conn, header.cmd, header.seq, Refusal::new(Code::Unsupported, "unknown command"));
+            self.refuse(
+                conn,
+                header.cmd,
+                header.seq,
+                Refusal::new(Code::Unsupported, "unknown command"),
+            );
             return Admit::Taken;
         };
         if header.code != 0 {
@@ -152,7 +157,12 @@ impl Service {
             return Admit::Taken;
         }
         if session.online().is_none() && !command.allowed_before_login() {
-            self.refuse(conn, header.cmd, header.seq, Refusal::new(Code::NotLoggedIn, "log in first"));
+            self.refuse(
+                conn,
+                header.cmd,
+                header.seq,
+                Refusal::new(Code::NotLoggedIn, "log in first"),
+            );
             return Admit::Taken;
         }
         if must_wait(session, command) {
@@ -187,6 +197,14 @@ impl Service {
             let frame = OutFrame::error(header.cmd, header.seq, Code::BadFrame, message, 0);
             self.effects.push_back(Effect::Send { conn, frame, lane: Lane::Reply });
         }
+    }
+
+    /// The client closed its side and may still read; all its frames were handed in before.
+    pub fn handle_half_closed(&mut self, now: Now, conn: ConnId) {
+        self.now = now;
+        let Some(session) = self.session(conn) else { return };
+        session.is_half_closed = true;
+        self.close_if_done(conn);
     }
 
     /// A connection is gone.
@@ -250,6 +268,7 @@ impl Service {
                 handlers::handle_written(self, ticket, reply.result);
             }
         }
+        self.close_if_done(ticket.conn);
     }
 
     /// A store reader answered.
@@ -265,6 +284,7 @@ impl Service {
             Finished::Step => handlers::account::handle_read(self, reply.ticket, reply.result),
             Finished::Request => handlers::handle_read(self, reply.ticket, reply.result),
         }
+        self.close_if_done(reply.ticket.conn);
     }
 
     /// The password pool answered.
@@ -274,6 +294,7 @@ impl Service {
         if matches!(self.finish(reply.ticket), Finished::Step) {
             handlers::account::handle_hashed(self, reply.ticket, reply.result);
         }
+        self.close_if_done(reply.ticket.conn);
     }
 
     /// The directory answered.
@@ -462,12 +483,20 @@ impl Service {
         self.effects.push_back(Effect::Hash(HashRequest { ticket, job }));
     }
 
-
     // ------------------------------------------------------------ accounting
 
     fn begin(&mut self, conn: ConnId) {
         if let Some(session) = self.session(conn) {
             session.in_flight += 1;
+        }
+    }
+
+    fn close_if_done(&mut self, conn: ConnId) {
+        let Some(session) = self.session(conn) else { return };
+        let is_busy = session.in_flight > 0
+            || matches!(session.state, State::LoggingIn(_) | State::Registering(_));
+        if session.is_half_closed && !is_busy {
+            self.close(conn, Goodbye::PeerDone);
         }
     }
 

