@@ -1,1 +1,34 @@
-//! (being written)
+//! The reactor: connections, frames in and out, mailboxes, deadlines. Knows no session and no store.
+//!
+//! One [`Reactor`] is run by one thread and tells its [`Handler`] what happens; the handler answers
+//! through [`Io`]. Other threads reach a reactor by its mailbox only.
+//!
+//! - `reactor`: one turn after the other: poll, accept, mails, input, deadlines, flush.
+//! - `input`, `tail`: bytes to frames. `output`, `flush`: frames to bytes.
+//! - `conn`, `timer`: what a connection is, and until when.
+//! - `transport`: what lies between socket and frames; TLS and WebSocket have their place there.
+
+mod acceptor;
+mod config;
+mod conn;
+mod counters;
+mod flush;
+mod handler;
+mod input;
+mod io;
+mod listen;
+mod mailbox;
+mod output;
+mod reactor;
+mod tail;
+mod timer;
+mod transport;
+
+pub use aldis_wire::ConnId;
+pub use config::Config;
+pub use counters::Counters;
+pub use handler::{Admit, CloseReason, Handler, Lane, Sent};
+pub use io::Io;
+pub use listen::{Listeners, listen};
+pub use mailbox::{MailLimits, MailReceiver, MailSender, mailbox};
+pub use reactor::Reactor;

@@ -1,0 +1,88 @@
+//! Limits of a reactor, each with its reason. Knows no socket.
+
+use std::time::Duration;
+
+use aldis_wire::limits::{FRAME_MS_MAX, LOGIN_MS_MAX};
+
+/// Limits of one reactor. All hold per reactor, not per process.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Queued output of a connection, bytes, above which its pushes are dropped and no further
+    /// request of it is read: a slow reader costs this much and no more pushes.
+    pub output_soft_bytes: usize,
+    /// Queued output of a connection, bytes, above which it is closed. Replies to requests that
+    /// were read before the soft limit was reached must fit between the two.
+    pub output_hard_bytes: usize,
+    /// Bytes read from one connection in one turn, at least 1; the rest waits for the next turn,
+    /// so that no connection starves the others.
+    pub read_bytes_per_turn: usize,
+    /// Bytes written to one connection in one turn, at least 1, for the same reason.
+    pub write_bytes_per_turn: usize,
+    /// Connections accepted in one turn, at least 1: a reconnect storm must not starve who is in.
+    pub accepts_per_turn: usize,
+    /// Mails taken from each lane in one turn, at least 1.
+    pub mails_per_turn: usize,
+    /// Open connections; further ones are accepted and closed at once.
+    pub connections_max: usize,
+    /// Pause of accepting after the process ran out of descriptors or memory.
+    pub accept_pause: Duration,
+    /// Time from connecting to `Io::set_logged_in`.
+    pub login_deadline: Duration,
+    /// Time to complete a frame after its first byte, however steadily bytes arrive.
+    pub frame_deadline: Duration,
+    /// Time without a received byte after login.
+    pub idle_deadline: Duration,
+    /// Time without a sent byte while output is queued.
+    pub write_stall_deadline: Duration,
+    /// Time to flush and to hear the peer's end after `Io::close_after_flush`.
+    pub linger_deadline: Duration,
+    /// Turns longer than this are logged: everybody waited that long.
+    pub turn_warn: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            output_soft_bytes: 128 << 10,
+            output_hard_bytes: 4 << 20,
+            read_bytes_per_turn: 256 << 10,
+            write_bytes_per_turn: 1 << 20,
+            accepts_per_turn: 64,
+            mails_per_turn: 1024,
+            connections_max: 200_000,
+            accept_pause: Duration::from_millis(100),
+            login_deadline: Duration::from_millis(LOGIN_MS_MAX),
+            frame_deadline: Duration::from_millis(FRAME_MS_MAX),
+            idle_deadline: Duration::from_secs(150),
+            write_stall_deadline: Duration::from_secs(30),
+            linger_deadline: Duration::from_secs(5),
+            turn_warn: Duration::from_millis(100),
+        }
+    }
+}
+
+impl Config {
+    /// Asserts what the reactor relies on; called when it is built, before any peer can connect.
+    pub(crate) fn assert_valid(&self) {
+        assert!(self.output_soft_bytes <= self.output_hard_bytes, "soft is at most hard");
+        assert!(self.read_bytes_per_turn > 0, "a turn reads something");
+        assert!(self.write_bytes_per_turn > 0, "a turn writes something");
+        assert!(self.accepts_per_turn > 0, "a turn accepts something");
+        assert!(self.mails_per_turn > 0, "a turn takes some mail");
+        assert!(self.connections_max < u32::MAX as usize - 1, "indexes fit 32 bits");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aldis_wire::limits::BODY_BYTES_MAX;
+
+    use super::*;
+
+    #[test]
+    fn by_default_two_of_the_largest_frames_fit_above_the_soft_limit() {
+        let config = Config::default();
+        config.assert_valid();
+        assert!(config.output_hard_bytes - config.output_soft_bytes > 2 * (BODY_BYTES_MAX + 16));
+    }
+}

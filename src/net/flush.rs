@@ -1,0 +1,103 @@
+//! Writes what is queued, one system call per connection and turn, and ends connections that close
+//! after it. The only file that writes to a socket; knows no frame.
+
+use std::io::{self, IoSlice};
+
+use aldis_wire::ConnId;
+
+use crate::conn::{Conn, State};
+use crate::io::find;
+use crate::output::{OutQueue, PIECES_MAX};
+use crate::{CloseReason, Counters, Io};
+
+/// Flushes every connection that has something to write or to end. What remains to be done is
+/// listed for the next turn.
+pub(crate) fn flush_all(io: &mut Io) {
+    let count = io.dirty.len();
+    for at in 0..count {
+        flush(io, io.dirty[at]);
+    }
+    io.dirty.drain(..count);
+}
+
+fn flush(io: &mut Io, id: ConnId) {
+    let Some(conn) = find(&mut io.conns, id) else { return };
+    conn.in_dirty = false;
+    if conn.state == State::Closed {
+        return;
+    }
+    let before = conn.output_len();
+    if let Some(mut queue) = conn.out.take() {
+        let budget = io.config.write_bytes_per_turn;
+        let result = write_queue(conn, &mut queue, &mut io.counters, budget);
+        if queue.len() == 0 {
+            io.pool.put(queue);
+        } else {
+            conn.out = Some(queue);
+        }
+        if result.is_err() {
+            io.close(id, CloseReason::Reset);
+            return;
+        }
+    }
+    let after = conn.output_len();
+    if after == 0 {
+        conn.stalled_since = None;
+        handle_flushed(io, id);
+    } else {
+        if after < before || conn.stalled_since.is_none() {
+            conn.stalled_since = Some(io.tick);
+        }
+        let again = conn.writable;
+        io.arm(id);
+        if again {
+            io.mark_dirty(id);
+        }
+    }
+    end_output_pause(io, id, after);
+}
+
+/// Writes until the queue is empty, the socket is full or the budget is used up.
+fn write_queue(
+    conn: &mut Conn,
+    queue: &mut OutQueue,
+    counters: &mut Counters,
+    mut budget: usize,
+) -> io::Result<()> {
+    while conn.writable && queue.len() > 0 && budget > 0 {
+        let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+        let (count, total) = queue.gather(&mut pieces);
+        counters.write_calls += 1;
+        let written = conn.transport.write(&pieces[..count], total)?;
+        conn.writable = !written.full;
+        counters.bytes_out += written.len as u64;
+        budget = budget.saturating_sub(written.len);
+        queue.advance(written.len);
+    }
+    Ok(())
+}
+
+/// Everything was written: the end of a connection that closes, a hint for one that was behind.
+fn handle_flushed(io: &mut Io, id: ConnId) {
+    let Some(conn) = find(&mut io.conns, id) else { return };
+    if conn.state == State::Flushing {
+        let reason = conn.reason;
+        if conn.end_seen || conn.transport.shutdown_write().is_err() {
+            io.close(id, reason);
+        } else {
+            conn.state = State::Lingering;
+        }
+    } else if std::mem::take(&mut conn.behind) {
+        io.drained.push(id);
+    }
+}
+
+/// Requests are read again when half of the soft limit is free: not at the limit itself, where
+/// every answer would pause the connection again.
+fn end_output_pause(io: &mut Io, id: ConnId, output_len: usize) {
+    let Some(conn) = find(&mut io.conns, id) else { return };
+    if conn.output_paused && output_len <= io.config.output_soft_bytes / 2 {
+        conn.output_paused = false;
+        io.end_pause(id);
+    }
+}

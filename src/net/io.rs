@@ -1,0 +1,270 @@
+//! What a handler can do: send, close, resume. Knows connections and lists of work, not the poll.
+
+use std::mem;
+use std::time::Instant;
+
+use aldis_wire::{ConnId, OutFrame};
+use slab::Slab;
+
+use crate::conn::{Conn, Deadlines, State};
+use crate::output::OutPool;
+use crate::timer::{Clock, Entry, Tick, Wheel};
+use crate::transport::Transport;
+use crate::{CloseReason, Config, Counters, Lane, Sent};
+
+/// The connections of one reactor. What names a connection that is gone does nothing.
+pub struct Io {
+    pub(crate) config: Config,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) conns: Slab<Conn>,
+    /// Of the last connection opened. It would have to wrap around while a handle is kept for two
+    /// connections to share one.
+    generation: u32,
+    pub(crate) clock: Clock,
+    pub(crate) wheel: Wheel,
+    pub(crate) now: Instant,
+    pub(crate) tick: Tick,
+    pub(crate) counters: Counters,
+    pub(crate) pool: OutPool,
+    /// Connections to read or whose received bytes can be handled. Each of the four lists holds a
+    /// connection at most once.
+    pub(crate) ready: Vec<ConnId>,
+    /// Connections to flush or to go on closing.
+    pub(crate) dirty: Vec<ConnId>,
+    /// Connections to remove; their index is not used again before.
+    pub(crate) closed: Vec<ConnId>,
+    /// Connections that dropped pushes and have written everything else.
+    pub(crate) drained: Vec<ConnId>,
+    pub(crate) listening: bool,
+    pub(crate) stopping: bool,
+}
+
+impl Io {
+    pub(crate) fn new(config: Config, now: Instant) -> Self {
+        Self {
+            deadlines: Deadlines::new(&config),
+            config,
+            conns: Slab::new(),
+            generation: 0,
+            clock: Clock::new(now),
+            wheel: Wheel::new(),
+            now,
+            tick: Tick::START,
+            counters: Counters::default(),
+            pool: OutPool::default(),
+            ready: Vec::new(),
+            dirty: Vec::new(),
+            closed: Vec::new(),
+            drained: Vec::new(),
+            listening: true,
+            stopping: false,
+        }
+    }
+
+    /// The time, read once per turn.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Connections whose `handle_closed` is still to come.
+    pub fn connection_count(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Bytes of memory that hold received and not yet handled bytes. Visits every connection.
+    pub fn input_capacity(&self) -> usize {
+        let tails = self.conns.iter().filter_map(|(_, conn)| conn.tail.as_ref());
+        tails.map(|tail| tail.capacity()).sum()
+    }
+
+    /// Bytes of output that wait in all connections. Visits every connection.
+    pub fn output_len(&self) -> usize {
+        self.conns.iter().map(|(_, conn)| conn.output_len()).sum()
+    }
+
+    /// Queues a frame. It is written at the end of the turn, or when the peer reads.
+    pub fn send(&mut self, id: ConnId, frame: OutFrame, lane: Lane) -> Sent {
+        let Some(conn) = find_open(&mut self.conns, id) else { return Sent::Gone };
+        let queued = conn.output_len();
+        if lane == Lane::Push && (conn.behind || queued > self.config.output_soft_bytes) {
+            conn.behind = true;
+            self.counters.pushes_dropped += 1;
+            return Sent::Dropped;
+        }
+        if queued + frame.len() > self.config.output_hard_bytes {
+            self.close(id, CloseReason::OutputLimit);
+            return Sent::Gone;
+        }
+        conn.out.get_or_insert_with(|| self.pool.take()).push(&frame);
+        self.counters.frames_out += 1;
+        if !conn.in_dirty {
+            conn.in_dirty = true;
+            self.dirty.push(id);
+        }
+        Sent::Queued
+    }
+
+    /// Closes at once; queued output is lost.
+    pub fn close(&mut self, id: ConnId, reason: CloseReason) {
+        let Some(conn) = find(&mut self.conns, id) else { return };
+        if conn.state == State::Closed {
+            return;
+        }
+        if conn.state == State::Open {
+            conn.reason = reason;
+        }
+        conn.state = State::Closed;
+        conn.closing_since = None;
+        conn.tail = None;
+        conn.frame_since = None;
+        conn.stalled_since = None;
+        if let Some(queue) = conn.out.take() {
+            self.pool.put(queue);
+        }
+        self.closed.push(id);
+    }
+
+    /// Writes what is queued, then closes; nothing is received any more, nothing can be sent.
+    pub fn close_after_flush(&mut self, id: ConnId, reason: CloseReason) {
+        let Some(conn) = find_open(&mut self.conns, id) else { return };
+        conn.reason = reason;
+        conn.state = State::Flushing;
+        conn.closing_since = Some(self.tick);
+        conn.tail = None;
+        conn.frame_since = None;
+        self.arm(id);
+        self.mark_dirty(id);
+        self.mark_ready(id);
+    }
+
+    /// The peer has logged in: its frames may have full size, the idle deadline holds instead of
+    /// the login deadline.
+    pub fn set_logged_in(&mut self, id: ConnId) {
+        let Some(conn) = find_open(&mut self.conns, id) else { return };
+        conn.logged_in = true;
+        conn.active_at = self.tick;
+        self.arm(id);
+    }
+
+    /// Handles the frame that had to wait, and what follows it.
+    pub fn resume(&mut self, id: ConnId) {
+        let Some(conn) = find_open(&mut self.conns, id) else { return };
+        if conn.waiting {
+            conn.waiting = false;
+            self.end_pause(id);
+        }
+    }
+
+    /// Accepts what the kernel has already connected, then stops listening.
+    pub fn stop_listening(&mut self) {
+        self.listening = false;
+    }
+
+    /// Leaves `Reactor::run` at the end of the turn, after flushing what can be flushed.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    pub(crate) fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
+        find(&mut self.conns, id)
+    }
+
+    pub(crate) fn is_open(&mut self, id: ConnId) -> bool {
+        find_open(&mut self.conns, id).is_some()
+    }
+
+    /// Every connection that was not removed.
+    pub(crate) fn open_ids(&self) -> impl Iterator<Item = ConnId> {
+        self.conns
+            .iter()
+            .map(|(index, conn)| ConnId { index: index as u32, generation: conn.generation })
+    }
+
+    /// Adds a connection. Its socket must be registered with the id that is returned.
+    pub(crate) fn insert(&mut self, transport: Transport) -> ConnId {
+        self.generation = self.generation.wrapping_add(1);
+        let conn = Conn::new(transport, self.generation, self.tick);
+        let index = self.conns.insert(conn);
+        let index = u32::try_from(index).expect("connections_max fits 32 bits");
+        let id = ConnId { index, generation: self.generation };
+        self.arm(id);
+        id
+    }
+
+    /// Removes a connection that never got to the handler or whose `handle_closed` is next.
+    pub(crate) fn remove(&mut self, id: ConnId) -> Option<Conn> {
+        find(&mut self.conns, id)?;
+        self.conns.try_remove(id.index as usize)
+    }
+
+    /// Puts a connection into the list of those to read.
+    pub(crate) fn mark_ready(&mut self, id: ConnId) {
+        let Some(conn) = find(&mut self.conns, id) else { return };
+        if !mem::replace(&mut conn.in_ready, true) {
+            self.ready.push(id);
+        }
+    }
+
+    /// Puts a connection into the list of those to flush.
+    pub(crate) fn mark_dirty(&mut self, id: ConnId) {
+        let Some(conn) = find(&mut self.conns, id) else { return };
+        if !mem::replace(&mut conn.in_dirty, true) {
+            self.dirty.push(id);
+        }
+    }
+
+    /// Goes on with a connection that was paused by us: its silence meanwhile does not count.
+    pub(crate) fn end_pause(&mut self, id: ConnId) {
+        let Some(conn) = find(&mut self.conns, id) else { return };
+        if conn.logged_in {
+            conn.active_at = self.tick;
+        }
+        self.arm(id);
+        self.mark_ready(id);
+    }
+
+    /// Makes sure that the wheel comes due no later than the connection's deadline.
+    pub(crate) fn arm(&mut self, id: ConnId) {
+        let Some(conn) = find(&mut self.conns, id) else { return };
+        if let Some((deadline, _)) = conn.deadline(&self.deadlines)
+            && conn.timer_at.is_none_or(|tick| tick > deadline)
+        {
+            conn.timer_at = Some(self.wheel.insert(id, deadline));
+        }
+    }
+
+    /// Looks at a connection whose entry in the wheel came due: closes it or arms it again.
+    pub(crate) fn expire(&mut self, entry: Entry) {
+        let Some(conn) = find(&mut self.conns, entry.conn) else { return };
+        if conn.timer_at != Some(entry.tick) {
+            return;
+        }
+        conn.timer_at = None;
+        match conn.deadline(&self.deadlines) {
+            Some((deadline, reason)) if deadline <= self.tick => self.close(entry.conn, reason),
+            _ => self.arm(entry.conn),
+        }
+    }
+
+    /// Whether something can be done without waiting for an event.
+    pub(crate) fn has_work(&self) -> bool {
+        !(self.ready.is_empty()
+            && self.dirty.is_empty()
+            && self.closed.is_empty()
+            && self.drained.is_empty())
+    }
+}
+
+/// The connection, unless the handle is stale. A free function, so that the borrow ends at `conns`.
+pub(crate) fn find(conns: &mut Slab<Conn>, id: ConnId) -> Option<&mut Conn> {
+    conns.get_mut(id.index as usize).filter(|conn| conn.generation == id.generation)
+}
+
+fn find_open(conns: &mut Slab<Conn>, id: ConnId) -> Option<&mut Conn> {
+    find(conns, id).filter(|conn| conn.state == State::Open)
+}

@@ -1,0 +1,218 @@
+//! The loop: one turn after the other. Knows in which order things happen, not how.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use aldis_wire::ConnId;
+use mio::event::Event;
+use mio::{Events, Poll, Token, Waker};
+
+use crate::acceptor::{Acceptor, conn_of};
+use crate::flush::flush_all;
+use crate::input::{SCRATCH_BYTES, receive};
+use crate::timer::Entry;
+use crate::{CloseReason, Config, Handler, Io, MailReceiver};
+
+/// Events taken in one turn: with their frames and answers they fit the cache.
+const EVENTS_PER_TURN: usize = 1024;
+
+/// No connection has the index of these two: `Config::assert_valid` sees to it.
+const LISTENER: Token = Token(u32::MAX as usize);
+const WAKER: Token = Token(u32::MAX as usize - 1);
+
+/// A poll loop with its connections. One thread runs it.
+pub struct Reactor<H: Handler> {
+    handler: H,
+    io: Io,
+    mail: MailReceiver<H::Mail>,
+    poll: Poll,
+    events: Events,
+    acceptor: Option<Acceptor>,
+    scratch: Box<[u8]>,
+    due: Vec<Entry>,
+}
+
+impl<H: Handler> Reactor<H> {
+    /// Prepares everything; nothing is accepted before `run`. Panics if the limits in `config`
+    /// contradict each other.
+    pub fn new(
+        config: Config,
+        listener: TcpListener,
+        mail: MailReceiver<H::Mail>,
+        handler: H,
+    ) -> io::Result<Self> {
+        config.assert_valid();
+        let poll = Poll::new()?;
+        mail.set_waker(Waker::new(poll.registry(), WAKER)?);
+        let acceptor = Acceptor::new(listener, poll.registry(), LISTENER)?;
+        Ok(Self {
+            handler,
+            io: Io::new(config, Instant::now()),
+            mail,
+            poll,
+            events: Events::with_capacity(EVENTS_PER_TURN),
+            acceptor: Some(acceptor),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            due: Vec::new(),
+        })
+    }
+
+    /// Runs until [`Io::stop`], then closes what is still open and gives the handler back. Fails
+    /// only if the poll itself does.
+    pub fn run(mut self) -> io::Result<H> {
+        while !self.io.stopping {
+            self.turn()?;
+        }
+        let open: Vec<ConnId> = self.io.open_ids().collect();
+        for id in open {
+            self.io.close(id, CloseReason::Stopped);
+        }
+        self.remove_closed();
+        Ok(self.handler)
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        self.sleep()?;
+        let begin = Instant::now();
+        self.io.now = begin;
+        self.io.tick = self.io.clock.tick(begin);
+        self.io.counters.turns += 1;
+        self.take_events();
+        self.accept();
+        self.take_mails();
+        self.tell_drained();
+        self.receive_ready();
+        self.expire_deadlines();
+        if self.handler.poll_timeout().is_some_and(|deadline| deadline <= begin) {
+            self.handler.handle_timeout(&mut self.io);
+        }
+        self.remove_closed();
+        self.handler.handle_turn_end(&mut self.io);
+        flush_all(&mut self.io);
+        let length = begin.elapsed();
+        if length > self.io.config.turn_warn {
+            log::warn!("a turn took {} ms", length.as_millis());
+        }
+        Ok(())
+    }
+
+    /// Waits for events, mail or the next deadline; not at all while something can be done.
+    fn sleep(&mut self) -> io::Result<()> {
+        let busy = self.io.has_work() || !self.mail.prepare_sleep();
+        let timeout = if busy { Some(Duration::ZERO) } else { self.timeout() };
+        let result = self.poll.poll(&mut self.events, timeout);
+        self.mail.end_sleep();
+        match result {
+            // A signal: the events are those of an empty poll.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.events.clear();
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let wheel = self.io.wheel.next().map(|tick| self.io.clock.instant(tick));
+        let acceptor = self.acceptor.as_ref().and_then(|acceptor| acceptor.poll_timeout(now));
+        let first = [wheel, acceptor, self.handler.poll_timeout()].into_iter().flatten().min();
+        first.map(|deadline| deadline.saturating_duration_since(now))
+    }
+
+    fn take_events(&mut self) {
+        for event in &self.events {
+            match event.token() {
+                LISTENER => {
+                    if let Some(acceptor) = &mut self.acceptor {
+                        acceptor.handle_event();
+                    }
+                }
+                WAKER => self.io.counters.wakeups += 1,
+                token => take_event(&mut self.io, conn_of(token), event),
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        let Some(mut acceptor) = self.acceptor.take() else { return };
+        let registry = self.poll.registry();
+        if self.io.listening {
+            acceptor.accept(&mut self.io, &mut self.handler, registry);
+            self.acceptor = Some(acceptor);
+        } else {
+            acceptor.accept_last(&mut self.io, &mut self.handler, registry);
+        }
+    }
+
+    /// The lanes have budgets of their own, so that neither keeps the other waiting.
+    fn take_mails(&mut self) {
+        for _ in 0..self.io.config.mails_per_turn {
+            let Some(mail) = self.mail.pop_reserved() else { break };
+            self.handler.handle_mail(&mut self.io, mail);
+        }
+        for _ in 0..self.io.config.mails_per_turn {
+            let Some(mail) = self.mail.pop_best_effort() else { break };
+            self.handler.handle_mail(&mut self.io, mail);
+        }
+    }
+
+    fn tell_drained(&mut self) {
+        while let Some(id) = self.io.drained.pop() {
+            if self.io.is_open(id) {
+                self.handler.handle_drained(&mut self.io, id);
+            }
+        }
+    }
+
+    /// Reads what was listed before; what is listed meanwhile has used its budget.
+    fn receive_ready(&mut self) {
+        let count = self.io.ready.len();
+        for at in 0..count {
+            let id = self.io.ready[at];
+            receive(&mut self.io, &mut self.handler, &mut self.scratch, id);
+            if let Some(conn) = self.io.conn(id) {
+                conn.invariants();
+            }
+        }
+        self.io.ready.drain(..count);
+    }
+
+    fn expire_deadlines(&mut self) {
+        self.io.wheel.advance(self.io.tick, &mut self.due);
+        for entry in self.due.drain(..) {
+            self.io.expire(entry);
+        }
+    }
+
+    /// Tells the handler of every end. It may close others, which are removed too.
+    fn remove_closed(&mut self) {
+        while let Some(id) = self.io.closed.pop() {
+            if let Some(conn) = self.io.remove(id) {
+                self.io.counters.closed[conn.reason as usize] += 1;
+                drop(conn.transport);
+                self.handler.handle_closed(&mut self.io, id, conn.reason);
+            }
+        }
+    }
+}
+
+/// Notes what a connection can do now. Each is registered once, edge-triggered, for everything.
+fn take_event(io: &mut Io, id: ConnId, event: &Event) {
+    let Some(conn) = io.conn(id) else { return };
+    if event.is_error() || event.is_write_closed() {
+        io.close(id, CloseReason::Reset);
+        return;
+    }
+    if event.is_writable() && !conn.writable {
+        conn.writable = true;
+        io.mark_dirty(id);
+    }
+    if event.is_readable() || event.is_read_closed() {
+        let Some(conn) = io.conn(id) else { return };
+        conn.readable = true;
+        conn.end_announced |= event.is_read_closed();
+        io.mark_ready(id);
+    }
+}

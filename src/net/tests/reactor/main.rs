@@ -1,0 +1,12 @@
+//! The reactor through real sockets on 127.0.0.1: one module per group of behaviours.
+
+// Clippy sees that functions with #[test] are tests, but not that all of this is.
+#![allow(clippy::unwrap_used)]
+
+mod deadlines;
+mod ends;
+mod frames;
+mod limits;
+mod mail;
+mod node;
+mod slow;

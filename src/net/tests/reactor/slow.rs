@@ -1,0 +1,157 @@
+//! Handlers that make frames wait, and peers that do not read.
+
+use aldis_net::{CloseReason, Config, ConnId, Io, Lane, Sent};
+use aldis_wire::{Command, Header, OutFrame};
+use bytes::Bytes;
+
+use crate::node::{Client, Event, Node, heartbeat};
+
+/// A notification of this size.
+fn push(len: usize) -> OutFrame {
+    let header = Header { cmd: Command::MsgPushNotify.id(), code: 0, seq: 0, len: len as u32 };
+    OutFrame::new(&header.encode(), Bytes::from(vec![1; len]))
+}
+
+/// Sends pushes until one is dropped; the peer reads nothing meanwhile.
+fn push_until_dropped(io: &mut Io, id: ConnId) -> usize {
+    let sent = (0..10_000).take_while(|_| io.send(id, push(10_000), Lane::Push) == Sent::Queued);
+    sent.count()
+}
+
+/// Makes the peer slow: fills what the kernel buffers until pushes stay queued and are dropped.
+fn make_slow(node: &Node, id: ConnId) -> usize {
+    let mut queued = 0;
+    loop {
+        queued += node.call(move |io, _| push_until_dropped(io, id));
+        // A turn passed: whether anything is left says if the kernel took it all.
+        if node.call(|io, _| io.output_len()) > 0
+            && node.call(move |io, _| io.send(id, push(10_000), Lane::Push)) == Sent::Dropped
+        {
+            return queued;
+        }
+    }
+}
+
+fn expect_pushes(client: &mut Client, count: usize) {
+    for _ in 0..count {
+        assert_eq!(client.receive().unwrap().0.cmd, Command::MsgPushNotify.id());
+    }
+}
+
+#[test]
+fn frames_that_waited_come_once_and_in_order() {
+    let node = Node::start(Config::default());
+    let (mut client, id) = node.log_in();
+    node.call(|_, echo| echo.admitted = 3);
+    // More than one scratch buffer, so that some wait in the tail and some in the kernel.
+    let bytes: Vec<u8> = (0..3000).flat_map(|seq| heartbeat(seq, 200)).collect();
+    let mut writer = client.stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        std::io::Write::write_all(&mut writer, &bytes).unwrap();
+    });
+    client.expect_seqs(0..3);
+    let mut next = 3;
+    for admitted in [0, 1, 5, 1, 0, 70, 2000, 5000] {
+        node.call(move |io, echo| {
+            echo.admitted = admitted;
+            io.resume(id);
+        });
+        let end = (next + admitted as u32).min(3000);
+        client.expect_seqs(next..end);
+        next = end;
+    }
+    assert_eq!(next, 3000);
+    sender.join().unwrap();
+    assert_eq!(node.call(|io, _| io.input_capacity()), 0, "nothing is kept");
+}
+
+#[test]
+fn a_waiting_connection_is_not_read() {
+    let node = Node::start(Config::default());
+    let (mut client, id) = node.log_in();
+    node.call(|_, echo| echo.admitted = 0);
+    client.send(&heartbeat(1, 10));
+    while node.call(|io, _| io.input_capacity()) == 0 {}
+    let before = node.counters();
+    client.send(&vec![0; 10_000]);
+    node.call(|_, _| ());
+    assert_eq!(node.counters().bytes_in, before.bytes_in);
+    node.call(move |io, _| io.close(id, CloseReason::Handler));
+    node.wait_for(Event::Closed(id, CloseReason::Handler));
+}
+
+#[test]
+fn resuming_who_does_not_wait_changes_nothing() {
+    let node = Node::start(Config::default());
+    let (mut client, id) = node.log_in();
+    node.call(move |io, _| io.resume(id));
+    client.send(&heartbeat(1, 10));
+    client.expect_seqs([1]);
+}
+
+#[test]
+fn a_slow_reader_loses_pushes_and_is_told_when_it_has_caught_up() {
+    let node = Node::start(Config::default());
+    let (mut client, id) = node.log_in();
+    let queued = make_slow(&node, id);
+    let dropped = node.counters().pushes_dropped;
+    assert!(dropped >= 2);
+    // Still above zero: nothing more is queued behind the gap.
+    assert_eq!(node.call(move |io, _| io.send(id, push(1), Lane::Push)), Sent::Dropped);
+    expect_pushes(&mut client, queued);
+    node.wait_for(Event::Drained(id));
+    assert_eq!(node.call(move |io, _| io.send(id, push(5), Lane::Push)), Sent::Queued);
+    expect_pushes(&mut client, 1);
+}
+
+#[test]
+fn a_slow_reader_still_gets_replies_and_its_requests_wait() {
+    let node = Node::start(Config::default());
+    let (mut client, id) = node.log_in();
+    let queued = make_slow(&node, id);
+    client.send(&[heartbeat(1, 10), heartbeat(2, 10)].concat());
+    let reply = OutFrame::new(&heartbeat(9, 0), Bytes::new());
+    assert_eq!(node.call(move |io, _| io.send(id, reply, Lane::Reply)), Sent::Queued);
+    assert_eq!(node.counters().frames_in, 1, "only the login was read");
+    expect_pushes(&mut client, queued);
+    client.expect_seqs([9, 1, 2]);
+}
+
+#[test]
+fn requests_whose_answers_are_not_read_stop_being_read() {
+    let config = Config { output_soft_bytes: 10_000, ..Config::default() };
+    let node = Node::start(config);
+    let (mut client, _) = node.log_in();
+    let mut writer = client.stream.try_clone().unwrap();
+    let bytes: Vec<u8> = (0..30_000).flat_map(|seq| heartbeat(seq, 1000)).collect();
+    let sender = std::thread::spawn(move || {
+        std::io::Write::write_all(&mut writer, &bytes).unwrap();
+    });
+    // The client reads nothing until the server has stopped reading.
+    let mut before = 0;
+    loop {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let frames = node.counters().frames_in;
+        if frames == before && frames > 1 {
+            break;
+        }
+        before = frames;
+    }
+    assert!(before < 30_000, "{before} frames were read");
+    assert!(node.call(|io, _| io.output_len()) <= 12_000);
+    client.expect_seqs(0..30_000);
+    sender.join().unwrap();
+}
+
+#[test]
+fn above_the_hard_limit_the_connection_closes() {
+    let node = Node::start(Config::default());
+    let (_client, id) = node.log_in();
+    let sent = node.call(move |io, _| {
+        let sent = (0..10_000).map(|_| io.send(id, push(10_000), Lane::Reply));
+        sent.take_while(|sent| *sent == Sent::Queued).count()
+    });
+    let limit = Config::default().output_hard_bytes / 10_016;
+    assert_eq!(sent, limit);
+    node.wait_for(Event::Closed(id, CloseReason::OutputLimit));
+}
