@@ -305,23 +305,21 @@ impl Service {
         }
     }
 
-    /// Committed entries for sessions of this reactor, in commit order.
-    pub fn handle_deliveries(&mut self, now: Now, deliveries: &[Delivery]) {
+    /// A committed entry for sessions of this reactor. Deliveries come in commit order.
+    pub fn handle_delivery(&mut self, now: Now, delivery: &Delivery) {
         self.now = now;
-        for delivery in deliveries {
-            for target in &delivery.targets {
-                let Some(session) = self.session(target.conn) else { continue };
-                let Some(head) = session.head_of(target.user) else { continue };
-                *head = (*head).max(target.seq);
-                let head = *head;
-                // Before LOGIN_RESP a push would come too early: the hint behind it names the head.
-                // A session that is behind gets a hint anyway; a push would only delay it.
-                if session.online().is_none() || session.is_closing || session.is_behind {
-                    continue;
-                }
-                let frame = delivery.push.frame(target.seq, head);
-                self.effects.push_back(Effect::Send { conn: target.conn, frame, lane: Lane::Push });
+        for target in &delivery.targets {
+            let Some(session) = self.session(target.conn) else { continue };
+            let Some(head) = session.head_of(target.user) else { continue };
+            *head = (*head).max(target.seq);
+            let head = *head;
+            // Before LOGIN_RESP a push would come too early: the head in it covers the entry.
+            // A session that is behind gets a hint anyway; a push would only delay it.
+            if session.online().is_none() || session.is_closing || session.is_behind {
+                continue;
             }
+            let frame = delivery.push.frame(target.seq, head);
+            self.effects.push_back(Effect::Send { conn: target.conn, frame, lane: Lane::Push });
         }
     }
 

@@ -1,0 +1,125 @@
+//! `aldisd admin`: changes of the store without a client.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use aldis_logic::job::{Generations, NewUser};
+use aldis_logic::Claims;
+use aldis_store::{SeedUsers, Store};
+use aldis_wire::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
+use aldis_wire::name::{is_display_name, normalize_username};
+use aldis_wire::{DeviceClass, RequestId};
+use anyhow::{Context, bail};
+use clap::Subcommand;
+
+use crate::config::Config;
+use crate::hash_pool::Hasher;
+use crate::reactor_handler::unix_ms;
+use crate::{data_dir, serve};
+
+/// Device id that seeded tokens are for.
+const SEED_DEVICE: &str = "seed";
+
+#[derive(Subcommand)]
+pub enum AdminCommand {
+    /// Add a user. The password is read from ALDIS_PASSWORD or from standard input.
+    UserAdd {
+        /// Letters and digits of any script, _ - and .
+        username: String,
+        /// As shown to others; the username by default.
+        #[arg(long)]
+        nickname: Option<String>,
+    },
+    /// Add users without passwords and write tokens for them: one line each of user id, username,
+    /// token, device id and device class, separated by tabs. For load tests.
+    SeedUsers {
+        /// How many.
+        #[arg(long)]
+        count: u32,
+        /// Where to; readable by the owner only.
+        #[arg(long, value_name = "FILE")]
+        tokens: PathBuf,
+        /// What their names begin with.
+        #[arg(long, default_value = "seed")]
+        prefix: String,
+        /// Device class of the tokens: 1 phone, 2 tablet, 3 desktop, 4 web, 5 device.
+        #[arg(long, default_value_t = 5)]
+        device_class: u8,
+    },
+}
+
+pub fn run(config: &Config, command: AdminCommand) -> anyhow::Result<()> {
+    match command {
+        AdminCommand::UserAdd { username, nickname } => user_add(config, username, nickname),
+        AdminCommand::SeedUsers { count, tokens, prefix, device_class } => {
+            let class = DeviceClass::from_number(device_class.into())
+                .context("--device-class is 1 to 5")?;
+            seed_users(config, &SeedUsers { prefix, count }, &tokens, class)
+        }
+    }
+}
+
+fn user_add(config: &Config, name: String, nickname: Option<String>) -> anyhow::Result<()> {
+    let username = normalize_username(&name)
+        .context("a username is 1 to 64 bytes of letters, digits, _ - and .")?;
+    let nickname = nickname.unwrap_or(name);
+    if !is_display_name(&nickname) {
+        bail!("the nickname is too long or not printable");
+    }
+    let password = read_password()?;
+    if !(PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX).contains(&password.len()) {
+        bail!("a password has {PASSWORD_BYTES_MIN} to {PASSWORD_BYTES_MAX} bytes");
+    }
+    let store = data_dir::open_store(&config.data_dir)?;
+    let password_phc = Hasher::new()?.hash(&password)?;
+    let mut request_id = [0; 16];
+    getrandom::fill(&mut request_id).context("no random numbers")?;
+    let request_id = RequestId(request_id);
+    let user = NewUser { username: username.clone(), nickname, password_phc, request_id };
+    let id = store.add_user(user, unix_ms())?;
+    println!("{username} is user {id}.");
+    Ok(())
+}
+
+fn read_password() -> anyhow::Result<String> {
+    if let Ok(password) = std::env::var("ALDIS_PASSWORD") {
+        return Ok(password);
+    }
+    if std::io::stdin().is_terminal() {
+        return Ok(rpassword::prompt_password("Password: ")?);
+    }
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("cannot read the password")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn seed_users(
+    config: &Config,
+    seed: &SeedUsers,
+    path: &Path,
+    class: DeviceClass,
+) -> anyhow::Result<()> {
+    let store = data_dir::open_store(&config.data_dir)?;
+    let keyring = serve::keyring(&store.boot()?)?;
+    let users = store.seed_users(seed, unix_ms())?;
+    let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
+    let mut file = BufWriter::new(file.with_context(|| format!("cannot write {}", path.display()))?);
+    let now_ms = unix_ms();
+    let expires_ms = now_ms + serve::token_ttl_ms(config);
+    for (number, user) in users.iter().enumerate() {
+        let claims = Claims {
+            user: *user,
+            device_id: SEED_DEVICE.into(),
+            class,
+            generations: Generations::default(),
+        };
+        let token = keyring.mint(&claims, now_ms, expires_ms)?;
+        let name = format!("{}-{:04}", seed.prefix, number + 1);
+        writeln!(file, "{user}\t{name}\t{token}\t{SEED_DEVICE}\t{}", class.number())?;
+    }
+    file.flush().with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{} users, tokens in {}.", users.len(), path.display());
+    Ok(())
+}

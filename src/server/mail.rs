@@ -1,0 +1,140 @@
+//! What other threads post to a reactor, and how it gets there.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aldis_logic::job::{DirectoryReply, HashReply, ReactorId, ReadReply, WriteReply};
+use aldis_logic::{CreditLimits, Delivery, PeerMail};
+use aldis_net::{MailLimits, MailReceiver, MailSender, mailbox};
+use aldis_wire::ConnId;
+use parking_lot::Mutex;
+
+/// Deliveries that may wait for a reactor, bytes: a burst of a few large groups.
+const DELIVERIES_BYTES_MAX: usize = 64 << 20;
+/// Slots for mail that answers no job: kicks, missed deliveries, drain.
+const OTHER_MAILS_MAX: usize = 4_096;
+/// What a target of a delivery takes in memory, bytes.
+const TARGET_BYTES: usize = 32;
+/// What a delivery takes besides its targets and its body, bytes.
+const DELIVERY_BYTES: usize = 64;
+
+/// One piece of mail.
+#[derive(Debug)]
+pub enum Mail {
+    /// From a store writer, the replies of one batch.
+    Written(Vec<WriteReply>),
+    /// From a store reader.
+    Read(ReadReply),
+    /// From the password pool.
+    Hashed(HashReply),
+    /// From the directory worker.
+    Directory(DirectoryReply),
+    /// From a store writer, the entries of one batch.
+    Deliveries(Vec<Delivery>),
+    /// From another reactor's service.
+    Peer(PeerMail),
+    /// Some deliveries did not fit: see [`Missed`].
+    Missed,
+    /// The node is going away; clients come back within so many ms.
+    Drain(u32),
+    /// The drain is over.
+    Stop,
+}
+
+/// Connections whose deliveries did not fit the mailbox. Bounded by the connections of a reactor.
+#[derive(Debug, Default)]
+pub struct Missed {
+    conns: Mutex<HashSet<ConnId>>,
+    is_announced: AtomicBool,
+}
+
+impl Missed {
+    /// Takes all.
+    pub fn take(&self) -> Vec<ConnId> {
+        self.is_announced.store(false, Ordering::SeqCst);
+        std::mem::take(&mut *self.conns.lock()).into_iter().collect()
+    }
+}
+
+/// The way to one reactor.
+#[derive(Clone)]
+pub struct Post {
+    sender: MailSender<Mail>,
+    missed: Arc<Missed>,
+}
+
+/// The ways to all reactors of the node.
+#[derive(Clone)]
+pub struct PostOffice {
+    posts: Arc<[Post]>,
+}
+
+impl PostOffice {
+    /// Mailboxes for `count` reactors, with their receiving ends.
+    pub fn new(count: usize, limits: CreditLimits) -> (Self, Vec<(MailReceiver<Mail>, Arc<Missed>)>) {
+        let limits = MailLimits {
+            reserved_max: limits.reply_queue_len() + OTHER_MAILS_MAX,
+            best_effort_weight_max: DELIVERIES_BYTES_MAX,
+        };
+        let (posts, ends): (Vec<_>, Vec<_>) = (0..count)
+            .map(|_| {
+                let (sender, receiver) = mailbox(limits);
+                let missed = Arc::new(Missed::default());
+                (Post { sender, missed: missed.clone() }, (receiver, missed))
+            })
+            .unzip();
+        (Self { posts: posts.into() }, ends)
+    }
+
+    /// Reactors.
+    pub fn reactor_count(&self) -> usize {
+        self.posts.len()
+    }
+
+    /// Posts a reply, whose slot was reserved when its job was accepted.
+    pub fn reply(&self, reactor: ReactorId, mail: Mail) {
+        let Some(post) = self.posts.get(usize::from(reactor.0)) else { return };
+        let result = post.sender.post(mail);
+        // A reactor that is gone needs no reply; one that is there has room for it.
+        assert!(result.is_ok() || post.sender.is_closed(), "a reply's slot is reserved");
+    }
+
+    /// Posts deliveries; sessions whose deliveries do not fit get a head check instead.
+    pub fn deliver(&self, reactor: ReactorId, deliveries: Vec<Delivery>) {
+        let Some(post) = self.posts.get(usize::from(reactor.0)) else { return };
+        let weight = deliveries
+            .iter()
+            .map(|d| DELIVERY_BYTES + d.targets.len() * TARGET_BYTES + d.push.len())
+            .sum();
+        if let Err(Mail::Deliveries(deliveries)) =
+            post.sender.try_post(Mail::Deliveries(deliveries), weight)
+        {
+            let conns = deliveries.iter().flat_map(|d| &d.targets).map(|target| target.conn);
+            post.miss(conns);
+        }
+    }
+
+    /// Posts what another service says; if it does not fit, a head check finds out.
+    pub fn peer(&self, reactor: ReactorId, mail: PeerMail) {
+        let Some(post) = self.posts.get(usize::from(reactor.0)) else { return };
+        if let Err(Mail::Peer(PeerMail::Kick { conn, .. })) = post.sender.post(Mail::Peer(mail)) {
+            post.miss([conn]);
+        }
+    }
+
+    /// Tells every reactor; false if one could not be told because it is gone.
+    pub fn broadcast(&self, mut mail: impl FnMut() -> Mail) -> bool {
+        self.posts.iter().all(|post| post.sender.post(mail()).is_ok())
+    }
+}
+
+impl Post {
+    fn miss(&self, conns: impl IntoIterator<Item = ConnId>) {
+        self.missed.conns.lock().extend(conns);
+        if !self.missed.is_announced.swap(true, Ordering::SeqCst) {
+            // The lane has room for it, or mail that wakes the reactor anyway, after which it looks.
+            let _ = self.sender.post(Mail::Missed);
+        }
+    }
+}

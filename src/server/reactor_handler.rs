@@ -1,0 +1,217 @@
+//! Between a reactor and its service: inputs one way, effects the other. Decides nothing itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use aldis_logic::job::{
+    DirectoryReply, DirectoryRequest, HashRequest, ReadRequest, Registration, WriteRequest,
+};
+use aldis_logic::{Admit, Effect, Goodbye, Lane, Now, Service};
+use aldis_net::{CloseReason, Handler, Io, Sent};
+use aldis_wire::{ConnId, Frame, FrameError};
+use crossbeam::channel::{Sender, TrySendError};
+
+use crate::mail::{Mail, Missed, PostOffice};
+
+/// The ways from a reactor to the workers. As long as credits allow (`CreditLimits`), they have room.
+#[derive(Clone)]
+pub struct Workers {
+    /// The store writer.
+    pub writer: Sender<WriteRequest>,
+    /// The store readers.
+    pub readers: Sender<ReadRequest>,
+    /// The password pool.
+    pub hashers: Sender<HashRequest>,
+    /// The directory worker.
+    pub directory: Sender<DirectoryRequest>,
+}
+
+/// The handler of one client reactor.
+pub struct ClientHandler {
+    service: Service,
+    workers: Workers,
+    office: PostOffice,
+    missed: Arc<Missed>,
+    clock: Clock,
+    is_stopping: bool,
+}
+
+impl ClientHandler {
+    /// A handler for a service without connections.
+    pub fn new(
+        service: Service,
+        workers: Workers,
+        office: PostOffice,
+        missed: Arc<Missed>,
+    ) -> Self {
+        Self { service, workers, office, missed, clock: Clock::new(), is_stopping: false }
+    }
+
+    /// Does what the service wants done.
+    fn drain_effects(&mut self, io: &mut Io) {
+        while let Some(effect) = self.service.poll_effect() {
+            match effect {
+                Effect::Send { conn, frame, lane } => {
+                    let lane = match lane {
+                        Lane::Reply => aldis_net::Lane::Reply,
+                        Lane::Push => aldis_net::Lane::Push,
+                    };
+                    if io.send(conn, frame, lane) == Sent::Dropped {
+                        self.service.handle_push_dropped(conn);
+                    }
+                }
+                Effect::Close { conn, reason } => {
+                    log::debug!("conn={conn:?} closes: {reason:?}");
+                    let reason = match reason {
+                        Goodbye::BadFrame => CloseReason::BadFrame,
+                        Goodbye::PeerDone => CloseReason::Peer,
+                        _ => CloseReason::Handler,
+                    };
+                    io.close_after_flush(conn, reason);
+                }
+                Effect::LoggedIn { conn } => io.set_logged_in(conn),
+                Effect::Resume { conn } => io.resume(conn),
+                Effect::Write(request) => expect_room(self.workers.writer.try_send(request)),
+                Effect::Read(request) => expect_room(self.workers.readers.try_send(request)),
+                Effect::Hash(request) => expect_room(self.workers.hashers.try_send(request)),
+                Effect::Directory(request) => self.ask_directory(request),
+                Effect::Post { reactor, mail } => self.office.peer(reactor, mail),
+            }
+        }
+    }
+
+    /// The directory is a hint: where its queue is full, the session goes on without it.
+    fn ask_directory(&mut self, request: DirectoryRequest) {
+        if let Err(TrySendError::Full(request)) = self.workers.directory.try_send(request) {
+            log::warn!("the directory's queue is full");
+            let registration = Registration::Unavailable;
+            let reply = DirectoryReply { ticket: request.ticket, registration };
+            self.service.handle_directory_reply(self.clock.last, reply);
+        }
+    }
+}
+
+/// Credits keep queues from filling; a worker that is gone has stopped the process or is about to.
+fn expect_room<T>(result: Result<(), TrySendError<T>>) {
+    assert!(!matches!(result, Err(TrySendError::Full(_))), "credits reserve a slot for every job");
+}
+
+impl Handler for ClientHandler {
+    type Mail = Mail;
+
+    fn handle_open(&mut self, io: &mut Io, conn: ConnId, peer: SocketAddr) {
+        let now = self.clock.at(io.now());
+        self.service.handle_open(now, conn, peer.ip());
+    }
+
+    fn handle_frame(&mut self, io: &mut Io, conn: ConnId, frame: Frame<'_>) -> aldis_net::Admit {
+        let now = self.clock.at(io.now());
+        let admit = self.service.handle_frame(now, conn, frame);
+        self.drain_effects(io);
+        match admit {
+            Admit::Taken => aldis_net::Admit::Taken,
+            Admit::Wait => aldis_net::Admit::Wait,
+        }
+    }
+
+    fn handle_frame_error(&mut self, io: &mut Io, conn: ConnId, error: FrameError) {
+        log::debug!("conn={conn:?} sent what is no frame: {error}");
+        let now = self.clock.at(io.now());
+        self.service.handle_frame_error(now, conn, error);
+        self.drain_effects(io);
+    }
+
+    fn handle_half_closed(&mut self, io: &mut Io, conn: ConnId) {
+        let now = self.clock.at(io.now());
+        self.service.handle_half_closed(now, conn);
+        self.drain_effects(io);
+    }
+
+    fn handle_closed(&mut self, io: &mut Io, conn: ConnId, reason: CloseReason) {
+        log::debug!("conn={conn:?} closed: {}", reason.name());
+        let now = self.clock.at(io.now());
+        self.service.handle_closed(now, conn);
+        self.drain_effects(io);
+    }
+
+    fn handle_drained(&mut self, io: &mut Io, conn: ConnId) {
+        let now = self.clock.at(io.now());
+        self.service.handle_drained(now, conn);
+        self.drain_effects(io);
+    }
+
+    fn handle_mail(&mut self, io: &mut Io, mail: Mail) {
+        let now = self.clock.at(io.now());
+        match mail {
+            Mail::Written(replies) => {
+                for reply in replies {
+                    self.service.handle_write_reply(now, reply);
+                    self.drain_effects(io);
+                }
+            }
+            Mail::Read(reply) => self.service.handle_read_reply(now, reply),
+            Mail::Hashed(reply) => self.service.handle_hash_reply(now, reply),
+            Mail::Directory(reply) => self.service.handle_directory_reply(now, reply),
+            Mail::Deliveries(deliveries) => {
+                for delivery in &deliveries {
+                    self.service.handle_delivery(now, delivery);
+                    self.drain_effects(io);
+                }
+            }
+            Mail::Peer(mail) => self.service.handle_peer(now, mail),
+            Mail::Missed => self.service.handle_missed(now, &self.missed.take()),
+            Mail::Drain(delay_ms_max) => {
+                io.stop_listening();
+                self.service.handle_drain(now, delay_ms_max);
+            }
+            Mail::Stop => {
+                self.service.handle_drain_end(now);
+                self.is_stopping = true;
+            }
+        }
+        self.drain_effects(io);
+    }
+
+    fn handle_timeout(&mut self, _io: &mut Io) {}
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    fn handle_turn_end(&mut self, io: &mut Io) {
+        let now = self.clock.at(io.now());
+        self.service.handle_turn_end(now);
+        self.drain_effects(io);
+        if self.is_stopping {
+            io.stop();
+        }
+    }
+}
+
+/// Both times of an input, read from the system once per turn.
+struct Clock {
+    start: Instant,
+    read_at: Option<Instant>,
+    last: Now,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { start: Instant::now(), read_at: None, last: Now::default() }
+    }
+
+    fn at(&mut self, now: Instant) -> Now {
+        if self.read_at != Some(now) {
+            self.read_at = Some(now);
+            let mono_ms = now.saturating_duration_since(self.start).as_millis() as u64;
+            self.last = Now { mono_ms, unix_ms: unix_ms() };
+        }
+        self.last
+    }
+}
+
+/// Unix time, ms; 0 for a clock before 1970.
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,146 @@
+//! `aldisd serve`: start everything, say so, wait for a signal, drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aldis_logic::job::NodeId;
+use aldis_logic::{CreditLimits, Keyring, Node, NodeConfig, SigningKey};
+use aldis_net::Listeners;
+use aldis_store::{Boot, Store};
+use anyhow::Context;
+
+use crate::config::Config;
+use crate::data_dir;
+use crate::mail::{Mail, PostOffice};
+use crate::signals::Ending;
+use crate::threads::{self, Counts, Running};
+
+/// A connection that was silent for so many heartbeat intervals, in halves, is dead.
+const IDLE_HALF_INTERVALS: u32 = 5;
+/// How often a drain looks whether everybody has left.
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    abort_on_panic();
+    let mut ending = Ending::register().context("cannot handle signals")?;
+    let lock = data_dir::lock(&config.data_dir)?;
+    let store = data_dir::open_store(&config.data_dir)?;
+    let boot = store.boot().context("cannot read the store")?;
+    let counts = counts(config);
+    let address = *config.listen.client.get_ref();
+    let listeners = aldis_net::listen(address, counts.reactors)
+        .with_context(|| format!("cannot listen on {address}"))?;
+    let actual = listeners.address;
+    let node_config = NodeConfig {
+        node: NodeId(data_dir::NODE),
+        store_epoch: boot.store_epoch,
+        heartbeat_interval_ms: config.session.heartbeat_s.get_ref() * 1000,
+        token_ttl_ms: token_ttl_ms(config),
+    };
+    let node = Arc::new(Node::new(node_config, keyring(&boot)?));
+    let running = start(config, counts, listeners, node.clone(), &store)?;
+    banner(config, actual);
+    ending.wait();
+    drain(config, &running, &node, ending);
+    running.join()?;
+    drop(lock);
+    log::info!("ended");
+    Ok(())
+}
+
+/// The keyring of a store: the newest active key signs, all verify.
+pub fn keyring(boot: &Boot) -> anyhow::Result<Keyring> {
+    let mut keys: Vec<_> = boot.signing_keys.iter().collect();
+    keys.sort_by_key(|key| (key.active, key.created_ms));
+    let keys: Vec<SigningKey> = keys
+        .into_iter()
+        .map(|key| SigningKey { kid: key.kid.clone(), secret: key.secret.clone() })
+        .collect();
+    Keyring::new(&keys).context("the store's signing keys")
+}
+
+/// How long tokens hold.
+pub fn token_ttl_ms(config: &Config) -> u64 {
+    u64::from(*config.session.token_hours.get_ref()) * 3_600_000
+}
+
+fn start(
+    config: &Config,
+    counts: Counts,
+    listeners: Listeners,
+    node: Arc<Node>,
+    store: &impl Store,
+) -> anyhow::Result<Running> {
+    let limits = CreditLimits::default();
+    let heartbeat = Duration::from_secs((*config.session.heartbeat_s.get_ref()).into());
+    let connections_max = *config.connection.max.get_ref() as usize;
+    let net = aldis_net::Config {
+        output_soft_bytes: *config.connection.output_soft_kib.get_ref() as usize * 1024,
+        output_hard_bytes: *config.connection.output_hard_kib.get_ref() as usize * 1024,
+        connections_max: connections_max.div_ceil(counts.reactors),
+        idle_deadline: heartbeat * IDLE_HALF_INTERVALS / 2,
+        ..aldis_net::Config::default()
+    };
+    threads::start(counts, limits, &net, listeners, node, store)
+}
+
+fn counts(config: &Config) -> Counts {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let or_cores = |count: u16| if count == 0 { cores } else { usize::from(count) };
+    Counts {
+        reactors: or_cores(*config.threads.reactors.get_ref()),
+        readers: or_cores(*config.threads.readers.get_ref()),
+        hashers: or_cores(*config.threads.hashers.get_ref()),
+    }
+}
+
+/// A thread that is gone would leave clients without answers: better the whole process, which its
+/// supervisor restarts and whose store is safe at any moment.
+fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        std::process::abort();
+    }));
+}
+
+fn banner(config: &Config, address: SocketAddr) {
+    println!("Aldis {} is listening on {address}.", env!("CARGO_PKG_VERSION"));
+    println!("Data: {}", config.data_dir.display());
+    println!();
+    println!("Try it, in two other terminals:");
+    let server = if address.port() == 7700 && address.ip().is_loopback() {
+        String::new()
+    } else {
+        format!(" --server {address}")
+    };
+    for (me, you) in [("ada", "ben"), ("ben", "ada")] {
+        println!("  cargo run --release -p aldis -- register{server} --user {me}");
+        println!("  cargo run --release -p aldis -- chat{server} --user {me} {you}");
+    }
+    println!();
+    println!("Ctrl-C ends the server; what was acknowledged is safe.");
+}
+
+fn drain(config: &Config, running: &Running, node: &Node, mut ending: Ending) {
+    let seconds = *config.drain.seconds.get_ref();
+    log::info!("draining for at most {seconds} s");
+    // A second signal does not wait.
+    let name = "signals".to_owned();
+    let impatient = std::thread::Builder::new().name(name).spawn(move || {
+        ending.wait();
+        std::process::exit(1);
+    });
+    if let Err(error) = impatient {
+        log::warn!("a second signal will not shorten the drain: {error}");
+    }
+    let office: &PostOffice = &running.office;
+    office.broadcast(|| Mail::Drain(seconds * 1000));
+    let deadline = Instant::now() + Duration::from_secs(seconds.into());
+    while Instant::now() < deadline && node.table.session_count() > 0 {
+        std::thread::sleep(DRAIN_POLL);
+    }
+    office.broadcast(|| Mail::Stop);
+}

@@ -1,0 +1,175 @@
+//! All threads of the server start here and nowhere else (but the one that waits for a second
+//! signal, in `serve`). Each has a name; what connects them is bounded.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use aldis_directory::MemoryDirectory;
+use aldis_logic::job::{
+    DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, WriteReply, WriteRequest,
+};
+use aldis_logic::{CreditLimits, Delivery, Node, Service, fan_out};
+use aldis_net::{Listeners, Reactor};
+use aldis_store::{Store, run_reader, run_writer};
+use anyhow::{Context, anyhow};
+use crossbeam::channel::{Receiver, bounded};
+
+use crate::hash_pool::{self, Hasher};
+use crate::mail::{Mail, PostOffice};
+use crate::reactor_handler::{ClientHandler, Workers, unix_ms};
+
+/// Directory jobs that may wait: every session of a reconnect storm that leaves and comes.
+const DIRECTORY_QUEUE_LEN: usize = 65_536;
+
+/// How many threads of each kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// `client-0..n`
+    pub reactors: usize,
+    /// `read-0..n`
+    pub readers: usize,
+    /// `hash-0..n`
+    pub hashers: usize,
+}
+
+/// The running threads.
+pub struct Running {
+    /// The way to the reactors.
+    pub office: PostOffice,
+    reactors: Vec<JoinHandle<io::Result<()>>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Waits for the reactors to stop and for the workers to finish what is queued.
+    pub fn join(self) -> anyhow::Result<()> {
+        for reactor in self.reactors {
+            let result = reactor.join().map_err(|_| anyhow!("a reactor panicked"))?;
+            result.context("a reactor failed")?;
+        }
+        // The reactors held the ways to the workers; with them gone the queues end.
+        for worker in self.workers {
+            worker.join().map_err(|_| anyhow!("a worker panicked"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts everything.
+pub fn start(
+    counts: Counts,
+    limits: CreditLimits,
+    net: &aldis_net::Config,
+    listeners: Listeners,
+    node: Arc<Node>,
+    store: &impl Store,
+) -> anyhow::Result<Running> {
+    let (office, ends) = PostOffice::new(counts.reactors, limits);
+    let per_reactor = |len: usize| len * counts.reactors;
+    let (writer, write_jobs) = bounded::<WriteRequest>(per_reactor(limits.write_queue_len()));
+    let (readers, read_jobs) = bounded::<ReadRequest>(per_reactor(limits.read_queue_len()));
+    let (hashers, hash_jobs) = bounded::<HashRequest>(per_reactor(limits.hash_queue_len()));
+    let (directory, directory_jobs) = bounded::<DirectoryRequest>(DIRECTORY_QUEUE_LEN);
+    let ways = Workers { writer, readers, hashers, directory };
+
+    let mut workers = vec![start_writer(store, write_jobs, node.clone(), office.clone())?];
+    for number in 0..counts.readers {
+        workers.push(start_reader(number, store, read_jobs.clone(), office.clone())?);
+    }
+    for number in 0..counts.hashers {
+        workers.push(start_hasher(number, hash_jobs.clone(), office.clone())?);
+    }
+    workers.push(start_directory(directory_jobs, office.clone())?);
+
+    let mut reactors = Vec::with_capacity(counts.reactors);
+    for (number, (listener, (mail, missed))) in listeners.sockets.into_iter().zip(ends).enumerate() {
+        let service = Service::new(node.clone(), ReactorId(number as u16), limits);
+        let handler = ClientHandler::new(service, ways.clone(), office.clone(), missed);
+        let reactor = Reactor::new(net.clone(), listener, mail, handler)?;
+        let run = move || reactor.run().map(drop);
+        reactors.push(Builder::new().name(format!("client-{number}")).spawn(run)?);
+    }
+    Ok(Running { office, reactors, workers })
+}
+
+/// Commits, and sends each batch's replies and deliveries on their way.
+fn start_writer(
+    store: &impl Store,
+    jobs: Receiver<WriteRequest>,
+    node: Arc<Node>,
+    office: PostOffice,
+) -> anyhow::Result<JoinHandle<()>> {
+    let writer = store.writer().context("cannot open the store for writing")?;
+    let run = move || {
+        run_writer(writer, jobs, unix_ms, |replies, events| {
+            send_out(replies, &events, &node, &office);
+        });
+    };
+    Ok(Builder::new().name("write-0".into()).spawn(run)?)
+}
+
+/// Replies first: the sender waits for its answer, and nobody waits for a push.
+fn send_out(replies: Vec<WriteReply>, events: &[Event], node: &Node, office: &PostOffice) {
+    let count = office.reactor_count();
+    let mut by_reactor: Vec<Vec<WriteReply>> = vec![Vec::new(); count];
+    for reply in replies {
+        if let Some(replies) = by_reactor.get_mut(usize::from(reply.ticket.reactor.0)) {
+            replies.push(reply);
+        }
+    }
+    let mut deliveries: Vec<Vec<Delivery>> = vec![Vec::new(); count];
+    fan_out(events, &node.table, &mut deliveries);
+    for (number, (replies, deliveries)) in by_reactor.into_iter().zip(deliveries).enumerate() {
+        let reactor = ReactorId(number as u16);
+        if !replies.is_empty() {
+            office.reply(reactor, Mail::Written(replies));
+        }
+        if !deliveries.is_empty() {
+            office.deliver(reactor, deliveries);
+        }
+    }
+}
+
+fn start_reader(
+    number: usize,
+    store: &impl Store,
+    jobs: Receiver<ReadRequest>,
+    office: PostOffice,
+) -> anyhow::Result<JoinHandle<()>> {
+    let reader = store.reader().context("cannot open the store for reading")?;
+    let run = move || {
+        run_reader(reader, jobs, |reply| office.reply(reply.ticket.reactor, Mail::Read(reply)));
+    };
+    Ok(Builder::new().name(format!("read-{number}")).spawn(run)?)
+}
+
+fn start_hasher(
+    number: usize,
+    jobs: Receiver<HashRequest>,
+    office: PostOffice,
+) -> anyhow::Result<JoinHandle<()>> {
+    let hasher = Hasher::new()?;
+    let run = move || {
+        hash_pool::run(&hasher, &jobs, |reply| {
+            office.reply(reply.ticket.reactor, Mail::Hashed(reply));
+        });
+    };
+    Ok(Builder::new().name(format!("hash-{number}")).spawn(run)?)
+}
+
+fn start_directory(
+    jobs: Receiver<DirectoryRequest>,
+    office: PostOffice,
+) -> anyhow::Result<JoinHandle<()>> {
+    let run = move || {
+        let mut directory = MemoryDirectory::default();
+        for request in jobs {
+            let reactor = request.ticket.reactor;
+            if let Some(reply) = aldis_directory::handle_request(&mut directory, request) {
+                office.reply(reactor, Mail::Directory(reply));
+            }
+        }
+    };
+    Ok(Builder::new().name("dir".into()).spawn(run)?)
+}
