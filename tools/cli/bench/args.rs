@@ -1,0 +1,255 @@
+//! The command line of `aldis bench`, and the checks that need nothing but it.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aldis_wire::limits::{GROUP_MEMBERS_MAX, PIPELINED_REQUESTS_MAX, TEXT_BYTES_MAX};
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::codec::STAMP_LEN;
+use super::workers::Course;
+
+/// Descriptors a generator needs besides its connections.
+const DESCRIPTORS_BESIDES: u64 = 64;
+/// Threads make sense up to the number of cores; this only catches slips.
+const THREADS_MAX: usize = 64;
+
+/// Measure a server: throughput, latency, processor time, memory.
+///
+/// Users come from the file that `aldisd admin seed-users --count N --tokens FILE` writes. The
+/// exit code is 1 when anything was lost, repeated, reordered, changed or refused.
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub(super) load: LoadKind,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum LoadKind {
+    /// Pairs of users write to each other; every message is acknowledged and delivered.
+    Chat(ChatArgs),
+    /// Every connection sends heartbeats and waits for the answers.
+    Heartbeat(HeartbeatArgs),
+    /// Connections log in and stay quiet: memory per connection.
+    Idle(IdleArgs),
+    /// One member of a group writes, all others are online.
+    Fanout(FanoutArgs),
+}
+
+/// What every load takes.
+#[derive(Args, Debug, Clone)]
+pub(super) struct CommonArgs {
+    /// Where the server listens, host:port.
+    #[arg(long, default_value = "127.0.0.1:7700", env = "ALDIS_SERVER")]
+    pub server: String,
+    /// Users to act as, one `user_id<TAB>username<TAB>token` per line.
+    #[arg(long, value_name = "FILE")]
+    pub tokens: PathBuf,
+    /// Measured time, s.
+    #[arg(long, default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Load before the measured time, s.
+    #[arg(long, default_value_t = 2.0)]
+    pub warmup: f64,
+    /// Threads of the generator.
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    /// Process id of the server: adds its processor time and memory to the result.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What loads of messages take.
+#[derive(Args, Debug, Clone)]
+pub(super) struct MessageArgs {
+    /// Unanswered messages that each sender keeps; with --rate the most it may have.
+    #[arg(long)]
+    pub window: Option<usize>,
+    /// Messages per second of all senders together, on a fixed schedule whatever the server does
+    /// (open loop); latency counts from the scheduled time.
+    #[arg(long, value_name = "PER_S")]
+    pub rate: Option<f64>,
+    /// Bytes of a message's text.
+    #[arg(long, default_value_t = 100)]
+    pub payload: usize,
+    /// How long unfinished messages are waited for after the last was sent, s; what is missing
+    /// then is lost.
+    #[arg(long, default_value_t = 15.0)]
+    pub drain: f64,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ChatArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub messages: MessageArgs,
+    /// Pairs of users.
+    #[arg(long, default_value_t = 500)]
+    pub pairs: usize,
+    /// Both of a pair send, not only the first.
+    #[arg(long)]
+    pub both: bool,
+    /// A message counts as answered only when it was also delivered.
+    #[arg(long)]
+    pub wait_delivery: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct HeartbeatArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Connections; users are taken again with another device class when the file has fewer.
+    #[arg(long, default_value_t = 1_000)]
+    pub connections: usize,
+    /// Unanswered heartbeats that each connection keeps.
+    #[arg(long, default_value_t = 1)]
+    pub window: usize,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct IdleArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Connections; users are taken again with another device class when the file has fewer.
+    #[arg(long, default_value_t = 10_000)]
+    pub connections: usize,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct FanoutArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    #[command(flatten)]
+    pub messages: MessageArgs,
+    /// Members of each group, the sender among them; all are online.
+    #[arg(long, default_value_t = GROUP_MEMBERS_MAX)]
+    pub members: usize,
+    /// Groups, each with members and a sender of its own.
+    #[arg(long, default_value_t = 1)]
+    pub groups: usize,
+}
+
+impl CommonArgs {
+    /// Checks what is the same for all loads and makes room for the descriptors.
+    pub fn course(&self, sessions: usize) -> Result<Course> {
+        let time = |name, seconds: f64| {
+            Duration::try_from_secs_f64(seconds).with_context(|| format!("--{name} {seconds}"))
+        };
+        let measured = time("seconds", self.seconds)?;
+        ensure!(!measured.is_zero(), "--seconds must be above 0");
+        ensure!((1..=THREADS_MAX).contains(&self.threads), "--threads is 1 to {THREADS_MAX}");
+        ensure!(sessions > 0, "there is nothing to do without connections");
+        make_room_for(sessions)?;
+        let warmup = time("warmup", self.warmup)?;
+        Ok(Course { warmup, measured, server_pid: self.server_pid, sessions })
+    }
+
+    /// The server's address.
+    pub fn server_addr(&self) -> Result<SocketAddr> {
+        let mut addresses = self
+            .server
+            .to_socket_addrs()
+            .with_context(|| format!("--server {}: expected host:port", self.server))?;
+        addresses.next().with_context(|| format!("--server {}: no address", self.server))
+    }
+}
+
+impl MessageArgs {
+    /// The number of unfinished messages per sender.
+    pub fn window(&self) -> Result<usize> {
+        let default = if self.rate.is_some() { PIPELINED_REQUESTS_MAX } else { 1 };
+        let window = self.window.unwrap_or(default);
+        check_window(window)?;
+        Ok(window)
+    }
+
+    /// Between two messages of one of `threads` threads, ns; `None` for a closed loop.
+    pub fn interval_ns(&self, threads: usize) -> Result<Option<f64>> {
+        let Some(rate) = self.rate else { return Ok(None) };
+        ensure!(rate.is_finite() && rate > 0.0, "--rate must be above 0");
+        Ok(Some(1e9 * threads as f64 / rate))
+    }
+
+    /// How long to wait at the end.
+    pub fn drain(&self) -> Result<Duration> {
+        Duration::try_from_secs_f64(self.drain).with_context(|| format!("--drain {}", self.drain))
+    }
+
+    /// The length of a text.
+    pub fn payload_len(&self) -> Result<usize> {
+        ensure!(
+            (STAMP_LEN..=TEXT_BYTES_MAX).contains(&self.payload),
+            "--payload is {STAMP_LEN} to {TEXT_BYTES_MAX}: a message carries its number and time"
+        );
+        Ok(self.payload)
+    }
+}
+
+/// The server stops reading a connection with more unanswered requests.
+pub(super) fn check_window(window: usize) -> Result<()> {
+    ensure!(
+        (1..=PIPELINED_REQUESTS_MAX).contains(&window),
+        "--window is 1 to {PIPELINED_REQUESTS_MAX}, what a connection may have unanswered"
+    );
+    Ok(())
+}
+
+/// Raises the limit of descriptors as far as allowed.
+fn make_room_for(connections: usize) -> Result<()> {
+    let wanted = connections as u64 + DESCRIPTORS_BESIDES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    let allowed = limit.maximum.is_none_or(|maximum| maximum >= wanted);
+    let new = Rlimit { current: Some(wanted), maximum: limit.maximum };
+    ensure!(
+        allowed && setrlimit(Resource::Nofile, new).is_ok(),
+        "{connections} connections need {wanted} file descriptors, but this process may open {}: \
+         raise the limit (ulimit -Hn, or LimitNOFILE) or use fewer connections",
+        limit.maximum.or(limit.current).unwrap_or(0)
+    );
+    Ok(())
+}
+
+/// Splits `count` things among at most `threads` threads, each getting a range of them.
+pub(super) fn split(count: usize, threads: usize) -> Vec<std::ops::Range<usize>> {
+    let threads = threads.min(count).max(1);
+    (0..threads).map(|i| count * i / threads..count * (i + 1) / threads).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_split_without_loss() {
+        assert_eq!(split(10, 3), [0..3, 3..6, 6..10]);
+        assert_eq!(split(2, 8), [0..1, 1..2]);
+        assert_eq!(split(1, 2).len(), 1);
+    }
+
+    #[test]
+    fn too_many_descriptors_are_explained() {
+        let error = make_room_for(1 << 40).unwrap_err().to_string();
+        assert!(error.contains("file descriptors"), "{error}");
+        assert!(make_room_for(1).is_ok());
+    }
+
+    #[test]
+    fn rates_are_shared_among_threads() {
+        let args = MessageArgs { window: None, rate: Some(1_000.0), payload: 100, drain: 1.0 };
+        assert_eq!(args.interval_ns(2).unwrap(), Some(2e6));
+        assert_eq!(args.window().unwrap(), PIPELINED_REQUESTS_MAX);
+        let args = MessageArgs { window: Some(0), rate: Some(0.0), payload: 39, drain: -1.0 };
+        assert!(args.window().is_err() && args.interval_ns(1).is_err());
+        assert!(args.payload_len().is_err() && args.drain().is_err());
+    }
+}

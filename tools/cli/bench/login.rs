@@ -1,0 +1,173 @@
+//! Connects and logs in many sessions, a bounded number at a time. Knows nothing of load.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aldis_wire::{Command, DeviceClass, Frame, pb};
+use anyhow::{Context, Result, bail, ensure};
+
+use super::codec::{SEQ_SET_UP, decode, request_frame};
+use super::net::{ConnIndex, Handler, Net, Outbox};
+use super::progress::Progress;
+use super::tokens::User;
+
+/// Logins under way at a time: well below a listener's backlog, enough to fill commit batches.
+const LOGINS_IN_FLIGHT_MAX: usize = 256;
+/// No login finished for so long: the server does not answer.
+const STALLED_AFTER: Duration = Duration::from_secs(15);
+
+/// Who logs in with which class of device; one session per user and class stays alive.
+#[derive(Clone, Debug)]
+pub struct SessionPlan {
+    /// Who.
+    pub user: User,
+    /// As what.
+    pub class: DeviceClass,
+    /// Number among all connections of this process.
+    pub number: usize,
+}
+
+/// Sessions for `count` connections: the first device class of every user, then the second, so
+/// that no session kicks another.
+pub fn plan_sessions(users: &[User], count: usize) -> Result<Vec<SessionPlan>> {
+    let most = users.len() * DeviceClass::ALL.len();
+    ensure!(
+        count <= most,
+        "{count} connections need {} users: each has {} device classes",
+        count.div_ceil(DeviceClass::ALL.len()),
+        DeviceClass::ALL.len()
+    );
+    let classes = DeviceClass::ALL.into_iter();
+    let sessions = classes.flat_map(|class| users.iter().map(move |user| (user, class)));
+    let plans = sessions.take(count).enumerate();
+    Ok(plans
+        .map(|(number, (user, class))| SessionPlan { user: user.clone(), class, number })
+        .collect())
+}
+
+/// A session that is logged in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Session {
+    /// Whose.
+    pub user_id: u64,
+    /// Of the mailbox at login.
+    pub head: u64,
+}
+
+struct Logins<'a> {
+    plans: &'a [SessionPlan],
+    sessions: Vec<Option<Session>>,
+    in_flight: usize,
+    done: usize,
+    failed: Option<String>,
+}
+
+impl Handler for Logins<'_> {
+    fn handle_frame(&mut self, _: &mut Outbox, conn: ConnIndex, frame: Frame<'_>, _now_ns: u64) {
+        if frame.header.cmd != Command::LoginResp.id() {
+            return self.handle_early(conn, frame);
+        }
+        match decode::<pb::LoginResp>(frame.header, frame.body) {
+            Ok(response) => {
+                let heads = response.heads.iter();
+                let head = heads.filter(|head| head.stream == 0).map(|head| head.head).max();
+                let user_id = self.plans[conn].user.id;
+                self.sessions[conn] = Some(Session { user_id, head: head.unwrap_or(0) });
+                self.in_flight -= 1;
+                self.done += 1;
+            }
+            Err(error) => self.failed = Some(format!("LOGIN of user {}: {error:#}", self.id(conn))),
+        }
+    }
+
+    fn handle_closed(&mut self, _: &mut Outbox, conn: ConnIndex, why: &str) {
+        let when = if self.sessions[conn].is_some() { "after" } else { "before" };
+        let user = self.id(conn);
+        self.failed = Some(format!("the connection of user {user} ended {when} its LOGIN: {why}"));
+    }
+}
+
+impl Logins<'_> {
+    fn id(&self, conn: ConnIndex) -> u64 {
+        self.plans[conn].user.id
+    }
+
+    /// What may arrive while others still log in.
+    fn handle_early(&mut self, conn: ConnIndex, frame: Frame<'_>) {
+        let harmless = [Command::MsgPushNotify.id(), Command::HeartbeatResp.id()];
+        if !harmless.contains(&frame.header.cmd) {
+            let user = self.id(conn);
+            let name = Command::from_server(frame.header.cmd);
+            self.failed = Some(format!("unexpected {name:?} for user {user} while logging in"));
+        }
+    }
+}
+
+fn login_frame(plan: &SessionPlan) -> Vec<u8> {
+    let class = pb::DeviceClass::from(plan.class);
+    let request = pb::LoginReq {
+        token: plan.user.token.clone(),
+        device_id: format!("bench-{}", plan.class.number()),
+        device_class: class.into(),
+        device_name: "aldis bench".to_owned(),
+        ..Default::default()
+    };
+    request_frame(Command::Login, SEQ_SET_UP, &request)
+}
+
+/// Opens a connection for each plan and logs it in; connection i of `net` belongs to plan i.
+pub fn log_in(
+    net: &mut Net,
+    server: SocketAddr,
+    plans: &[SessionPlan],
+    progress: &Progress,
+) -> Result<Vec<Session>> {
+    let mut waiting: VecDeque<&SessionPlan> = plans.iter().collect();
+    let sessions = vec![None; plans.len()];
+    let mut logins = Logins { plans, sessions, in_flight: 0, done: 0, failed: None };
+    let mut last_done = (0, net.now_ns());
+    while logins.done < plans.len() {
+        while logins.in_flight < LOGINS_IN_FLIGHT_MAX {
+            let Some(plan) = waiting.pop_front() else { break };
+            let conn = net.connect(server, plan.number)?;
+            net.outbox().send(conn, &login_frame(plan));
+            logins.in_flight += 1;
+        }
+        let now_ns = net.now_ns();
+        if logins.done > last_done.0 {
+            progress.add_sessions(logins.done - last_done.0);
+            last_done = (logins.done, now_ns);
+        }
+        let stalled_ns = last_done.1 + STALLED_AFTER.as_nanos() as u64;
+        ensure!(
+            now_ns < stalled_ns,
+            "no LOGIN was answered for {} s; {} of {} are done",
+            STALLED_AFTER.as_secs(),
+            logins.done,
+            plans.len()
+        );
+        net.turn(&mut logins, stalled_ns)?;
+        if let Some(why) = logins.failed.take() {
+            bail!("{why}");
+        }
+    }
+    progress.add_sessions(logins.done - last_done.0);
+    let sessions: Option<Vec<Session>> = logins.sessions.into_iter().collect();
+    sessions.context("every session is logged in")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_sessions_share_a_user_and_a_class() {
+        let users: Vec<User> = (0..3).map(|id| User { id, token: String::new() }).collect();
+        let plans = plan_sessions(&users, 15).unwrap();
+        let keys: std::collections::BTreeSet<_> =
+            plans.iter().map(|plan| (plan.user.id, plan.class)).collect();
+        assert_eq!(keys.len(), 15);
+        assert!(plan_sessions(&users, 16).unwrap_err().to_string().contains("4 users"));
+    }
+}
