@@ -1,0 +1,324 @@
+//! Convenience calls of the blocking client: one question, one answer, tried again where that is
+//! safe. They leave the events they do not need to `wait_event`.
+
+use std::time::{Duration, Instant};
+
+use aldis_wire::{ClientMsgId, GroupId, UserId, pb};
+use bytes::Bytes;
+
+use super::client::{Client, ClientError};
+use crate::core::{
+    Credentials, Event, OfflineReason, Outgoing, Request, Response, SubmitError, Target,
+};
+
+/// Pause before a call is tried again when the server names none.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Whose history: the same as where a message goes.
+pub type Conversation = Target;
+
+impl Client {
+    /// Creates a user. Needs no session.
+    pub fn register(
+        &mut self,
+        username: &str,
+        password: &str,
+        nickname: &str,
+    ) -> Result<UserId, ClientError> {
+        let (core, now) = self.core_mut();
+        core.connect(now);
+        let request_id = core.new_request_id(now).0;
+        let request = Request::Register(pb::RegisterReq {
+            username: username.to_owned(),
+            password: password.to_owned(),
+            nickname: nickname.to_owned(),
+            request_id: Bytes::copy_from_slice(&request_id),
+        });
+        match self.call(&request)? {
+            Response::Register(resp) => Ok(UserId(resp.user_id)),
+            _ => Err(ClientError::Protocol),
+        }
+    }
+
+    /// Opens a session. `Event::Online` is consumed by it.
+    pub fn login(&mut self, credentials: Credentials) -> Result<pb::LoginResp, ClientError> {
+        let deadline = self.call_deadline();
+        let (core, now) = self.core_mut();
+        core.login(now, credentials);
+        loop {
+            let is_news = |event: &Event| {
+                matches!(
+                    event,
+                    Event::Online(_)
+                        | Event::LoginFailed { .. }
+                        | Event::Kicked { .. }
+                        | Event::Offline { .. }
+                )
+            };
+            match self.wait_for(deadline, is_news)? {
+                Some(Event::Online(resp)) => return Ok(*resp),
+                Some(Event::Offline { reason, .. }) => self.check_offline(reason)?,
+                Some(event) => return Err(end_of_session(event)),
+                None => return Err(ClientError::Timeout),
+            }
+        }
+    }
+
+    /// Sends a message and waits until it is durable.
+    pub fn send(
+        &mut self,
+        target: Target,
+        kind: pb::MsgType,
+        content: Bytes,
+    ) -> Result<(ClientMsgId, pb::MsgSendResp), ClientError> {
+        let (core, now) = self.core_mut();
+        let id = core.send_message(now, target, kind, content, Bytes::new())?;
+        self.wait_acked(id).map(|ack| (id, ack))
+    }
+
+    /// The same under the caller's id: a resend returns the first result.
+    pub fn send_again(&mut self, message: Outgoing) -> Result<pb::MsgSendResp, ClientError> {
+        let id = message.client_msg_id;
+        self.connection.core_mut().send(message)?;
+        self.wait_acked(id)
+    }
+
+    /// Waits until a send is acknowledged or refused. After `Timeout` it is still on its way.
+    pub fn wait_acked(&mut self, id: ClientMsgId) -> Result<pb::MsgSendResp, ClientError> {
+        let deadline = self.call_deadline();
+        let is_news = |event: &Event| match event {
+            Event::SendAcked { client_msg_id, .. } | Event::SendFailed { client_msg_id, .. } => {
+                *client_msg_id == id
+            }
+            Event::LoginFailed { .. } | Event::Kicked { .. } => true,
+            _ => false,
+        };
+        match self.wait_for(deadline, is_news)? {
+            Some(Event::SendAcked { ack, .. }) => Ok(ack),
+            Some(Event::SendFailed { code, message, maybe_committed, .. }) => {
+                Err(ClientError::Refused { code, message, maybe_done: maybe_committed })
+            }
+            Some(event) => Err(end_of_session(event)),
+            None => Err(ClientError::Timeout),
+        }
+    }
+
+    /// One page of a stream above `after_seq`, whatever this client has applied.
+    pub fn sync_page(
+        &mut self,
+        stream: u64,
+        after_seq: u64,
+        limit: u32,
+    ) -> Result<pb::MsgSyncResp, ClientError> {
+        match self.call(&Request::Sync(pb::MsgSyncReq { stream, after_seq, limit }))? {
+            Response::Sync(page) => Ok(page),
+            _ => Err(ClientError::Protocol),
+        }
+    }
+
+    /// One page of a conversation. Both positions 0: the newest entries.
+    pub fn history_page(
+        &mut self,
+        conversation: Conversation,
+        before_conv_seq: u64,
+        after_conv_seq: u64,
+        limit: u32,
+    ) -> Result<pb::HistoryResp, ClientError> {
+        let (receiver_id, group_id) = match conversation {
+            Target::User(user) => (user.0, 0),
+            Target::Group(group) => (0, group.0),
+        };
+        let request =
+            pb::HistoryReq { receiver_id, group_id, before_conv_seq, after_conv_seq, limit };
+        match self.call(&Request::History(request))? {
+            Response::History(page) => Ok(page),
+            _ => Err(ClientError::Protocol),
+        }
+    }
+
+    /// Users by id, unknown ones left out.
+    pub fn users(&mut self, ids: &[UserId]) -> Result<Vec<pb::UserInfo>, ClientError> {
+        let user_ids = ids.iter().map(|id| id.0).collect();
+        match self.call(&Request::UserGet(pb::UserGetReq { user_ids }))? {
+            Response::UserGet(resp) => Ok(resp.users),
+            _ => Err(ClientError::Protocol),
+        }
+    }
+
+    /// Users whose name is or begins with `query`.
+    pub fn find_users(
+        &mut self,
+        query: &str,
+        limit: u32,
+    ) -> Result<Vec<pb::UserInfo>, ClientError> {
+        let query = query.to_owned();
+        match self.call(&Request::UserFind(pb::UserFindReq { query, limit }))? {
+            Response::UserFind(resp) => Ok(resp.users),
+            _ => Err(ClientError::Protocol),
+        }
+    }
+
+    /// Creates a group of this user and `members`.
+    pub fn create_group(
+        &mut self,
+        name: &str,
+        members: &[UserId],
+    ) -> Result<pb::GroupCreateResp, ClientError> {
+        let (core, now) = self.core_mut();
+        let request_id = core.new_request_id(now).0;
+        let request = Request::GroupCreate(pb::GroupCreateReq {
+            name: name.to_owned(),
+            member_ids: members.iter().map(|id| id.0).collect(),
+            request_id: Bytes::copy_from_slice(&request_id),
+        });
+        match self.call(&request)? {
+            Response::GroupCreate(resp) => Ok(resp),
+            _ => Err(ClientError::Protocol),
+        }
+    }
+
+    /// Invites users into a group.
+    pub fn invite(
+        &mut self,
+        group: GroupId,
+        members: &[UserId],
+    ) -> Result<pb::GroupInviteResp, ClientError> {
+        let member_ids = members.iter().map(|id| id.0).collect();
+        let request = pb::GroupInviteReq { group_id: group.0, member_ids };
+        match self.call(&Request::GroupInvite(request))? {
+            Response::GroupInvite(resp) => Ok(resp),
+            _ => Err(ClientError::Protocol),
+        }
+    }
+
+    /// Leaves a group.
+    pub fn leave_group(&mut self, group: GroupId) -> Result<pb::GroupLeaveResp, ClientError> {
+        match self.call(&Request::GroupLeave(pb::GroupLeaveReq { group_id: group.0 }))? {
+            Response::GroupLeave(resp) => Ok(resp),
+            _ => Err(ClientError::Protocol),
+        }
+    }
+
+    /// All groups of this user.
+    pub fn groups(&mut self) -> Result<Vec<pb::GroupInfo>, ClientError> {
+        let mut groups: Vec<pb::GroupInfo> = Vec::new();
+        loop {
+            let after_group_id = groups.last().map_or(0, |group| group.group_id);
+            let request = pb::GroupListReq { after_group_id, limit: 0 };
+            let Response::GroupList(resp) = self.call(&Request::GroupList(request))? else {
+                return Err(ClientError::Protocol);
+            };
+            // A page that brings nothing ends the list, whatever it says of more.
+            let more = resp.more && !resp.groups.is_empty();
+            groups.extend(resp.groups);
+            if !more {
+                return Ok(groups);
+            }
+        }
+    }
+
+    /// All members of a group.
+    pub fn members(&mut self, group: GroupId) -> Result<Vec<pb::GroupMember>, ClientError> {
+        let mut members: Vec<pb::GroupMember> = Vec::new();
+        loop {
+            let after_user_id = members.last().map_or(0, |member| member.user_id);
+            let request = pb::GroupMembersReq { group_id: group.0, after_user_id, limit: 0 };
+            let Response::GroupMembers(resp) = self.call(&Request::GroupMembers(request))? else {
+                return Err(ClientError::Protocol);
+            };
+            let more = resp.more && !resp.members.is_empty();
+            members.extend(resp.members);
+            if !more {
+                return Ok(members);
+            }
+        }
+    }
+
+    /// Ends the session and revokes this device's tokens.
+    pub fn logout(&mut self) -> Result<(), ClientError> {
+        self.call(&Request::Logout).map(|_| ())
+    }
+
+    /// Asks until there is a definite answer or the time for a call is over. Safe to repeat: reads
+    /// change nothing, and the rest carries a request id or a natural key.
+    pub fn call(&mut self, request: &Request) -> Result<Response, ClientError> {
+        let deadline = self.call_deadline();
+        loop {
+            let no = match self.connection.core_mut().request(request.clone()) {
+                Ok(no) => no,
+                Err(SubmitError::WouldBlock) => {
+                    self.pause(RETRY_PAUSE, deadline)?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let result = loop {
+                let is_news = |event: &Event| match event {
+                    Event::Response { request, .. } => *request == no,
+                    Event::LoginFailed { .. } | Event::Kicked { .. } => true,
+                    _ => false,
+                };
+                match self.wait_for(deadline.min(Instant::now() + RETRY_PAUSE), is_news)? {
+                    Some(Event::Response { result, .. }) => break result,
+                    Some(event) => return Err(end_of_session(event)),
+                    None if Instant::now() >= deadline => return Err(ClientError::Timeout),
+                    None => self.check_reachable()?,
+                }
+            };
+            match result {
+                Ok(response) => return Ok(response),
+                Err(error) if error.is_retryable() && Instant::now() < deadline => {
+                    self.pause(retry_pause(&error), deadline)?;
+                }
+                Err(error) => return Err(ClientError::from_request(error)),
+            }
+        }
+    }
+
+    fn call_deadline(&self) -> Instant {
+        Instant::now() + self.config.call_timeout
+    }
+
+    fn pause(&mut self, pause: Duration, deadline: Instant) -> Result<(), ClientError> {
+        let until = deadline.min(Instant::now() + pause);
+        self.wait_for(until, |_| false).map(|_| ())
+    }
+
+    fn check_offline(&self, reason: OfflineReason) -> Result<(), ClientError> {
+        let is_final = self.config.fail_fast && reason == OfflineReason::ConnectFailed;
+        if is_final { Err(self.unreachable(reason)) } else { Ok(()) }
+    }
+
+    /// With `fail_fast`, a call that waits for a connection ends when none opens.
+    fn check_reachable(&mut self) -> Result<(), ClientError> {
+        if self.core().is_stopped() {
+            return Err(ClientError::Stopped);
+        }
+        let failed = |event: &Event| {
+            matches!(event, Event::Offline { reason: OfflineReason::ConnectFailed, .. })
+        };
+        if self.config.fail_fast && self.connection.core_mut().take_event(failed).is_some() {
+            return Err(self.unreachable(OfflineReason::ConnectFailed));
+        }
+        Ok(())
+    }
+}
+
+fn retry_pause(error: &crate::core::RequestError) -> Duration {
+    match error {
+        crate::core::RequestError::Refused { retry_after_ms, .. } if *retry_after_ms > 0 => {
+            Duration::from_millis(u64::from(*retry_after_ms))
+        }
+        _ => RETRY_PAUSE,
+    }
+}
+
+fn end_of_session(event: Event) -> ClientError {
+    match event {
+        Event::LoginFailed { code, message } => {
+            ClientError::Refused { code, message, maybe_done: false }
+        }
+        Event::Kicked { reason, .. } => ClientError::Kicked { reason },
+        _ => ClientError::Stopped,
+    }
+}

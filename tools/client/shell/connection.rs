@@ -1,0 +1,234 @@
+//! One core on one non-blocking socket of somebody's poll. Owns the socket and its readiness; does
+//! not wait. The blocking client uses one, an event loop with thousands of users many.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use mio::event::Event as Ready;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use crate::core::{Core, LinkAction};
+use crate::recorder::Recorder;
+
+/// Bytes read in one `pump` before others get their turn and events are taken.
+const READ_BYTES_PER_PUMP: usize = 1 << 20;
+/// Link actions in one `pump`: a close and a connect and a few more, so that a server that closes
+/// at once cannot keep us in the loop.
+const ACTIONS_PER_PUMP: usize = 8;
+
+/// See the file's first line.
+#[derive(Debug)]
+pub struct Connection {
+    core: Core,
+    server: String,
+    token: Token,
+    socket: Option<Socket>,
+    recorder: Option<Recorder>,
+    connect_count: usize,
+    last_error: Option<io::Error>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    stream: TcpStream,
+    is_connected: bool,
+    readable: bool,
+    writable: bool,
+    read_closed: bool,
+}
+
+impl Connection {
+    /// A connection at rest to `server` (`host:port`), known to the poll as `token`.
+    pub fn new(core: Core, server: &str, token: Token, recorder: Option<Recorder>) -> Self {
+        let server = server.to_owned();
+        Self { core, server, token, socket: None, recorder, connect_count: 0, last_error: None }
+    }
+
+    /// The client's protocol state. Call `pump` after changing it.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The same, to be changed.
+    pub fn core_mut(&mut self) -> &mut Core {
+        &mut self.core
+    }
+
+    /// The recorder, if there is one.
+    pub fn recorder_mut(&mut self) -> Option<&mut Recorder> {
+        self.recorder.as_mut()
+    }
+
+    /// Why the last connection ended or did not open, if the operating system said.
+    pub fn last_error(&self) -> Option<&io::Error> {
+        self.last_error.as_ref()
+    }
+
+    /// The poll reported something about this connection's token.
+    pub fn handle_ready(&mut self, ready: &Ready) {
+        if let Some(socket) = &mut self.socket {
+            socket.readable |= ready.is_readable() || ready.is_read_closed() || ready.is_error();
+            socket.writable |= ready.is_writable() || ready.is_write_closed() || ready.is_error();
+            socket.read_closed |= ready.is_read_closed() || ready.is_error();
+        }
+    }
+
+    /// Does all that can be done now without waiting. Returns whether there is more to do at once
+    /// (a budget was used up); then the caller takes events and pumps again. `scratch` is the read
+    /// buffer, shared by all connections of a thread. Errors are those of the recorder.
+    pub fn pump(&mut self, registry: &Registry, now: u64, scratch: &mut [u8]) -> io::Result<bool> {
+        if self.core.poll_timeout().is_some_and(|at| at <= now) {
+            self.core.handle_timeout(now);
+        }
+        self.do_actions(registry, now);
+        self.finish_connect(now);
+        let more = self.read(now, scratch);
+        self.record()?;
+        self.write(now)?;
+        self.do_actions(registry, now);
+        self.record()?;
+        Ok(more)
+    }
+
+    fn do_actions(&mut self, registry: &Registry, now: u64) {
+        for _ in 0..ACTIONS_PER_PUMP {
+            match self.core.poll_link() {
+                None => return,
+                Some(LinkAction::Close) => self.close_socket(registry),
+                Some(LinkAction::Connect { to }) => {
+                    self.close_socket(registry);
+                    match self.open_socket(registry, to.as_deref()) {
+                        Ok(socket) => self.socket = Some(socket),
+                        Err(error) => self.fail(now, Some(error)),
+                    }
+                }
+            }
+        }
+    }
+
+    fn open_socket(&mut self, registry: &Registry, to: Option<&str>) -> io::Result<Socket> {
+        let server = to.unwrap_or(&self.server);
+        let addresses: Vec<SocketAddr> = server.to_socket_addrs()?.collect();
+        // A name with several addresses: another one at each try.
+        let index = self.connect_count % addresses.len().max(1);
+        self.connect_count = self.connect_count.wrapping_add(1);
+        let no_address = || io::Error::new(ErrorKind::AddrNotAvailable, "the name has no address");
+        let address = *addresses.get(index).ok_or_else(no_address)?;
+        let mut stream = TcpStream::connect(address)?;
+        registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
+        let closed = false;
+        let (readable, writable) = (false, false);
+        Ok(Socket { stream, is_connected: closed, readable, writable, read_closed: closed })
+    }
+
+    fn close_socket(&mut self, registry: &Registry) {
+        if let Some(mut socket) = self.socket.take() {
+            // Closing removes it from the poll anyway, so a failure here changes nothing.
+            let _ = registry.deregister(&mut socket.stream);
+        }
+    }
+
+    fn finish_connect(&mut self, now: u64) {
+        let Some(socket) = &mut self.socket else { return };
+        if socket.is_connected || !socket.writable {
+            return;
+        }
+        match socket.stream.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => return self.fail(now, Some(error)),
+        }
+        match socket.stream.peer_addr() {
+            Ok(_) => {
+                socket.is_connected = true;
+                // Without it the kernel would hold small frames back; a failure costs latency only.
+                let _ = socket.stream.set_nodelay(true);
+                self.core.handle_connected(now);
+            }
+            Err(error) if error.kind() == ErrorKind::NotConnected => socket.writable = false,
+            Err(error) => self.fail(now, Some(error)),
+        }
+    }
+
+    /// Returns whether the budget ended it.
+    fn read(&mut self, now: u64, scratch: &mut [u8]) -> bool {
+        let mut total_bytes = 0;
+        while total_bytes < READ_BYTES_PER_PUMP {
+            let Some(socket) = &mut self.socket else { return false };
+            if !socket.is_connected || !socket.readable {
+                return false;
+            }
+            match socket.stream.read(scratch) {
+                Ok(0) => {
+                    self.fail(now, None);
+                    return false;
+                }
+                Ok(count) => {
+                    // A short read leaves nothing behind, unless the end itself is waiting there.
+                    socket.readable = count == scratch.len() || socket.read_closed;
+                    total_bytes += count;
+                    self.core.handle_bytes(now, scratch.get(..count).unwrap_or_default());
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    socket.readable = false;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.fail(now, Some(error));
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn write(&mut self, now: u64) -> io::Result<()> {
+        loop {
+            let Some(socket) = self.socket.as_mut().filter(|s| s.is_connected && s.writable) else {
+                return Ok(());
+            };
+            if self.core.poll_transmit(now).is_empty() {
+                return Ok(());
+            }
+            // What goes out is recorded before it can have an effect.
+            if let Some(recorder) = &mut self.recorder {
+                record(&mut self.core, recorder)?;
+            }
+            let bytes = self.core.poll_transmit(now);
+            match socket.stream.write(bytes) {
+                Ok(count) => self.core.handle_transmitted(count),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => socket.writable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.fail(now, Some(error));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, now: u64, error: Option<io::Error>) {
+        if let Some(error) = &error {
+            log::debug!("connection to {}: {error}", self.server);
+        }
+        self.last_error = error;
+        self.socket = None;
+        self.core.handle_disconnected(now);
+    }
+
+    fn record(&mut self) -> io::Result<()> {
+        match &mut self.recorder {
+            Some(recorder) => record(&mut self.core, recorder),
+            None => Ok(()),
+        }
+    }
+}
+
+fn record(core: &mut Core, recorder: &mut Recorder) -> io::Result<()> {
+    let mut wrote = false;
+    while let Some(observation) = core.poll_observation() {
+        recorder.record(&observation)?;
+        wrote = true;
+    }
+    if wrote { recorder.flush() } else { Ok(()) }
+}

@@ -1,0 +1,9 @@
+//! The core on real sockets: a blocking client, and the connection it is made of.
+
+mod calls;
+mod client;
+mod connection;
+
+pub use calls::Conversation;
+pub use client::{Client, ClientConfig, ClientError, Waker};
+pub use connection::Connection;
