@@ -10,6 +10,7 @@ use aldis_wire::{ConnId, FrameError, HEADER_LEN, parse_frame};
 
 use crate::conn::State;
 use crate::tail::Tail;
+use crate::timer::Tick;
 use crate::{Admit, CloseReason, Handler, Io};
 
 /// Bytes of the scratch buffer: what one system call can bring.
@@ -29,6 +30,7 @@ enum Flow {
 /// Handles what a connection has left over, then reads until nothing is there, the budget is used
 /// up, or the connection is paused.
 pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u8], id: ConnId) {
+    let soft = io.config.output_soft_bytes;
     let Some(conn) = io.conn(id) else { return };
     conn.in_ready = false;
     match conn.state {
@@ -37,6 +39,12 @@ pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u
         State::Closed => return,
     }
     if conn.waiting || conn.output_paused || conn.end_seen {
+        return;
+    }
+    if conn.output_len() > soft {
+        // The peer is not to blame that the rest of its frame is not read.
+        conn.frame_since = None;
+        conn.output_paused = true;
         return;
     }
     if handle_leftover(io, handler, id) == Flow::More {
@@ -149,7 +157,7 @@ fn handle_leftover<H: Handler>(io: &mut Io, handler: &mut H, id: ConnId) -> Flow
 }
 
 /// Leaves bytes with their connection; `frame_since` says since when they are an incomplete frame.
-fn keep(io: &mut Io, id: ConnId, tail: Box<Tail>, frame_since: Option<crate::timer::Tick>) {
+fn keep(io: &mut Io, id: ConnId, tail: Box<Tail>, frame_since: Option<Tick>) {
     let Some(conn) = io.conn(id) else { return };
     if tail.is_empty() {
         conn.tail = None;

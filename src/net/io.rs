@@ -165,7 +165,8 @@ impl Io {
         self.listening = false;
     }
 
-    /// Leaves `Reactor::run` at the end of the turn, after flushing what can be flushed.
+    /// Leaves `Reactor::run` at the end of the turn, after flushing what can be flushed. Peers that
+    /// must get everything are closed by `close_after_flush` and waited for first.
     pub fn stop(&mut self) {
         self.stopping = true;
     }

@@ -11,10 +11,10 @@ use bytes::{Buf as _, Bytes};
 const COPIED_TAIL_BYTES_MAX: usize = 1024;
 /// Pieces of one system call; more are written by another one. It bounds the array on the stack.
 pub(crate) const PIECES_MAX: usize = 64;
-/// Copied bytes that a queue in the pool may keep room for: more than most turns produce.
+/// Memory of one queue that the pool may keep, bytes: more than most turns produce.
 const POOLED_QUEUE_BYTES_MAX: usize = 4 << 10;
-/// Queues in the pool: those of one turn with an answer on every event.
-const POOLED_QUEUES_MAX: usize = 1024;
+/// Memory of all queues in the pool, bytes: those of a turn with a small answer on every event.
+const POOLED_BYTES_MAX: usize = 1 << 20;
 
 /// The output of one connection.
 #[derive(Default)]
@@ -106,8 +106,9 @@ impl OutQueue {
     }
 
     /// Bytes of memory it holds, shared tails not counted.
-    pub fn capacity(&self) -> usize {
-        self.copied.capacity() + self.shared.capacity() * size_of::<SharedTail>()
+    pub fn memory(&self) -> usize {
+        let shared = self.shared.capacity() * size_of::<SharedTail>();
+        size_of::<Self>() + self.copied.capacity() + shared
     }
 
     /// Moves the bytes to the front if at least half were written, so that the total work stays
@@ -130,19 +131,25 @@ impl OutQueue {
 #[derive(Default)]
 pub(crate) struct OutPool {
     free: Vec<Box<OutQueue>>,
+    /// Memory of all in `free`.
+    memory: usize,
 }
 
 impl OutPool {
     /// An empty queue.
     pub fn take(&mut self) -> Box<OutQueue> {
-        self.free.pop().unwrap_or_default()
+        let queue = self.free.pop().unwrap_or_default();
+        self.memory = self.memory.saturating_sub(queue.memory());
+        queue
     }
 
     /// Gives a queue back; it need not be empty.
     pub fn put(&mut self, mut queue: Box<OutQueue>) {
-        if self.free.len() < POOLED_QUEUES_MAX && queue.capacity() <= POOLED_QUEUE_BYTES_MAX {
-            let written = queue.len();
-            queue.advance(written);
+        let memory = queue.memory();
+        if memory <= POOLED_QUEUE_BYTES_MAX && self.memory + memory <= POOLED_BYTES_MAX {
+            let rest = queue.len();
+            queue.advance(rest);
+            self.memory += memory;
             self.free.push(queue);
         }
     }
@@ -185,6 +192,23 @@ mod tests {
         queue.push(&frame(20, 2000, 1));
         pool.put(queue);
         assert_eq!(pool.take().len(), 0);
+    }
+
+    #[test]
+    fn a_pool_keeps_little_and_counts_it() {
+        let mut pool = OutPool::default();
+        let mut queues: Vec<Box<OutQueue>> = (0..2000).map(|_| pool.take()).collect();
+        for queue in &mut queues {
+            for _ in 0..20 {
+                queue.push(&frame(64, 0, 1));
+            }
+        }
+        queues.into_iter().for_each(|queue| pool.put(queue));
+        assert!(pool.memory <= POOLED_BYTES_MAX && pool.free.len() > 100);
+        while !pool.free.is_empty() {
+            pool.take();
+        }
+        assert_eq!(pool.memory, 0);
     }
 
     proptest! {

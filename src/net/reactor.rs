@@ -92,7 +92,9 @@ impl<H: Handler> Reactor<H> {
         flush_all(&mut self.io);
         let length = begin.elapsed();
         if length > self.io.config.turn_warn {
-            log::warn!("a turn took {} ms", length.as_millis());
+            let thread = std::thread::current();
+            let name = thread.name().unwrap_or_default();
+            log::warn!("a turn of reactor {name} took {} ms", length.as_millis());
         }
         Ok(())
     }

@@ -3,7 +3,6 @@
 //!
 //! `echo ADDRESS` prints the address it listens on and serves until its standard input ends.
 
-use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,8 +22,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1024);
-    let mut streams: HashMap<usize, TcpStream> = HashMap::new();
-    let mut next = 0;
+    // Slots are not used again: a measurement opens its connections once.
+    let mut streams: Vec<Option<TcpStream>> = Vec::new();
     let mut input = vec![0; BUFFER_BYTES];
     let mut output = Vec::with_capacity(BUFFER_BYTES);
     loop {
@@ -33,16 +32,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if event.token() == LISTENER {
                 while let Ok((mut stream, _)) = listener.accept() {
                     stream.set_nodelay(true)?;
-                    poll.registry().register(&mut stream, Token(next), Interest::READABLE)?;
-                    streams.insert(next, stream);
-                    next += 1;
+                    let token = Token(streams.len());
+                    poll.registry().register(&mut stream, token, Interest::READABLE)?;
+                    streams.push(Some(stream));
                 }
                 continue;
             }
-            let index = event.token().0;
-            let Some(stream) = streams.get_mut(&index) else { continue };
+            let slot = &mut streams[event.token().0];
+            let Some(stream) = slot else { continue };
             if answer(stream, &mut input, &mut output).is_err() {
-                streams.remove(&index);
+                *slot = None;
             }
         }
     }

@@ -103,9 +103,7 @@ fn accept_with_few_descriptors() {
         stream.set_read_timeout(Some(crate::node::PATIENCE)).unwrap();
         clients.push(Client { stream });
     }
-    while node.counters().accept_failures == 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    node.until(|io, _| io.counters().accept_failures > 0);
     let before = node.counters();
     std::thread::sleep(Duration::from_secs(1));
     let after = node.counters();

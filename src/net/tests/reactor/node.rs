@@ -1,5 +1,6 @@
 //! A reactor on a thread with a handler that echoes and reports. Knows no single test.
 
+use std::cell::RefCell;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -116,7 +117,9 @@ impl Echo {
 pub struct Node {
     pub address: SocketAddr,
     pub mail: MailSender<Mail>,
-    pub events: Receiver<Event>,
+    events: Receiver<Event>,
+    /// Events that were seen, in order.
+    passed: RefCell<Vec<Event>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -140,7 +143,7 @@ impl Node {
             reactor.run().unwrap();
         };
         let thread = Some(std::thread::spawn(run));
-        Node { address: listeners.address, mail, events: seen, thread }
+        Node { address: listeners.address, mail, events: seen, passed: RefCell::default(), thread }
     }
 
     /// A client, and the reactor's name for it.
@@ -176,13 +179,31 @@ impl Node {
         self.call(|io, _| io.counters().clone())
     }
 
-    /// The next event for which `pick` has an answer; others are dropped.
+    /// The next event for which `pick` has an answer; others are passed over.
     pub fn wait<R>(&self, mut pick: impl FnMut(&Event) -> Option<R>) -> R {
         loop {
             let event = self.events.recv_timeout(PATIENCE).unwrap();
-            if let Some(result) = pick(&event) {
+            let result = pick(&event);
+            self.passed.borrow_mut().push(event);
+            if let Some(result) = result {
                 return result;
             }
+        }
+    }
+
+    /// Everything that the handler was told so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.call(|_, _| ());
+        self.passed.borrow_mut().extend(self.events.try_iter());
+        self.passed.borrow().clone()
+    }
+
+    /// Asks the reactor until the answer is yes.
+    pub fn until(&self, question: impl Fn(&mut Io, &mut Echo) -> bool + Clone + Send + 'static) {
+        let begin = Instant::now();
+        while !self.call(question.clone()) {
+            assert!(begin.elapsed() < PATIENCE, "it does not come true");
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
