@@ -5,8 +5,8 @@ use std::io::{BufRead, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use aldis_logic::job::{Generations, NewUser};
 use aldis_logic::Claims;
+use aldis_logic::job::{Generations, NewUser};
 use aldis_store::{SeedUsers, Store};
 use aldis_wire::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
 use aldis_wire::name::{is_display_name, normalize_username};
@@ -105,7 +105,8 @@ fn seed_users(
     let keyring = serve::keyring(&store.boot()?)?;
     let users = store.seed_users(seed, unix_ms())?;
     let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
-    let mut file = BufWriter::new(file.with_context(|| format!("cannot write {}", path.display()))?);
+    let mut file =
+        BufWriter::new(file.with_context(|| format!("cannot write {}", path.display()))?);
     let now_ms = unix_ms();
     let expires_ms = now_ms + serve::token_ttl_ms(config);
     for (number, user) in users.iter().enumerate() {

@@ -72,7 +72,10 @@ pub struct PostOffice {
 
 impl PostOffice {
     /// Mailboxes for `count` reactors, with their receiving ends.
-    pub fn new(count: usize, limits: CreditLimits) -> (Self, Vec<(MailReceiver<Mail>, Arc<Missed>)>) {
+    pub fn new(
+        count: usize,
+        limits: CreditLimits,
+    ) -> (Self, Vec<(MailReceiver<Mail>, Arc<Missed>)>) {
         let limits = MailLimits {
             reserved_max: limits.reply_queue_len() + OTHER_MAILS_MAX,
             best_effort_weight_max: DELIVERIES_BYTES_MAX,

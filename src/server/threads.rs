@@ -83,7 +83,8 @@ pub fn start(
     workers.push(start_directory(directory_jobs, office.clone())?);
 
     let mut reactors = Vec::with_capacity(counts.reactors);
-    for (number, (listener, (mail, missed))) in listeners.sockets.into_iter().zip(ends).enumerate() {
+    for (number, (listener, (mail, missed))) in listeners.sockets.into_iter().zip(ends).enumerate()
+    {
         let service = Service::new(node.clone(), ReactorId(number as u16), limits);
         let handler = ClientHandler::new(service, ways.clone(), office.clone(), missed);
         let reactor = Reactor::new(net.clone(), listener, mail, handler)?;

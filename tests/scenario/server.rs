@@ -1,0 +1,187 @@
+//! A server process of a test's own: private data directory, free port, gone at the end.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// A server that does not start within this time does not start at all.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// How to start a server.
+#[derive(Default)]
+pub struct ServerOptions {
+    /// Lines of its configuration besides data directory and address.
+    pub config: String,
+    /// Command and arguments to run it under, as in `strace -f`.
+    pub wrapper: Vec<String>,
+}
+
+/// A running server. Dropping it kills the process.
+pub struct Server {
+    dir: TempDir,
+    child: Child,
+    address: SocketAddr,
+    options: ServerOptions,
+}
+
+impl Server {
+    /// Starts one with its defaults.
+    pub fn start() -> Self {
+        Self::start_with(ServerOptions::default())
+    }
+
+    /// Starts one.
+    pub fn start_with(options: ServerOptions) -> Self {
+        let dir = TempDir::with_prefix("aldis-scenario-").expect("a temporary directory");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (child, address) = spawn(dir.path(), any, &options);
+        Self { dir, child, address, options }
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process; with a wrapper, the wrapper's.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where its data lie.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its configuration file, for `aldisd admin`.
+    pub fn config_path(&self) -> PathBuf {
+        self.dir.path().join("aldisd.toml")
+    }
+
+    /// Ends it as a power failure would, as far as a process can.
+    pub fn kill_9(&mut self) {
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("our own child");
+    }
+
+    /// Starts it again with the same data at the same address.
+    pub fn restart(&mut self) {
+        let (child, address) = spawn(self.dir.path(), self.address, &self.options);
+        (self.child, self.address) = (child, address);
+    }
+
+    /// Asks it to end, and says whether it ended well within the time.
+    pub fn terminate(&mut self, wait_max: Duration) -> bool {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + wait_max;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("our own child") {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+
+    /// Whether the same process still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_none()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("our own child");
+    }
+
+    /// Runs `aldisd admin` with the server's configuration; what it printed.
+    pub fn admin(&self, args: &[&str], env: &[(&str, &str)]) -> String {
+        let output = Command::new(program("ALDISD_BIN", "aldisd"))
+            .arg("--config")
+            .arg(self.config_path())
+            .arg("admin")
+            .args(args)
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .expect("aldisd runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            eprintln!("--- the server's log\n{log}---");
+        }
+    }
+}
+
+/// The command-line tool, ready for arguments.
+pub fn aldis() -> Command {
+    Command::new(program("ALDIS_BIN", "aldis"))
+}
+
+/// tests/run builds the programs and says where they are; without it they are where cargo puts
+/// them: beside this test.
+fn program(variable: &str, name: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
+        return PathBuf::from(path);
+    }
+    let test = std::env::current_exe().expect("this test has a path");
+    let folder = test.parent().and_then(Path::parent).expect("target/profile/deps");
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is missing: run tests/run, or set {variable}", path.display());
+    path
+}
+
+fn spawn(dir: &Path, address: SocketAddr, options: &ServerOptions) -> (Child, SocketAddr) {
+    let config_path = dir.join("aldisd.toml");
+    let data_dir = dir.join("data");
+    // Keys without a table come first in TOML; `options.config` holds tables.
+    let config = format!(
+        "data_dir = {:?}\n{}\n[listen]\nclient = \"{address}\"\n",
+        data_dir.display().to_string(),
+        options.config
+    );
+    std::fs::write(&config_path, config).expect("the directory is writable");
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log"));
+    let binary = program("ALDISD_BIN", "aldisd");
+    let mut words = options.wrapper.iter().map(|word| word.into()).chain([binary.into_os_string()]);
+    let mut command = Command::new(words.next().expect("at least the binary"));
+    let mut child = command
+        .args(words)
+        .arg("--config")
+        .arg(&config_path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log.expect("the directory is writable"))
+        .spawn()
+        .expect("aldisd starts");
+    let stdout = child.stdout.take().expect("piped");
+    let (sender, receiver) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(rest) = line.split("is listening on ").nth(1) {
+                let _ = sender.send(rest.trim_end_matches('.').parse::<SocketAddr>());
+            }
+        }
+    });
+    let address = receiver.recv_timeout(START_MAX);
+    let Ok(Ok(address)) = address else {
+        let _ = child.kill();
+        let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
+        panic!("the server does not start: {address:?}\n{log}");
+    };
+    (child, address)
+}
