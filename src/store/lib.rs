@@ -1,1 +1,18 @@
-//! (being written)
+//! Durable storage: the traits, their backends and the loops that drive them. Knows no connection,
+//! no session and no routing; it answers the jobs of `aldis_logic::job`.
+
+mod group_event;
+mod page;
+mod reader_loop;
+mod refusal;
+mod snowflake;
+pub mod sqlite;
+mod traits;
+mod writer_loop;
+
+use aldis_logic::job::JobError;
+
+pub use reader_loop::run_reader;
+pub use snowflake::{CLOCK_BEHIND_MS_MAX, ClockError, MSG_ID_EPOCH_MS, NODE_MAX, Snowflake};
+pub use traits::{Boot, Committed, Reader, SeedUsers, SigningKey, Store, StoreError, Writer};
+pub use writer_loop::{BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, BATCH_ROWS_MAX, run_writer};

@@ -1,0 +1,241 @@
+//! The bare append transaction: what the store alone does in a loop, as a reference for the server.
+//! Knows the store's traits; no network, no queue, no reply.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use aldis_logic::job::{Append, CreateGroup, ReactorId, Ticket, WriteJob, WriteRequest, Written};
+use aldis_store::sqlite::SqliteStore;
+use aldis_store::{SeedUsers, Store, Writer};
+use aldis_wire::{ClientMsgId, Command, ConnId, ConversationKey, GroupId, RequestId, UserId, pb};
+use bytes::Bytes;
+
+const USAGE: &str = "append [--seconds N] [--batch N] [--users N] [--payload BYTES] \
+     [--group MEMBERS [--groups N]] [--dir FOLDER] [--json]";
+
+struct Options {
+    seconds: u64,
+    batch: usize,
+    users: u32,
+    payload: usize,
+    /// 0: 1:1 messages.
+    group: usize,
+    groups: usize,
+    dir: PathBuf,
+    json: bool,
+}
+
+impl Options {
+    fn parse() -> Result<Self, String> {
+        let mut options = Options {
+            seconds: 5,
+            batch: 256,
+            users: 1_000,
+            payload: 100,
+            group: 0,
+            groups: 1,
+            dir: std::env::temp_dir(),
+            json: false,
+        };
+        let mut args = std::env::args().skip(1);
+        while let Some(arg) = args.next() {
+            if arg == "--json" {
+                options.json = true;
+                continue;
+            }
+            let value = args.next().ok_or_else(|| format!("{arg} needs a value; {USAGE}"))?;
+            let number = || value.parse::<u32>().map_err(|error| format!("{arg}: {error}"));
+            match arg.as_str() {
+                "--seconds" => options.seconds = number()?.into(),
+                "--batch" => options.batch = number()?.max(1) as usize,
+                "--users" => options.users = number()?.max(2),
+                "--payload" => options.payload = number()? as usize,
+                "--group" => options.group = number()? as usize,
+                "--groups" => options.groups = number()?.max(1) as usize,
+                "--dir" => options.dir = PathBuf::from(&value),
+                _ => return Err(format!("unknown option {arg}; {USAGE}")),
+            }
+        }
+        if options.group > options.users as usize {
+            return Err("--group is above --users".into());
+        }
+        Ok(options)
+    }
+}
+
+/// Where the messages go: (conversation, one who sends there).
+type Targets = Vec<(ConversationKey, UserId)>;
+
+fn main() {
+    if let Err(error) =
+        Options::parse().and_then(|options| run(&options).map_err(|e| e.to_string()))
+    {
+        eprintln!("append: {error}");
+        std::process::exit(2);
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
+    let dir = options.dir.join(format!("aldis-append-{}", std::process::id()));
+    std::fs::create_dir(&dir)?;
+    let outcome = measure(options, &dir.join("store.sqlite"));
+    std::fs::remove_dir_all(&dir)?;
+    outcome
+}
+
+fn measure(options: &Options, path: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+    let store = SqliteStore::open(path, 0)?;
+    let seed = SeedUsers { prefix: "u".into(), count: options.users };
+    let users = store.seed_users(&seed, unix_ms())?;
+    let mut writer = store.writer()?;
+    let targets = match options.group {
+        0 => pairs(&users),
+        members => groups(&mut writer, &users, members, options.groups)?,
+    };
+    let content = Bytes::from(vec![b'x'; options.payload]);
+    let mut random = 1;
+    let (mut message_count, mut row_count) = (0u64, 0u64);
+    let (cpu, written, started) = (cpu_time()?, bytes_written()?, Instant::now());
+    let mut slowest = Duration::ZERO;
+    while started.elapsed() < Duration::from_secs(options.seconds) {
+        let now_ms = unix_ms();
+        let batch: Vec<_> = (0..options.batch)
+            .map(|_| {
+                let choice = next_random(&mut random) as usize % targets.len();
+                let (conversation, sender) = targets[choice];
+                let id = client_msg_id(now_ms, next_random(&mut random));
+                request(append(conversation, sender, id, content.clone()))
+            })
+            .collect();
+        let begun = Instant::now();
+        let committed = writer.commit(now_ms, &batch);
+        if let Some(error) = committed.results.iter().find_map(|result| result.as_ref().err()) {
+            return Err(format!("a message failed: {error}").into());
+        }
+        message_count += committed.results.len() as u64;
+        row_count += committed.events.iter().map(|event| event.owners.len() as u64).sum::<u64>();
+        writer.maintain();
+        slowest = slowest.max(begun.elapsed());
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let cpu_us = (cpu_time()? - cpu).as_secs_f64() * 1e6;
+    let messages = message_count as f64;
+    let figures = [
+        ("messages_per_s", messages / seconds),
+        ("cpu_us_per_message", cpu_us / messages),
+        ("rows_per_s", row_count as f64 / seconds),
+        ("cpu_us_per_row", cpu_us / row_count as f64),
+        ("bytes_written_per_message", (bytes_written()? - written) as f64 / messages),
+        ("slowest_batch_ms", slowest.as_secs_f64() * 1e3),
+    ];
+    if options.json {
+        let fields: Vec<_> =
+            figures.iter().map(|(name, value)| format!("\"{name}\":{value:.3}")).collect();
+        println!("{{{}}}", fields.join(","));
+    } else {
+        for (name, value) in figures {
+            println!("{name:<28}{value:>14.2}");
+        }
+    }
+    Ok(())
+}
+
+/// The first user with the second, the third with the fourth, and so on; both directions.
+fn pairs(users: &[UserId]) -> Targets {
+    users
+        .chunks_exact(2)
+        .flat_map(|pair| {
+            let conversation = ConversationKey::direct(pair[0], pair[1]);
+            [(conversation, pair[0]), (conversation, pair[1])]
+        })
+        .collect()
+}
+
+/// Groups of neighbours; with several groups, of members spread over all users.
+fn groups(
+    writer: &mut impl Writer,
+    users: &[UserId],
+    members: usize,
+    groups: usize,
+) -> Result<Targets, Box<dyn std::error::Error>> {
+    let mut targets = Vec::new();
+    for number in 0..groups {
+        let start = number * users.len() / groups;
+        let mut members: Vec<_> = users.iter().cycle().skip(start).take(members).copied().collect();
+        let owner = members.remove(0);
+        let mut request_id = [0; 16];
+        request_id[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        let job = WriteJob::CreateGroup(CreateGroup {
+            owner,
+            name: format!("group {number}"),
+            members,
+            request_id: RequestId(request_id),
+        });
+        match writer.commit(unix_ms(), &[request(job)]).results.pop() {
+            Some(Ok(Written::GroupCreated { group: GroupId(group), .. })) => {
+                targets.push((ConversationKey::group(GroupId(group)), owner));
+            }
+            other => return Err(format!("no group: {other:?}").into()),
+        }
+    }
+    Ok(targets)
+}
+
+fn request(job: WriteJob) -> WriteRequest {
+    let ticket = Ticket {
+        reactor: ReactorId(0),
+        conn: ConnId { index: 0, generation: 0 },
+        request: 0,
+        command: Command::MsgSend,
+        bytes: 0,
+    };
+    WriteRequest { ticket, fence: 0, job }
+}
+
+fn append(
+    conversation: ConversationKey,
+    sender: UserId,
+    client_msg_id: ClientMsgId,
+    content: Bytes,
+) -> WriteJob {
+    let kind = pb::MsgType::Text;
+    let extra = Bytes::new();
+    WriteJob::Append(Append { conversation, sender, client_msg_id, kind, content, extra })
+}
+
+/// As clients make them: UUIDv7.
+fn client_msg_id(now_ms: u64, random: u64) -> ClientMsgId {
+    let mut id = [0; 16];
+    id[..6].copy_from_slice(&now_ms.to_be_bytes()[2..]);
+    id[8..].copy_from_slice(&random.to_be_bytes());
+    ClientMsgId(id)
+}
+
+/// SplitMix64.
+fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
+
+/// User and system time of this process; ticks are 10 ms on every Linux.
+fn cpu_time() -> Result<Duration, Box<dyn std::error::Error>> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let after_name = stat.rsplit_once(')').ok_or("/proc/self/stat")?.1;
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    Ok(Duration::from_millis(10 * ticks))
+}
+
+/// Bytes that this process handed to the kernel.
+fn bytes_written() -> Result<u64, Box<dyn std::error::Error>> {
+    let io = std::fs::read_to_string("/proc/self/io")?;
+    let line = io.lines().find_map(|line| line.strip_prefix("wchar: ")).ok_or("/proc/self/io")?;
+    Ok(line.parse()?)
+}

@@ -1,0 +1,26 @@
+//! What the rules of the store say no with: one list for all backends.
+
+use aldis_logic::job::JobError;
+use aldis_wire::Code;
+
+/// A client_msg_id that was used for another body.
+pub(crate) const OTHER_BODY: JobError =
+    JobError::Refused(Code::Conflict, "this client_msg_id was used for another message");
+/// A sender or reader that is none of the two of a 1:1 conversation; requests cannot say that.
+pub(crate) const NOT_A_PARTY: JobError = JobError::Refused(Code::NotFound, "no such conversation");
+/// Whoever is no member, whether the group exists or not.
+pub(crate) const NO_SUCH_GROUP: JobError = JobError::Refused(Code::NotFound, "no such group");
+/// Unknown users.
+pub(crate) const NO_SUCH_USER: JobError = JobError::Refused(Code::NotFound, "no such user");
+/// A device that never logged in.
+pub(crate) const NO_SUCH_DEVICE: JobError = JobError::Refused(Code::NotFound, "no such device");
+/// A group above its limit.
+pub(crate) const GROUP_FULL: JobError = JobError::Refused(Code::TooLarge, "too many members");
+/// A membership above a user's limit.
+pub(crate) const TOO_MANY_GROUPS: JobError =
+    JobError::Refused(Code::TooLarge, "a user is in too many groups");
+/// A username of somebody else.
+pub(crate) const NAME_TAKEN: JobError = JobError::Refused(Code::Conflict, "the username is taken");
+/// A token from before its user's or device's generation was raised.
+pub(crate) const TOKEN_REVOKED: JobError =
+    JobError::Refused(Code::BadCredentials, "the token was revoked");

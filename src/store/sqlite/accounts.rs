@@ -1,0 +1,172 @@
+//! Users, devices and sessions. Knows nothing of messages but mailbox heads.
+
+use aldis_logic::job::{Generations, NewUser, OpenSession, SessionOpened, Written};
+use aldis_wire::{Epoch, Seq, UserId};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::batch::Batch;
+use super::failure::{Stop, damaged};
+use super::rows::{number, small_number};
+use crate::refusal::{NAME_TAKEN, NO_SUCH_DEVICE, NO_SUCH_USER, TOKEN_REVOKED};
+
+/// Ids stay below this, so that they can be packed with a seq.
+const ID_END: u64 = 1 << 31;
+
+/// Takes `count` numbers of a sequence and returns the first. They are taken in the caller's
+/// transaction: no other process can take them, and a rollback gives them back.
+pub(super) fn take_ids(conn: &Connection, sequence: &str, count: u64) -> Result<u64, Stop> {
+    let end = conn
+        .prepare_cached(
+            "UPDATE im_sequence SET next_id = next_id + ? WHERE name = ? RETURNING next_id",
+        )?
+        .query_row((count as i64, sequence), |row| number(row, 0))?;
+    if end > ID_END {
+        return Err(damaged("a sequence of ids is used up"));
+    }
+    Ok(end - count)
+}
+
+/// The user of a name.
+pub(super) fn user_by_name(conn: &Connection, name: &str) -> rusqlite::Result<Option<UserId>> {
+    conn.prepare_cached("SELECT user_id FROM im_username WHERE name = ?")?
+        .query_row([name], |row| number(row, 0).map(UserId))
+        .optional()
+}
+
+/// Writes a user under an id that was taken for it.
+pub(super) fn insert_user(
+    conn: &Connection,
+    id: UserId,
+    user: &NewUser,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO im_user (user_id, username, nickname, password_phc, request_id, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )?
+    .execute((
+        id.0 as i64,
+        &user.username,
+        &user.nickname,
+        &user.password_phc,
+        user.request_id.0,
+        now_ms as i64,
+    ))?;
+    conn.prepare_cached("INSERT INTO im_username (name, user_id) VALUES (?, ?)")?
+        .execute((&user.username, id.0 as i64))?;
+    Ok(())
+}
+
+impl Batch<'_> {
+    /// REGISTER.
+    pub(super) fn register(&mut self, user: &NewUser) -> Result<Written, Stop> {
+        if let Some(taken) = user_by_name(self.conn, &user.username)? {
+            let is_repeat = self
+                .conn
+                .prepare_cached("SELECT 1 FROM im_user WHERE user_id = ? AND request_id = ?")?
+                .exists((taken.0 as i64, user.request_id.0))?;
+            return if is_repeat { Ok(Written::Registered(taken)) } else { Err(NAME_TAKEN.into()) };
+        }
+        let id = UserId(take_ids(self.conn, "user", 1)?);
+        insert_user(self.conn, id, user, self.now_ms)?;
+        self.caches.users.insert(id, ());
+        Ok(Written::Registered(id))
+    }
+
+    /// LOGIN.
+    pub(super) fn open_session(&mut self, job: &OpenSession) -> Result<Written, Stop> {
+        let user = job.user.0 as i64;
+        let user_generation = self
+            .conn
+            .prepare_cached("SELECT token_generation FROM im_user WHERE user_id = ?")?
+            .query_row([user], |row| small_number(row, 0))
+            .optional()?
+            .ok_or(NO_SUCH_USER)?;
+        let device_generation = self
+            .conn
+            .prepare_cached(
+                "SELECT token_generation FROM im_device WHERE user_id = ? AND device_id = ?",
+            )?
+            .query_row((user, &job.device_id), |row| small_number(row, 0))
+            .optional()?
+            .unwrap_or(0);
+        let generations = Generations { user: user_generation, device: device_generation };
+        if job.generations.is_some_and(|asked| asked != generations) {
+            return Err(TOKEN_REVOKED.into());
+        }
+        let class = job.class.number();
+        self.conn
+            .prepare_cached(
+                "INSERT INTO im_device (user_id, device_id, class, name) VALUES (?, ?, ?, ?)
+                 ON CONFLICT (user_id, device_id)
+                 DO UPDATE SET class = excluded.class, name = excluded.name
+                 WHERE class <> excluded.class OR name <> excluded.name",
+            )?
+            .execute((user, &job.device_id, class, &job.device_name))?;
+        let epoch = self
+            .conn
+            .prepare_cached(
+                "INSERT INTO im_session (user_id, class, epoch) VALUES (?, ?, 1)
+                 ON CONFLICT (user_id, class) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
+            )?
+            .query_row((user, class), |row| number(row, 0))?;
+        Ok(Written::SessionOpened(SessionOpened { epoch: Epoch(epoch), generations }))
+    }
+
+    /// LOGOUT. A device that never logged in has no tokens to end.
+    pub(super) fn revoke_device(&mut self, user: UserId, device_id: &str) -> Result<Written, Stop> {
+        self.conn
+            .prepare_cached(
+                "UPDATE im_device SET token_generation = token_generation + 1
+                 WHERE user_id = ? AND device_id = ?",
+            )?
+            .execute((user.0 as i64, device_id))?;
+        Ok(Written::DeviceRevoked)
+    }
+
+    /// MARK_DELIVERED. A cursor never passes the mailbox's head.
+    pub(super) fn mark_delivered(
+        &mut self,
+        user: UserId,
+        device_id: &str,
+        seq: Seq,
+    ) -> Result<Written, Stop> {
+        if !self.user_exists(user)? {
+            return Err(NO_SUCH_DEVICE.into());
+        }
+        let cursor = seq.0.min(*self.head(user)?);
+        let known = self
+            .conn
+            .prepare_cached(
+                "UPDATE im_device SET cursor = max(cursor, ?) WHERE user_id = ? AND device_id = ?",
+            )?
+            .execute((cursor as i64, user.0 as i64, device_id))?;
+        if known == 0 { Err(NO_SUCH_DEVICE.into()) } else { Ok(Written::Marked) }
+    }
+
+    pub(super) fn user_exists(&mut self, user: UserId) -> Result<bool, Stop> {
+        if self.caches.users.get_mut(user).is_some() {
+            return Ok(true);
+        }
+        // Ids come from clients: those that cannot be packed or bound cannot exist either.
+        let exists = user.0 < ID_END
+            && self
+                .conn
+                .prepare_cached("SELECT 1 FROM im_user WHERE user_id = ?")?
+                .exists([user.0 as i64])?;
+        if exists {
+            self.caches.users.insert(user, ());
+        }
+        Ok(exists)
+    }
+
+    /// Refuses a list in which somebody is unknown.
+    pub(super) fn check_users(&mut self, users: &[UserId]) -> Result<(), Stop> {
+        for &user in users {
+            if !self.user_exists(user)? {
+                return Err(NO_SUCH_USER.into());
+            }
+        }
+        Ok(())
+    }
+}

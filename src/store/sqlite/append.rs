@@ -1,0 +1,263 @@
+//! Appends entries to conversations and mailboxes. Knows members only as a list.
+
+use std::sync::Arc;
+
+use aldis_logic::job::{Append, Appended, Event, StoredMessage, Ticket, Written};
+use aldis_wire::{ClientMsgId, ConvSeq, ConversationKey, MsgId, MsgNo, Seq, UserId, pb};
+use bytes::Bytes;
+use rusqlite::OptionalExtension;
+use smallvec::{SmallVec, smallvec};
+
+use super::batch::Batch;
+use super::cache::Conversation;
+use super::failure::{Stop, damaged};
+use super::rows::number;
+use super::runs::{self, Entry, POSITION_MAX, pack};
+use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
+
+/// An entry before it has its place.
+pub(super) struct Draft {
+    pub msg_id: MsgId,
+    pub conversation: ConversationKey,
+    pub sender: UserId,
+    /// `None`: the server's own entry.
+    pub client_msg_id: Option<ClientMsgId>,
+    pub body_hash: i64,
+    pub kind: pb::MsgType,
+    pub content: Bytes,
+    pub extra: Bytes,
+}
+
+/// Where an entry was placed.
+#[derive(Clone, Copy)]
+pub(super) struct Placed {
+    /// In the sender's mailbox.
+    pub seq: Seq,
+    pub conv_seq: ConvSeq,
+}
+
+/// The mailboxes that a message goes to.
+enum Recipients {
+    Direct(SmallVec<[UserId; 2]>),
+    Group(Arc<[UserId]>),
+}
+
+impl Recipients {
+    fn as_slice(&self) -> &[UserId] {
+        match self {
+            Recipients::Direct(users) => users,
+            Recipients::Group(users) => users,
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// MSG_SEND.
+    pub(super) fn append(&mut self, origin: Ticket, job: &Append) -> Result<Written, Stop> {
+        let body_hash = self.stored_hash.body(job);
+        let recipients = match self.recipients(job) {
+            Ok(recipients) => recipients,
+            // Who may no longer send still learns what became of a message sent before.
+            Err(Stop::Refuse(why)) => {
+                let first = self.find_resend(job, body_hash)?;
+                return first.map(Written::Appended).ok_or(Stop::Refuse(why));
+            }
+            Err(abort) => return Err(abort),
+        };
+        let msg_id = self.ids.next_id(self.now_ms)?;
+        if let Some(first) = self.claim(job, msg_id, body_hash)? {
+            return Ok(Written::Appended(first));
+        }
+        let draft = Draft {
+            msg_id,
+            conversation: job.conversation,
+            sender: job.sender,
+            client_msg_id: Some(job.client_msg_id),
+            body_hash,
+            kind: job.kind,
+            content: job.content.clone(),
+            extra: job.extra.clone(),
+        };
+        let placed = self.deliver(origin, draft, recipients.as_slice())?;
+        let Placed { seq, conv_seq } = placed;
+        Ok(Written::Appended(Appended { msg_id, seq, conv_seq, time_ms: self.now_ms }))
+    }
+
+    fn recipients(&mut self, job: &Append) -> Result<Recipients, Stop> {
+        let key = job.conversation;
+        if let Some(group) = key.as_group() {
+            let sender = job.sender;
+            return match self.group(group)? {
+                Some(group) if group.has(sender) => Ok(Recipients::Group(group.members.clone())),
+                _ => Err(NO_SUCH_GROUP.into()),
+            };
+        }
+        if key.lo != job.sender.0 && key.hi != job.sender.0 {
+            return Err(NOT_A_PARTY.into());
+        }
+        let (lo, hi) = (UserId(key.lo), UserId(key.hi));
+        // A conversation that exists was between users that exist, and those are never deleted.
+        if self.conversation(key)?.is_none() && !(self.user_exists(lo)? && self.user_exists(hi)?) {
+            return Err(NO_SUCH_USER.into());
+        }
+        Ok(Recipients::Direct(if lo == hi { smallvec![lo] } else { smallvec![lo, hi] }))
+    }
+
+    /// Gives the entry its places, writes its body and makes its event. The sender is one of the
+    /// owners.
+    pub(super) fn deliver(
+        &mut self,
+        origin: Ticket,
+        draft: Draft,
+        owners: &[UserId],
+    ) -> Result<Placed, Stop> {
+        let is_message = draft.client_msg_id.is_some();
+        let (number, conv_seq, msg_no) = {
+            let conversation = self.conversation_or_new(draft.conversation)?;
+            conversation.head += 1;
+            conversation.message_count += u64::from(is_message);
+            (conversation.number, conversation.head, conversation.message_count)
+        };
+        check_position(conv_seq)?;
+        let msg_id = draft.msg_id.0 as i64;
+        self.pending.conversations.push(Entry { key: pack(number, conv_seq), msg_id });
+
+        let mut places = SmallVec::with_capacity(owners.len());
+        let mut sender_seq = 0;
+        for &owner in owners {
+            let seq = {
+                let head = self.head(owner)?;
+                *head += 1;
+                *head
+            };
+            check_position(seq)?;
+            self.pending.mailboxes.push(Entry { key: pack(owner.0, seq), msg_id });
+            places.push((owner, Seq(seq)));
+            if owner == draft.sender {
+                sender_seq = seq;
+            }
+        }
+        self.insert_body(&draft, conv_seq, msg_no, sender_seq)?;
+        let message = StoredMessage {
+            msg_id: draft.msg_id,
+            conversation: draft.conversation,
+            conv_seq: ConvSeq(conv_seq),
+            msg_no: MsgNo(msg_no),
+            sender: draft.sender,
+            client_msg_id: draft.client_msg_id.unwrap_or_default(),
+            kind: draft.kind,
+            content: draft.content,
+            extra: draft.extra,
+            time_ms: self.now_ms,
+            flags: 0,
+        };
+        self.events.push(Event { message: Arc::new(message), owners: places, origin });
+        Ok(Placed { seq: Seq(sender_seq), conv_seq: ConvSeq(conv_seq) })
+    }
+
+    fn insert_body(
+        &mut self,
+        draft: &Draft,
+        conv_seq: u64,
+        msg_no: u64,
+        sender_seq: u64,
+    ) -> Result<(), Stop> {
+        self.hot.body_insert.execute((
+            draft.msg_id.0 as i64,
+            draft.conversation.lo as i64,
+            draft.conversation.hi as i64,
+            conv_seq as i64,
+            msg_no as i64,
+            draft.sender.0 as i64,
+            sender_seq as i64,
+            draft.client_msg_id.as_ref().map(|id| &id.0[..]),
+            draft.body_hash,
+            i32::from(draft.kind),
+            self.now_ms as i64,
+            &draft.content[..],
+            &draft.extra[..],
+        ))?;
+        Ok(())
+    }
+
+    /// The mailbox head of a user, to be counted up.
+    pub(super) fn head(&mut self, owner: UserId) -> Result<&mut u64, Stop> {
+        if self.caches.heads.peek(owner).is_none() {
+            let (first, last) = (pack(owner.0, 0), pack(owner.0, POSITION_MAX));
+            let mut rows = self.hot.mailbox_last.query([first, last])?;
+            let mut head = 0;
+            if let Some(row) = rows.next()? {
+                head = runs::position(row.get(0)?);
+                let mut count = 0;
+                runs::decode(row.get_ref(1)?, |_| count += 1)
+                    .ok_or_else(|| damaged("a row of im_message_index"))?;
+                head += count - 1;
+            }
+            drop(rows);
+            self.caches.heads.insert(owner, head);
+        }
+        self.caches.heads.get_mut(owner).ok_or_else(|| damaged("unreachable: it was inserted"))
+    }
+
+    /// The counters of a conversation that exists.
+    fn conversation(&mut self, key: ConversationKey) -> Result<Option<&mut Conversation>, Stop> {
+        if self.caches.conversations.peek(key).is_none()
+            && let Some(conversation) = self.load_conversation(key)?
+        {
+            self.caches.conversations.insert(key, conversation);
+        }
+        Ok(self.caches.conversations.get_mut(key))
+    }
+
+    fn conversation_or_new(&mut self, key: ConversationKey) -> Result<&mut Conversation, Stop> {
+        if self.conversation(key)?.is_none() {
+            self.conn
+                .prepare_cached("INSERT INTO im_conversation (lo, hi) VALUES (?, ?)")?
+                .execute((key.lo as i64, key.hi as i64))?;
+            let number = self.conn.last_insert_rowid() as u64;
+            let conversation = Conversation { number, head: 0, message_count: 0 };
+            self.caches.conversations.insert(key, conversation);
+        }
+        self.conversation(key)?.ok_or_else(|| damaged("unreachable: it was inserted"))
+    }
+
+    fn load_conversation(&mut self, key: ConversationKey) -> Result<Option<Conversation>, Stop> {
+        let conversation: Option<u64> = self
+            .conn
+            .prepare_cached("SELECT number FROM im_conversation WHERE lo = ? AND hi = ?")?
+            .query_row((key.lo as i64, key.hi as i64), |row| number(row, 0))
+            .optional()?;
+        let Some(conversation) = conversation else { return Ok(None) };
+        let last_id = self
+            .conn
+            .prepare_cached(
+                "SELECT msgs FROM im_conversation_index WHERE key BETWEEN ? AND ?
+                 ORDER BY key DESC LIMIT 1",
+            )?
+            .query_row((pack(conversation, 0), pack(conversation, POSITION_MAX)), |row| {
+                let mut last = None;
+                Ok(runs::decode(row.get_ref(0)?, |id| last = Some(id)).and(last))
+            })
+            .optional()?;
+        let Some(last_id) = last_id else {
+            return Ok(Some(Conversation { number: conversation, head: 0, message_count: 0 }));
+        };
+        let last_id = last_id.ok_or_else(|| damaged("a row of im_conversation_index"))?;
+        let last = self
+            .conn
+            .prepare_cached("SELECT conv_seq, msg_no FROM im_message_body WHERE msg_id = ?")?
+            .query_row([last_id], |row| {
+                Ok(Conversation {
+                    number: conversation,
+                    head: number(row, 0)?,
+                    message_count: number(row, 1)?,
+                })
+            })?;
+        Ok(Some(last))
+    }
+}
+
+/// A mailbox or conversation holds 2^32 - 1 entries; what comes then fails alone.
+fn check_position(position: u64) -> Result<(), Stop> {
+    if position > POSITION_MAX { Err(damaged("a sequence is used up")) } else { Ok(()) }
+}

@@ -1,0 +1,102 @@
+//! HISTORY: what a reader may see of a conversation, and a page of it.
+
+use aldis_logic::job::{HistoryPage, HistoryRange};
+use aldis_wire::limits::SYNC_ENTRIES_MAX;
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, UserId};
+use rusqlite::OptionalExtension;
+
+use super::failure::{Stop, damaged};
+use super::read::Snapshot;
+use super::rows::number;
+use super::runs::{self, POSITION_MAX, pack};
+use crate::page::{PageBytes, Span, plan};
+use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
+
+impl Snapshot<'_> {
+    pub(super) fn history(
+        &self,
+        reader: UserId,
+        key: ConversationKey,
+        range: HistoryRange,
+        limit: usize,
+    ) -> Result<HistoryPage, Stop> {
+        let number = self.conversation_number(key)?;
+        let head = match number {
+            Some(number) => self.conversation_head(number)?,
+            None => 0,
+        };
+        let visible = match key.as_group() {
+            Some(group) => self.stays(group, reader, head)?,
+            None if key.lo != reader.0 && key.hi != reader.0 => return Err(NOT_A_PARTY.into()),
+            None if head == 0 => vec![],
+            None => vec![Span { first: 1, last: head }],
+        };
+        let max_conv_seq = ConvSeq(visible.last().map_or(0, |span| span.last));
+        let plan = plan(&visible, range, limit.min(SYNC_ENTRIES_MAX));
+        let mut more = plan.more;
+        let mut ids = Vec::new();
+        for span in &plan.spans {
+            let number = number.ok_or_else(|| damaged("a stay without a conversation"))?;
+            ids.extend(self.ids("im_conversation_index", number, span.first, span.last)?);
+        }
+        if plan.is_descending {
+            ids.reverse();
+        }
+        let mut bytes = PageBytes::default();
+        let mut entries = Vec::with_capacity(ids.len());
+        for id in ids {
+            let message = self.message(id)?;
+            if !bytes.take(&message) {
+                more = true;
+                break;
+            }
+            entries.push(message);
+        }
+        if plan.is_descending {
+            entries.reverse();
+        }
+        Ok(HistoryPage { entries, more, max_conv_seq })
+    }
+
+    fn conversation_number(&self, key: ConversationKey) -> Result<Option<u64>, Stop> {
+        let number = self
+            .conn
+            .prepare_cached("SELECT number FROM im_conversation WHERE lo = ? AND hi = ?")?
+            .query_row((key.lo as i64, key.hi as i64), |row| number(row, 0))
+            .optional()?;
+        Ok(number)
+    }
+
+    fn conversation_head(&self, number: u64) -> Result<u64, Stop> {
+        let head = self
+            .conn
+            .prepare_cached(
+                "SELECT key, msgs FROM im_conversation_index WHERE key BETWEEN ? AND ?
+                 ORDER BY key DESC LIMIT 1",
+            )?
+            .query_row((pack(number, 0), pack(number, POSITION_MAX)), |row| {
+                let first = runs::position(row.get(0)?);
+                let mut count = 0;
+                let decoded = runs::decode(row.get_ref(1)?, |_| count += 1);
+                Ok(decoded.map(|()| first + count - 1))
+            })
+            .optional()?;
+        head.map_or(Ok(0), |head| head.ok_or_else(|| damaged("a row of im_conversation_index")))
+    }
+
+    /// The reader's stays, ascending.
+    fn stays(&self, group: GroupId, reader: UserId, head: u64) -> Result<Vec<Span>, Stop> {
+        let stays = self
+            .conn
+            .prepare_cached(
+                "SELECT join_seq, leave_seq FROM im_group_member
+                 WHERE group_id = ? AND user_id = ? ORDER BY join_seq",
+            )?
+            .query_map((group.0 as i64, reader.0 as i64), |row| {
+                let (first, last) = (number(row, 0)?, number(row, 1)?);
+                Ok(Span { first, last: if last == 0 { head } else { last } })
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        if stays.is_empty() { Err(NO_SUCH_GROUP.into()) } else { Ok(stays) }
+    }
+}

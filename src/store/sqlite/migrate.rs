@@ -1,0 +1,125 @@
+//! Brings the schema up to date and makes what is made once: store epoch, signing key, hash key.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+
+use crate::traits::StoreError;
+
+/// Every migration, in order; the position + 1 is the schema's version. Never changed once released.
+const MIGRATIONS: &[&str] = &[include_str!("../../../sql/sqlite/0001_first.sql")];
+
+/// Bytes of a signing key: 256 bits, as many as HS256 uses.
+const SECRET_BYTES: usize = 32;
+
+/// Applies the migrations that the file lacks, all in one transaction under the write lock.
+pub(super) fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
+    apply(conn, MIGRATIONS)
+}
+
+fn apply(conn: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute_batch(
+        "CREATE TABLE IF NOT EXISTS im_meta (name TEXT PRIMARY KEY, value ANY NOT NULL)
+         STRICT, WITHOUT ROWID",
+    )?;
+    let found: u32 = meta(&tx, "schema_version")?.unwrap_or(0);
+    let known = migrations.len() as u32;
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    for (version, sql) in (1..).zip(migrations).skip(found as usize) {
+        log::info!("bringing the store's schema to version {version}");
+        tx.execute_batch(sql)?;
+    }
+    if found == 0 {
+        make_secrets(&tx)?;
+    }
+    if found < known {
+        tx.execute("INSERT OR REPLACE INTO im_meta VALUES ('schema_version', ?)", [known])?;
+    }
+    tx.commit()?;
+    Ok(())
+}
+
+fn make_secrets(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    // Positive, so that it is the same number in every database, and never 0, which means none.
+    let store_epoch = (random::<8>()?.iter().fold(0u64, |n, &b| n << 8 | u64::from(b)) >> 1).max(1);
+    tx.execute("INSERT INTO im_meta VALUES ('store_epoch', ?)", [store_epoch as i64])?;
+    tx.execute("INSERT INTO im_meta VALUES ('hash_key', ?)", [random::<16>()?])?;
+    let kid: String = random::<8>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    tx.execute(
+        "INSERT INTO im_key (kid, secret, created_ms, active) VALUES (?, ?, ?, 1)",
+        (kid, random::<SECRET_BYTES>()?, unix_ms() as i64),
+    )?;
+    Ok(())
+}
+
+/// Random, made with the store.
+pub(super) fn store_epoch(conn: &Connection) -> Result<u64, StoreError> {
+    let epoch: Option<i64> = meta(conn, "store_epoch")?;
+    epoch.map(|epoch| epoch as u64).ok_or(StoreError::Damaged("no store_epoch in im_meta"))
+}
+
+/// The secret of the hashes that are stored.
+pub(super) fn hash_key(conn: &Connection) -> Result<[u8; 16], StoreError> {
+    meta(conn, "hash_key")?.ok_or(StoreError::Damaged("no hash_key in im_meta"))
+}
+
+fn meta<T: rusqlite::types::FromSql>(
+    conn: &Connection,
+    name: &str,
+) -> Result<Option<T>, StoreError> {
+    let value = conn
+        .query_row("SELECT value FROM im_meta WHERE name = ?", [name], |row| row.get(0))
+        .optional()?;
+    Ok(value)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_run_once_each_and_in_order() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let first = MIGRATIONS[0];
+        apply(&mut conn, &[first]).unwrap();
+        let epoch = store_epoch(&conn).unwrap();
+        let second = "CREATE TABLE second (a INTEGER); INSERT INTO second VALUES (1)";
+        apply(&mut conn, &[first, second]).unwrap();
+        apply(&mut conn, &[first, second]).unwrap();
+        let rows: u32 = conn.query_row("SELECT count(*) FROM second", [], |r| r.get(0)).unwrap();
+        assert_eq!(rows, 1);
+        assert_eq!(store_epoch(&conn).unwrap(), epoch, "made once");
+        assert_eq!(meta(&conn, "schema_version").unwrap(), Some(2u32));
+    }
+
+    #[test]
+    fn a_failed_migration_changes_nothing() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, &[MIGRATIONS[0]]).unwrap();
+        let broken = "CREATE TABLE second (a INTEGER); NONSENSE";
+        assert!(apply(&mut conn, &[MIGRATIONS[0], broken]).is_err());
+        assert_eq!(meta(&conn, "schema_version").unwrap(), Some(1u32));
+        assert!(conn.prepare("SELECT * FROM second").is_err());
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, &[MIGRATIONS[0], "SELECT 1"]).unwrap();
+        let error = apply(&mut conn, &[MIGRATIONS[0]]).unwrap_err();
+        assert!(matches!(error, StoreError::TooNew { found: 2, known: 1 }), "{error}");
+    }
+}

@@ -1,0 +1,193 @@
+//! Finds resends: the table im_message_once and the hashes it is made of. Knows nothing of counters.
+
+use std::hash::Hasher;
+
+use aldis_logic::job::{Append, Appended};
+use aldis_wire::{ConvSeq, MsgId, Seq};
+use rusqlite::OptionalExtension;
+use siphasher::sip::SipHasher13;
+
+use super::batch::Batch;
+use super::failure::{Stop, damaged};
+use super::rows::number;
+use crate::refusal;
+
+/// Keys tried before a chain counts as damaged. With a keyed hash of 30 bits for each second even
+/// two in a row are rare.
+const PROBES_MAX: u32 = 1_000;
+/// Bits of the hash; above them stands the client id's time, so that inserts are near each other.
+const HASH_BITS: u32 = 30;
+/// Bits of the time in units of 1,024 ms: 270 years.
+const TIME_BITS: u32 = 33;
+
+const _: () = assert!(HASH_BITS + TIME_BITS == 63, "keys are positive");
+
+/// Hashes with the store's own secret, so that nobody can make chains long on purpose.
+#[derive(Clone, Debug)]
+pub(super) struct StoredHash {
+    key: [u8; 16],
+}
+
+impl StoredHash {
+    pub(super) fn new(key: [u8; 16]) -> Self {
+        Self { key }
+    }
+
+    /// Of what a resend must repeat.
+    pub(super) fn body(&self, job: &Append) -> i64 {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write(&i32::from(job.kind).to_le_bytes());
+        hasher.write(&(job.content.len() as u64).to_le_bytes());
+        hasher.write(&job.content);
+        hasher.write(&job.extra);
+        hasher.finish() as i64
+    }
+
+    /// Where the search for a message begins.
+    fn first_key(&self, job: &Append) -> i64 {
+        let id = job.client_msg_id.0;
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write(&job.conversation.lo.to_le_bytes());
+        hasher.write(&job.conversation.hi.to_le_bytes());
+        hasher.write(&job.sender.0.to_le_bytes());
+        hasher.write(&id);
+        let hash = hasher.finish() & ((1 << HASH_BITS) - 1);
+        // UUIDv7 (RFC 9562, 5.7) begins with 48 bits of Unix ms.
+        let time = u64::from_be_bytes([0, 0, id[0], id[1], id[2], id[3], id[4], id[5]]) >> 10;
+        let time = time & ((1 << TIME_BITS) - 1);
+        ((time << HASH_BITS) | hash) as i64
+    }
+}
+
+fn next_key(key: i64) -> i64 {
+    key.wrapping_add(1) & i64::MAX
+}
+
+/// The first sending of a message.
+enum Found {
+    /// By the same job.
+    Same { first: Appended, body_hash: i64 },
+    /// The key belongs to another message.
+    Other,
+}
+
+impl Batch<'_> {
+    /// Registers the message under its new id, or finds what its first sending gave.
+    pub(super) fn claim(
+        &mut self,
+        job: &Append,
+        msg_id: MsgId,
+        body_hash: i64,
+    ) -> Result<Option<Appended>, Stop> {
+        let mut key = self.stored_hash.first_key(job);
+        for _ in 0..PROBES_MAX {
+            if self.hot.once_insert.execute((key, msg_id.0 as i64))? == 1 {
+                return Ok(None);
+            }
+            if let Found::Same { first, body_hash: stored } = self.compare(key, job)? {
+                return same_body(first, stored, body_hash).map(Some);
+            }
+            key = next_key(key);
+        }
+        Err(damaged("a chain in im_message_once is too long"))
+    }
+
+    /// Finds what the first sending gave, without registering anything.
+    pub(super) fn find_resend(
+        &mut self,
+        job: &Append,
+        body_hash: i64,
+    ) -> Result<Option<Appended>, Stop> {
+        let mut key = self.stored_hash.first_key(job);
+        for _ in 0..PROBES_MAX {
+            if !self.hot.once_find.exists([key])? {
+                return Ok(None);
+            }
+            if let Found::Same { first, body_hash: stored } = self.compare(key, job)? {
+                return same_body(first, stored, body_hash).map(Some);
+            }
+            key = next_key(key);
+        }
+        Err(damaged("a chain in im_message_once is too long"))
+    }
+
+    fn compare(&mut self, key: i64, job: &Append) -> Result<Found, Stop> {
+        let found = self
+            .conn
+            .prepare_cached(
+                "SELECT b.lo, b.hi, b.sender, b.client_msg_id,
+                        b.msg_id, b.sender_seq, b.conv_seq, b.time_ms, b.body_hash
+                 FROM im_message_once o JOIN im_message_body b ON b.msg_id = o.msg_id
+                 WHERE o.key = ?",
+            )?
+            .query_row([key], |row| {
+                let is_same = number(row, 0)? == job.conversation.lo
+                    && number(row, 1)? == job.conversation.hi
+                    && number(row, 2)? == job.sender.0
+                    && row.get_ref(3)?.as_blob_or_null()? == Some(&job.client_msg_id.0);
+                if !is_same {
+                    return Ok(Found::Other);
+                }
+                let first = Appended {
+                    msg_id: MsgId(number(row, 4)?),
+                    seq: Seq(number(row, 5)?),
+                    conv_seq: ConvSeq(number(row, 6)?),
+                    time_ms: number(row, 7)?,
+                };
+                Ok(Found::Same { first, body_hash: row.get(8)? })
+            })
+            .optional()?;
+        found.ok_or_else(|| damaged("im_message_once names a message that is not there"))
+    }
+}
+
+fn same_body(first: Appended, stored: i64, body_hash: i64) -> Result<Appended, Stop> {
+    if stored == body_hash { Ok(first) } else { Err(Stop::Refuse(refusal::OTHER_BODY)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use aldis_wire::{ClientMsgId, ConversationKey, UserId, pb};
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn job(client_msg_id: [u8; 16], sender: u64, content: &'static str) -> Append {
+        Append {
+            conversation: ConversationKey::direct(UserId(1), UserId(2)),
+            sender: UserId(sender),
+            client_msg_id: ClientMsgId(client_msg_id),
+            kind: pb::MsgType::Text,
+            content: Bytes::from(content),
+            extra: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn keys_are_positive_and_near_in_time() {
+        let hash = StoredHash::new([7; 16]);
+        let mut last = 0;
+        for second in 0..100u64 {
+            let mut id = [0xff; 16];
+            id[..6].copy_from_slice(&(1_700_000_000_000 + second * 1024).to_be_bytes()[2..]);
+            let key = hash.first_key(&job(id, 1, ""));
+            assert!(key > last, "a later client id has a higher key");
+            last = key;
+        }
+        assert!(hash.first_key(&job([0xff; 16], 1, "")) >= 0);
+        assert_eq!(next_key(i64::MAX), 0);
+    }
+
+    #[test]
+    fn hashes_depend_on_sender_body_and_secret() {
+        let hash = StoredHash::new([7; 16]);
+        let first = hash.first_key(&job([1; 16], 1, ""));
+        assert_ne!(first, hash.first_key(&job([1; 16], 2, "")));
+        assert_ne!(first, StoredHash::new([8; 16]).first_key(&job([1; 16], 1, "")));
+        assert_ne!(hash.body(&job([1; 16], 1, "a")), hash.body(&job([1; 16], 1, "b")));
+        let mut moved = job([1; 16], 1, "a");
+        moved.content = Bytes::new();
+        moved.extra = Bytes::from("a");
+        assert_ne!(hash.body(&job([1; 16], 1, "a")), hash.body(&moved));
+    }
+}

@@ -1,0 +1,350 @@
+//! Answers questions, each from one snapshot. History has a file of its own. Knows no writer.
+
+use std::path::PathBuf;
+
+use aldis_logic::job::{
+    Credentials, JobError, LoginState, ReadJob, ReadResult, StoredMessage, SyncPage, UserHead,
+};
+use aldis_wire::limits::SYNC_ENTRIES_MAX;
+use aldis_wire::{DeviceClass, Epoch, GroupId, MsgId, Seq, UserId, pb};
+use rusqlite::{Connection, OptionalExtension, Row};
+use smallvec::SmallVec;
+
+use super::connection;
+use super::failure::{Abort, Stop, damaged};
+use super::rows::{MESSAGE_BY_ID, message, number};
+use super::runs::{self, POSITION_MAX, pack};
+use crate::page::PageBytes;
+use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
+use crate::traits::{Reader, StoreError};
+
+/// Above every character a username may have; `name < prefix + this` is "begins with the prefix".
+const ABOVE_ALL_CHARS: char = char::MAX;
+
+/// A reader of a SQLite store.
+pub struct SqliteReader {
+    path: PathBuf,
+    /// `None` after a failure that may have broken it.
+    conn: Option<Connection>,
+}
+
+impl SqliteReader {
+    pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
+        let conn = connection::open_for_reading(&path)?;
+        Ok(Self { path, conn: Some(conn) })
+    }
+
+    fn connection(&mut self) -> Result<&Connection, Stop> {
+        match &mut self.conn {
+            Some(conn) => Ok(conn),
+            closed => {
+                let conn = connection::open_for_reading(&self.path)
+                    .map_err(|error| Stop::Abort(Abort::Unavailable(error.to_string())))?;
+                Ok(closed.insert(conn))
+            }
+        }
+    }
+
+    fn answer(&mut self, job: &ReadJob) -> Result<ReadResult, Stop> {
+        let conn = self.connection()?;
+        conn.prepare_cached("BEGIN")?.execute([])?;
+        let result = Snapshot { conn }.answer(job);
+        conn.prepare_cached("COMMIT")?.execute([])?;
+        result
+    }
+}
+
+impl Reader for SqliteReader {
+    fn read(&mut self, job: &ReadJob) -> Result<ReadResult, JobError> {
+        match self.answer(job) {
+            Ok(found) => Ok(found),
+            Err(Stop::Refuse(why)) => Err(why),
+            Err(Stop::Abort(Abort::Poisoned(why))) => {
+                log::error!("a question cannot be answered: {why}");
+                Err(JobError::Internal)
+            }
+            Err(Stop::Abort(Abort::Unavailable(why))) => {
+                log::error!("the store is unavailable: {why}");
+                self.conn = None;
+                Err(JobError::Unavailable)
+            }
+        }
+    }
+}
+
+/// A transaction in which nothing changes.
+pub(super) struct Snapshot<'a> {
+    pub conn: &'a Connection,
+}
+
+impl Snapshot<'_> {
+    fn answer(&self, job: &ReadJob) -> Result<ReadResult, Stop> {
+        Ok(match job {
+            ReadJob::Credentials { username } => {
+                ReadResult::Credentials(self.credentials(username)?)
+            }
+            ReadJob::LoginState { user, device_id } => {
+                ReadResult::LoginState(self.login_state(*user, device_id)?)
+            }
+            ReadJob::Heads { users } => ReadResult::Heads(self.heads(users)?),
+            ReadJob::Sync { user, after, limit } => {
+                ReadResult::Sync(self.sync(*user, *after, *limit)?)
+            }
+            ReadJob::History { reader, conversation, range, limit } => {
+                ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)
+            }
+            ReadJob::Users { users } => ReadResult::Users(self.users(users)?),
+            ReadJob::FindUsers { prefix, limit } => {
+                ReadResult::Users(self.find_users(prefix, *limit)?)
+            }
+            ReadJob::Groups { user, after, limit } => {
+                ReadResult::Groups(self.groups(*user, *after, *limit)?)
+            }
+            ReadJob::Members { reader, group, after, limit } => {
+                ReadResult::Members(self.members(*reader, *group, *after, *limit)?)
+            }
+        })
+    }
+
+    fn credentials(&self, username: &str) -> Result<Option<Credentials>, Stop> {
+        let found = self
+            .conn
+            .prepare_cached(
+                "SELECT u.user_id, u.password_phc FROM im_username n
+                 JOIN im_user u ON u.user_id = n.user_id WHERE n.name = ?",
+            )?
+            .query_row([username], |row| {
+                Ok(Credentials { user: UserId(number(row, 0)?), password_phc: row.get(1)? })
+            })
+            .optional()?;
+        Ok(found)
+    }
+
+    fn login_state(&self, user: UserId, device_id: &str) -> Result<LoginState, Stop> {
+        let state = self
+            .conn
+            .prepare_cached(
+                "SELECT u.username, u.nickname, d.cursor FROM im_user u
+                 LEFT JOIN im_device d ON d.user_id = u.user_id AND d.device_id = ?2
+                 WHERE u.user_id = ?1",
+            )?
+            .query_row((user.0 as i64, device_id), |row| {
+                Ok(LoginState {
+                    head: Seq(0),
+                    cursor: Seq(row.get::<_, Option<i64>>(2)?.unwrap_or(0) as u64),
+                    username: row.get(0)?,
+                    nickname: row.get(1)?,
+                })
+            })
+            .optional()?
+            .ok_or(NO_SUCH_USER)?;
+        Ok(LoginState { head: self.mailbox_head(user)?, ..state })
+    }
+
+    fn heads(&self, users: &[UserId]) -> Result<Vec<UserHead>, Stop> {
+        let mut exists = self.conn.prepare_cached("SELECT 1 FROM im_user WHERE user_id = ?")?;
+        let mut sessions =
+            self.conn.prepare_cached("SELECT class, epoch FROM im_session WHERE user_id = ?")?;
+        let mut heads = Vec::with_capacity(users.len());
+        for &user in users {
+            if !exists.exists([user.0 as i64])? {
+                continue;
+            }
+            let mut epochs = SmallVec::new();
+            let mut rows = sessions.query([user.0 as i64])?;
+            while let Some(row) = rows.next()? {
+                if let Some(class) = DeviceClass::from_number(row.get(0)?) {
+                    epochs.push((class, Epoch(number(row, 1)?)));
+                }
+            }
+            heads.push(UserHead { user, head: self.mailbox_head(user)?, epochs });
+        }
+        Ok(heads)
+    }
+
+    /// Users that exist have ids that can be packed; for others it is 0.
+    fn mailbox_head(&self, user: UserId) -> Result<Seq, Stop> {
+        let Some(range) = index_range(user.0) else { return Ok(Seq(0)) };
+        let head = self
+            .conn
+            .prepare_cached(
+                "SELECT key, msgs FROM im_message_index WHERE key BETWEEN ? AND ?
+                 ORDER BY key DESC LIMIT 1",
+            )?
+            .query_row(range, |row| {
+                let first = runs::position(row.get(0)?);
+                let mut count = 0;
+                let decoded = runs::decode(row.get_ref(1)?, |_| count += 1);
+                Ok(decoded.map(|()| first + count - 1))
+            })
+            .optional()?;
+        match head {
+            None => Ok(Seq(0)),
+            Some(head) => head.map(Seq).ok_or_else(|| damaged("a row of im_message_index")),
+        }
+    }
+
+    fn sync(&self, user: UserId, after: Seq, limit: usize) -> Result<SyncPage, Stop> {
+        let head = self.mailbox_head(user)?;
+        let limit = limit.min(SYNC_ENTRIES_MAX) as u64;
+        let last = after.0.saturating_add(limit).min(head.0);
+        let mut entries = Vec::new();
+        if after.0 < last {
+            let ids = self.ids("im_message_index", user.0, after.0 + 1, last)?;
+            let mut bytes = PageBytes::default();
+            for (seq, id) in (after.0 + 1..).zip(ids) {
+                let message = self.message(id)?;
+                if !bytes.take(&message) {
+                    break;
+                }
+                entries.push((Seq(seq), message));
+            }
+        }
+        Ok(SyncPage { entries, head })
+    }
+
+    /// The ids at the positions `first` to `last` of an owner in an index, all of which exist.
+    pub(super) fn ids(
+        &self,
+        index: &'static str,
+        owner: u64,
+        first: u64,
+        last: u64,
+    ) -> Result<Vec<MsgId>, Stop> {
+        let wanted = (last + 1 - first) as usize;
+        let mut ids = Vec::with_capacity(wanted);
+        // The row that holds `first` may begin before it.
+        let mut rows = self.conn.prepare_cached(&format!(
+            "SELECT key, msgs FROM {index} WHERE key BETWEEN
+                 (SELECT max(key) FROM {index} WHERE key BETWEEN ?1 AND ?2) AND ?3
+             ORDER BY key",
+        ))?;
+        let mut rows = rows.query((pack(owner, 0), pack(owner, first), pack(owner, last)))?;
+        while let Some(row) = rows.next()? {
+            let mut position = runs::position(row.get(0)?);
+            runs::decode(row.get_ref(1)?, |id| {
+                if (first..=last).contains(&position) {
+                    ids.push(MsgId(id as u64));
+                }
+                position += 1;
+            })
+            .ok_or_else(|| damaged("a row of an index"))?;
+        }
+        if ids.len() == wanted { Ok(ids) } else { Err(damaged("an index has a gap")) }
+    }
+
+    pub(super) fn message(&self, id: MsgId) -> Result<StoredMessage, Stop> {
+        let mut statement = self.conn.prepare_cached(MESSAGE_BY_ID)?;
+        Ok(statement.query_row([id.0 as i64], message)?)
+    }
+
+    fn users(&self, users: &[UserId]) -> Result<Vec<pb::UserInfo>, Stop> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT user_id, username, nickname, avatar_url FROM im_user WHERE user_id = ?",
+        )?;
+        let mut found = Vec::with_capacity(users.len());
+        for user in users {
+            found.extend(statement.query_row([user.0 as i64], user_info).optional()?);
+        }
+        Ok(found)
+    }
+
+    fn find_users(&self, prefix: &str, limit: usize) -> Result<Vec<pb::UserInfo>, Stop> {
+        let found = self
+            .conn
+            .prepare_cached(
+                "SELECT u.user_id, u.username, u.nickname, u.avatar_url FROM im_username n
+                 JOIN im_user u ON u.user_id = n.user_id
+                 WHERE n.name >= ? AND n.name < ? ORDER BY n.name LIMIT ?",
+            )?
+            .query_map((prefix, format!("{prefix}{ABOVE_ALL_CHARS}"), limit as i64), user_info)?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(found)
+    }
+
+    fn groups(
+        &self,
+        user: UserId,
+        after: GroupId,
+        limit: usize,
+    ) -> Result<pb::GroupListResp, Stop> {
+        let mut groups = self
+            .conn
+            .prepare_cached(
+                "SELECT g.group_id, g.name, g.owner_id, g.member_count, m.role, g.created_ms
+                 FROM im_group_member m JOIN im_group g ON g.group_id = m.group_id
+                 WHERE m.user_id = ? AND m.group_id > ? AND m.leave_seq = 0
+                 ORDER BY m.group_id LIMIT ?",
+            )?
+            .query_map((user.0 as i64, id_or_max(after.0), limit as i64 + 1), |row| {
+                Ok(pb::GroupInfo {
+                    group_id: number(row, 0)?,
+                    name: row.get(1)?,
+                    owner_id: number(row, 2)?,
+                    member_count: row.get(3)?,
+                    role: row.get(4)?,
+                    create_time_ms: number(row, 5)?,
+                })
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let more = groups.len() > limit;
+        groups.truncate(limit);
+        Ok(pb::GroupListResp { groups, more })
+    }
+
+    fn members(
+        &self,
+        reader: UserId,
+        group: GroupId,
+        after: UserId,
+        limit: usize,
+    ) -> Result<pb::GroupMembersResp, Stop> {
+        let group = group.0 as i64;
+        let is_member = self
+            .conn
+            .prepare_cached(
+                "SELECT 1 FROM im_group_member
+                 WHERE group_id = ? AND user_id = ? AND leave_seq = 0",
+            )?
+            .exists((group, reader.0 as i64))?;
+        if !is_member {
+            return Err(NO_SUCH_GROUP.into());
+        }
+        let mut members = self
+            .conn
+            .prepare_cached(
+                "SELECT user_id, role, joined_ms FROM im_group_member
+                 WHERE group_id = ? AND user_id > ? AND leave_seq = 0 ORDER BY user_id LIMIT ?",
+            )?
+            .query_map((group, id_or_max(after.0), limit as i64 + 1), |row| {
+                Ok(pb::GroupMember {
+                    user_id: number(row, 0)?,
+                    role: row.get(1)?,
+                    join_time_ms: number(row, 2)?,
+                })
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let more = members.len() > limit;
+        members.truncate(limit);
+        Ok(pb::GroupMembersResp { members, more })
+    }
+}
+
+fn user_info(row: &Row<'_>) -> rusqlite::Result<pb::UserInfo> {
+    Ok(pb::UserInfo {
+        user_id: number(row, 0)?,
+        username: row.get(1)?,
+        nickname: row.get(2)?,
+        avatar_url: row.get(3)?,
+    })
+}
+
+/// The bound "above this" for ids of clients, which may be beyond what the database can hold.
+fn id_or_max(id: u64) -> i64 {
+    i64::try_from(id).unwrap_or(i64::MAX)
+}
+
+/// The range of an owner's keys, if it can have any.
+fn index_range(owner: u64) -> Option<(i64, i64)> {
+    (owner < 1 << 31).then(|| (pack(owner, 0), pack(owner, POSITION_MAX)))
+}

@@ -1,0 +1,236 @@
+//! Commits batches: transactions, what happens when they fail, checkpoints. Knows no job.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aldis_logic::job::{JobError, WriteJob, WriteRequest, Written};
+use aldis_wire::MsgId;
+use aldis_wire::limits::GROUP_MEMBERS_MAX;
+use rusqlite::Connection;
+
+use super::Options;
+use super::batch::{Batch, HotStatements, PendingEntries};
+use super::cache::Caches;
+use super::connection;
+use super::failure::{Abort, Stop, is_contention};
+use super::once::StoredHash;
+use crate::snowflake::Snowflake;
+use crate::traits::{Committed, StoreError, Writer};
+
+/// Pages in the log from which each pause between batches is used for a checkpoint: 16 MiB. Fewer
+/// means more writing of the same pages, more means longer pauses.
+const CHECKPOINT_PAGES: u32 = 4_000;
+/// Pages in the log from which the writer waits for readers, so that the log can start over: 64 MiB.
+/// Otherwise readers that always overlap would let it grow without bound.
+const LOG_PAGES_MAX: u32 = 16_000;
+
+const _: () = assert!(CHECKPOINT_PAGES < LOG_PAGES_MAX);
+
+/// The writer of a SQLite store.
+pub struct SqliteWriter {
+    options: Arc<Options>,
+    stored_hash: StoredHash,
+    /// `None` after a failure that may have broken it.
+    open: Option<Open>,
+    ids: Snowflake,
+    caches: Caches,
+    pending: PendingEntries,
+}
+
+/// A connection and what is known of the file through it.
+struct Open {
+    conn: Connection,
+    /// Pages in the log after the last commit.
+    log_pages: Arc<AtomicU32>,
+    /// Changes when another process commits.
+    data_version: i64,
+}
+
+impl Open {
+    fn new(options: &Options) -> Result<Self, StoreError> {
+        let mut conn = connection::open_for_writing(&options.path)?;
+        let log_pages = connection::count_log_pages(&mut conn)?;
+        Ok(Self { conn, log_pages, data_version: -1 })
+    }
+}
+
+/// A transaction that was given up.
+struct Failed {
+    why: Abort,
+    /// Whether the connection should be opened anew.
+    is_broken: bool,
+}
+
+impl From<Abort> for Failed {
+    fn from(why: Abort) -> Self {
+        let is_broken = matches!(why, Abort::Unavailable(_));
+        Self { why, is_broken }
+    }
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        let is_broken = !is_contention(&error);
+        Self { why: Abort::Unavailable(error.to_string()), is_broken }
+    }
+}
+
+impl SqliteWriter {
+    pub(super) fn open(options: Arc<Options>, stored_hash: StoredHash) -> Result<Self, StoreError> {
+        let open = Open::new(&options)?;
+        let largest: Option<i64> =
+            open.conn.query_row("SELECT max(msg_id) FROM im_message_body", [], |row| row.get(0))?;
+        let ids = Snowflake::new(options.node, largest.map(|id| MsgId(id as u64)));
+        Ok(Self {
+            options,
+            stored_hash,
+            open: Some(open),
+            ids,
+            caches: Caches::new(),
+            pending: PendingEntries::default(),
+        })
+    }
+
+    /// Runs a part of a batch as one transaction.
+    fn commit_part(
+        &mut self,
+        now_ms: u64,
+        part: &[WriteRequest],
+        out: &mut Committed,
+    ) -> Result<(), Failed> {
+        let open = match &mut self.open {
+            Some(open) => open,
+            closed => closed.insert(Open::new(&self.options).map_err(|error| Failed {
+                why: Abort::Unavailable(error.to_string()),
+                is_broken: true,
+            })?),
+        };
+        let conn = &open.conn;
+        conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let data_version = conn
+            .prepare_cached("PRAGMA data_version")?
+            .query_row([], |row| row.get::<_, i64>(0))?;
+        if data_version != open.data_version {
+            self.caches.forget();
+            open.data_version = data_version;
+        }
+        let mut batch = Batch {
+            conn,
+            hot: HotStatements::new(conn)?,
+            caches: &mut self.caches,
+            ids: &mut self.ids,
+            pending: &mut self.pending,
+            stored_hash: &self.stored_hash,
+            now_ms,
+            events: Vec::with_capacity(part.len()),
+        };
+        let results = run_all(&mut batch, part)?;
+        batch.write_pending()?;
+        let events = std::mem::take(&mut batch.events);
+        drop(batch);
+        conn.prepare_cached("COMMIT")?.execute([])?;
+        self.caches.trim();
+        out.results.extend(results);
+        out.events.extend(events);
+        Ok(())
+    }
+
+    /// Leaves no trace of a transaction that was given up.
+    fn roll_back(&mut self, is_broken: bool) {
+        self.caches.forget();
+        self.pending.clear();
+        let Some(open) = &self.open else { return };
+        // SQLite has rolled back by itself after some errors.
+        let is_clean = open.conn.is_autocommit() || open.conn.execute_batch("ROLLBACK").is_ok();
+        if is_broken || !is_clean {
+            self.open = None;
+        }
+    }
+}
+
+fn run_all(
+    batch: &mut Batch<'_>,
+    part: &[WriteRequest],
+) -> Result<Vec<Result<Written, JobError>>, Abort> {
+    let mut results = Vec::with_capacity(part.len());
+    for request in part {
+        match batch.run(request) {
+            Ok(written) => results.push(Ok(written)),
+            Err(Stop::Refuse(why)) => results.push(Err(why)),
+            Err(Stop::Abort(why)) => return Err(why),
+        }
+    }
+    Ok(results)
+}
+
+impl Writer for SqliteWriter {
+    fn commit(&mut self, now_ms: u64, batch: &[WriteRequest]) -> Committed {
+        let mut out = Committed {
+            results: Vec::with_capacity(batch.len()),
+            events: Vec::with_capacity(batch.len()),
+        };
+        // The next part is on top. A part with a poisoned job is halved until the job is alone;
+        // what follows waits for the outcome, so order holds.
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        if !batch.is_empty() {
+            parts.push(0..batch.len());
+        }
+        while let Some(part) = parts.pop() {
+            let Some(requests) = batch.get(part.clone()) else { break };
+            let Err(failed) = self.commit_part(now_ms, requests, &mut out) else { continue };
+            self.roll_back(failed.is_broken);
+            match failed.why {
+                Abort::Poisoned(why) if part.len() == 1 => {
+                    log::error!("a job fails by itself: {why}");
+                    out.results.push(Err(JobError::Internal));
+                }
+                Abort::Poisoned(_) => {
+                    let middle = part.start + part.len() / 2;
+                    parts.push(middle..part.end);
+                    parts.push(part.start..middle);
+                }
+                Abort::Unavailable(why) => {
+                    log::error!("the store is unavailable: {why}");
+                    break;
+                }
+            }
+        }
+        out.results.resize(batch.len(), Err(JobError::Unavailable));
+        out
+    }
+
+    fn mailbox_rows(&self, job: &WriteJob) -> usize {
+        match job {
+            WriteJob::Append(job) => match job.conversation.as_group() {
+                None => 2,
+                Some(group) => self
+                    .caches
+                    .groups
+                    .peek(group)
+                    .map_or(GROUP_MEMBERS_MAX, |group| group.members.len()),
+            },
+            WriteJob::CreateGroup(job) => job.members.len() + 1,
+            WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } => GROUP_MEMBERS_MAX,
+            WriteJob::Register(_)
+            | WriteJob::OpenSession(_)
+            | WriteJob::RevokeDevice { .. }
+            | WriteJob::MarkDelivered { .. } => 1,
+        }
+    }
+
+    /// Copies the log into the database file. It happens here and not in a commit, so that replies
+    /// do not wait for it, and not on a thread of its own, because the log can only start over
+    /// when no commit has come in between.
+    fn maintain(&mut self) {
+        let Some(open) = &self.open else { return };
+        let mode = match open.log_pages.load(Ordering::Relaxed) {
+            pages if pages < CHECKPOINT_PAGES => return,
+            pages if pages < LOG_PAGES_MAX => "PRAGMA wal_checkpoint(PASSIVE)",
+            _ => "PRAGMA wal_checkpoint(RESTART)",
+        };
+        if let Err(error) = open.conn.query_row(mode, [], |_| Ok(())) {
+            log::warn!("the log cannot be copied into the database: {error}");
+        }
+    }
+}
