@@ -78,7 +78,7 @@ impl Core {
         }
         let local = match self.config.start {
             Start::Zero => 0,
-            Start::Cursor => cursor.min(head),
+            Start::Cursor { behind_max } => cursor.min(head).max(head.saturating_sub(behind_max)),
             Start::Head => head,
         };
         self.streams.insert(stream, StreamState::new(local));
@@ -123,11 +123,21 @@ impl Core {
         }
     }
 
-    pub(super) fn handle_heartbeat(&mut self, result: Result<&[u8], Refusal>) -> Option<()> {
+    pub(super) fn handle_heartbeat(
+        &mut self,
+        now: u64,
+        result: Result<&[u8], Refusal>,
+    ) -> Option<()> {
         self.session.heartbeat_on_wire = false;
         let Ok(body) = result else { return Some(()) }; // the next one comes soon enough
         let resp = pb::HeartbeatResp::decode(body).ok()?;
-        self.note_head(0, resp.head_seq);
+        match self.streams.get_mut(&0) {
+            // The answers to own sends may be what lies between: they come without a sync.
+            Some(state) if !state.wants_reset && self.outbox.has_on_wire() => {
+                state.rule.handle_head_soon(now, resp.head_seq);
+            }
+            _ => self.note_head(0, resp.head_seq),
+        }
         for pb::StreamHead { stream, head } in resp.heads {
             self.note_head(stream, head);
         }

@@ -33,7 +33,7 @@ impl Config {
             device_id: device_id.into(),
             device_class,
             device_name: String::new(),
-            start: Start::Cursor,
+            start: Start::Cursor { behind_max: u64::MAX },
             window: WINDOW_DEFAULT,
             auto_mark: true,
             observe: false,
@@ -47,8 +47,12 @@ impl Config {
 pub enum Start {
     /// At its beginning: everything is synced.
     Zero,
-    /// At the device's last MARK_DELIVERED, as the server remembers it.
-    Cursor,
+    /// At the device's last MARK_DELIVERED, as the server remembers it, but at most so many entries
+    /// below the head: a new device of an old user need not fetch years.
+    Cursor {
+        /// `u64::MAX`: however many.
+        behind_max: u64,
+    },
     /// At its head: only what is new.
     Head,
 }

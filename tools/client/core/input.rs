@@ -215,7 +215,7 @@ impl Core {
         }
         let understood = match pending {
             Pending::Login { by_token } => self.handle_login(now, by_token, result),
-            Pending::Heartbeat => self.handle_heartbeat(result),
+            Pending::Heartbeat => self.handle_heartbeat(now, result),
             Pending::RefreshToken => self.handle_refresh(now, result),
             Pending::Send { target, client_msg_id } => {
                 self.handle_send(now, target, client_msg_id, result)

@@ -128,6 +128,10 @@ impl Outbox {
         self.send_count
     }
 
+    pub(super) fn has_on_wire(&self) -> bool {
+        self.on_wire_count > 0
+    }
+
     /// Gives the message back if the outbox is full.
     pub(super) fn push(&mut self, message: Outgoing) -> Result<(), Outgoing> {
         let len = message_len(&message);

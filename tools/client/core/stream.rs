@@ -122,6 +122,12 @@ impl Stream {
         }
     }
 
+    /// A head of which the entries may be on their way: syncs if they do not come in time.
+    pub fn handle_head_soon(&mut self, now: u64, head: u64) {
+        self.head = self.head.max(head);
+        self.settle(now, self.local, &mut Vec::new());
+    }
+
     /// The page that `begin_sync` asked for.
     pub fn handle_page(
         &mut self,

@@ -388,6 +388,20 @@ fn a_heartbeat_with_a_higher_head_syncs() {
 }
 
 #[test]
+fn a_heartbeat_between_a_send_and_its_answer_waits_for_the_answer() {
+    let mut rig = Rig::online(4);
+    rig.advance(30_000);
+    rig.send(8, "a");
+    let asked = rig.take();
+    rig.answer(&asked[0], &pb::HeartbeatResp { head_seq: 5, ..Default::default() });
+    assert!(rig.take().is_empty());
+    rig.answer(&asked[1], &ack(5));
+    assert_eq!(rig.applied(), [5]);
+    rig.advance(100);
+    assert!(rig.take().is_empty());
+}
+
+#[test]
 fn a_silent_connection_is_left_and_opened_again() {
     let mut rig = Rig::online(0);
     rig.send(8, "a");
