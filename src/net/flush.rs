@@ -1,4 +1,4 @@
-//! Writes what is queued, one system call per connection and turn, and ends connections that close
+//! Writes what is queued, one system call per connection and turn as a rule, and ends connections that close
 //! after it. The only file that writes to a socket; knows no frame.
 
 use std::io::{self, IoSlice};
@@ -7,7 +7,7 @@ use aldis_wire::ConnId;
 
 use crate::conn::{Conn, State};
 use crate::io::find;
-use crate::output::{OutQueue, PIECES_MAX};
+use crate::output::{OutPool, PIECES_MAX};
 use crate::{CloseReason, Counters, Io};
 
 /// Flushes every connection that has something to write or to end. What remains to be done is
@@ -15,9 +15,23 @@ use crate::{CloseReason, Counters, Io};
 pub(crate) fn flush_all(io: &mut Io) {
     let count = io.dirty.len();
     for at in 0..count {
-        flush(io, io.dirty[at]);
+        let id = io.dirty[at];
+        flush(io, id);
+        if let Some(conn) = find(&mut io.conns, id) {
+            conn.invariants();
+        }
     }
     io.dirty.drain(..count);
+}
+
+/// Writes in the middle of a turn what went past the soft limit: only what the kernel does not take
+/// says that the reader is slow. At the end of the turn the connection is flushed as any other.
+pub(crate) fn flush_early(io: &mut Io, id: ConnId) {
+    let Some(conn) = find(&mut io.conns, id) else { return };
+    conn.stalled_since = None;
+    if write_some(conn, io.config.write_bytes_per_turn, &mut io.counters, &mut io.pool).is_err() {
+        io.close(id, CloseReason::Reset);
+    }
 }
 
 fn flush(io: &mut Io, id: ConnId) {
@@ -27,18 +41,9 @@ fn flush(io: &mut Io, id: ConnId) {
         return;
     }
     let before = conn.output_len();
-    if let Some(mut queue) = conn.out.take() {
-        let budget = io.config.write_bytes_per_turn;
-        let result = write_queue(conn, &mut queue, &mut io.counters, budget);
-        if queue.len() == 0 {
-            io.pool.put(queue);
-        } else {
-            conn.out = Some(queue);
-        }
-        if result.is_err() {
-            io.close(id, CloseReason::Reset);
-            return;
-        }
+    if write_some(conn, io.config.write_bytes_per_turn, &mut io.counters, &mut io.pool).is_err() {
+        io.close(id, CloseReason::Reset);
+        return;
     }
     let after = conn.output_len();
     if after == 0 {
@@ -58,23 +63,31 @@ fn flush(io: &mut Io, id: ConnId) {
 }
 
 /// Writes until the queue is empty, the socket is full or the budget is used up.
-fn write_queue(
+fn write_some(
     conn: &mut Conn,
-    queue: &mut OutQueue,
-    counters: &mut Counters,
     mut budget: usize,
+    counters: &mut Counters,
+    pool: &mut OutPool,
 ) -> io::Result<()> {
-    while conn.writable && queue.len() > 0 && budget > 0 {
+    let Some(mut queue) = conn.out.take() else { return Ok(()) };
+    let mut result = Ok(());
+    while conn.writable && queue.len() > 0 && budget > 0 && result.is_ok() {
         let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
         let (count, total) = queue.gather(&mut pieces);
         counters.write_calls += 1;
-        let written = conn.transport.write(&pieces[..count], total)?;
-        conn.writable = !written.full;
-        counters.bytes_out += written.len as u64;
-        budget = budget.saturating_sub(written.len);
-        queue.advance(written.len);
+        result = conn.transport.write(&pieces[..count], total).map(|written| {
+            conn.writable = !written.full;
+            counters.bytes_out += written.len as u64;
+            budget = budget.saturating_sub(written.len);
+            queue.advance(written.len);
+        });
     }
-    Ok(())
+    if queue.len() == 0 {
+        pool.put(queue);
+    } else {
+        conn.out = Some(queue);
+    }
+    result
 }
 
 /// Everything was written: the end of a connection that closes, a hint for one that was behind.

@@ -7,6 +7,7 @@ use aldis_wire::{ConnId, OutFrame};
 use slab::Slab;
 
 use crate::conn::{Conn, Deadlines, State};
+use crate::flush::flush_early;
 use crate::output::OutPool;
 use crate::timer::{Clock, Entry, Tick, Wheel};
 use crate::transport::Transport;
@@ -89,7 +90,12 @@ impl Io {
 
     /// Queues a frame. It is written at the end of the turn, or when the peer reads.
     pub fn send(&mut self, id: ConnId, frame: OutFrame, lane: Lane) -> Sent {
-        let Some(conn) = find_open(&mut self.conns, id) else { return Sent::Gone };
+        let Some(mut conn) = find_open(&mut self.conns, id) else { return Sent::Gone };
+        if conn.output_len() > self.config.output_soft_bytes && conn.writable {
+            flush_early(self, id);
+            let Some(still_open) = find_open(&mut self.conns, id) else { return Sent::Gone };
+            conn = still_open;
+        }
         let queued = conn.output_len();
         if lane == Lane::Push && (conn.behind || queued > self.config.output_soft_bytes) {
             conn.behind = true;

@@ -101,7 +101,8 @@ impl<H: Handler> Reactor<H> {
 
     /// Waits for events, mail or the next deadline; not at all while something can be done.
     fn sleep(&mut self) -> io::Result<()> {
-        let busy = self.io.has_work() || !self.mail.prepare_sleep();
+        let listening_ends = self.acceptor.is_some() && !self.io.listening;
+        let busy = self.io.has_work() || listening_ends || !self.mail.prepare_sleep();
         let timeout = if busy { Some(Duration::ZERO) } else { self.timeout() };
         let result = self.poll.poll(&mut self.events, timeout);
         self.mail.end_sleep();

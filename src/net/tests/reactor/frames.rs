@@ -1,4 +1,6 @@
 //! However bytes are cut, the same frames come out, in order, and everybody gets a turn.
+//!
+//! A failing random case is printed and kept by proptest; PROPTEST_RNG_SEED repeats a whole run.
 
 use std::io::Write as _;
 
@@ -145,7 +147,11 @@ proptest! {
         budget in prop_oneof![1usize..3000, Just(256 << 10)],
     ) {
         let bodies: Vec<usize> = bodies.into_iter().map(|len| len % (budget * 200)).collect();
-        let config = Config { read_bytes_per_turn: budget, ..Config::default() };
+        let config = Config {
+            read_bytes_per_turn: budget,
+            write_bytes_per_turn: budget,
+            ..Config::default()
+        };
         let node = Node::start(config);
         let (mut client, _) = node.log_in();
         let frames: Vec<Vec<u8>> =
