@@ -105,7 +105,7 @@ pub(super) struct ChatArgs {
 pub(super) struct HeartbeatArgs {
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Connections; users are taken again with another device class when the file has fewer.
+    /// Connections, one for each user of the file.
     #[arg(long, default_value_t = 1_000)]
     pub connections: usize,
     /// Unanswered heartbeats that each connection keeps.
@@ -117,7 +117,7 @@ pub(super) struct HeartbeatArgs {
 pub(super) struct IdleArgs {
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Connections; users are taken again with another device class when the file has fewer.
+    /// Connections, one for each user of the file.
     #[arg(long, default_value_t = 10_000)]
     pub connections: usize,
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aldis_wire::{Command, DeviceClass, Frame, pb};
+use aldis_wire::{Command, Frame, pb};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::codec::{SEQ_SET_UP, decode, request_frame};
@@ -17,33 +17,20 @@ const LOGINS_IN_FLIGHT_MAX: usize = 256;
 /// No login finished for so long: the server does not answer.
 const STALLED_AFTER: Duration = Duration::from_secs(15);
 
-/// Who logs in with which class of device; one session per user and class stays alive.
+/// Who logs in on which connection: one session for each user, whose token names its device.
 #[derive(Clone, Debug)]
 pub struct SessionPlan {
     /// Who.
     pub user: User,
-    /// As what.
-    pub class: DeviceClass,
     /// Number among all connections of this process.
     pub number: usize,
 }
 
-/// Sessions for `count` connections: the first device class of every user, then the second, so
-/// that no session kicks another.
+/// Sessions for the first `count` users.
 pub fn plan_sessions(users: &[User], count: usize) -> Result<Vec<SessionPlan>> {
-    let most = users.len() * DeviceClass::ALL.len();
-    ensure!(
-        count <= most,
-        "{count} connections need {} users: each has {} device classes",
-        count.div_ceil(DeviceClass::ALL.len()),
-        DeviceClass::ALL.len()
-    );
-    let classes = DeviceClass::ALL.into_iter();
-    let sessions = classes.flat_map(|class| users.iter().map(move |user| (user, class)));
-    let plans = sessions.take(count).enumerate();
-    Ok(plans
-        .map(|(number, (user, class))| SessionPlan { user: user.clone(), class, number })
-        .collect())
+    ensure!(count <= users.len(), "{count} connections need as many users");
+    let plans = users.iter().take(count).enumerate();
+    Ok(plans.map(|(number, user)| SessionPlan { user: user.clone(), number }).collect())
 }
 
 /// A session that is logged in.
@@ -105,11 +92,10 @@ impl Logins<'_> {
 }
 
 fn login_frame(plan: &SessionPlan) -> Vec<u8> {
-    let class = pb::DeviceClass::from(plan.class);
     let request = pb::LoginReq {
         token: plan.user.token.clone(),
-        device_id: format!("bench-{}", plan.class.number()),
-        device_class: class.into(),
+        device_id: plan.user.device_id.clone(),
+        device_class: plan.user.device_class,
         device_name: "aldis bench".to_owned(),
         ..Default::default()
     };
@@ -155,19 +141,4 @@ pub fn log_in(
     progress.add_sessions(logins.done - last_done.0);
     let sessions: Option<Vec<Session>> = logins.sessions.into_iter().collect();
     sessions.context("every session is logged in")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_two_sessions_share_a_user_and_a_class() {
-        let users: Vec<User> = (0..3).map(|id| User { id, token: String::new() }).collect();
-        let plans = plan_sessions(&users, 15).unwrap();
-        let keys: std::collections::BTreeSet<_> =
-            plans.iter().map(|plan| (plan.user.id, plan.class)).collect();
-        assert_eq!(keys.len(), 15);
-        assert!(plan_sessions(&users, 16).unwrap_err().to_string().contains("4 users"));
-    }
 }

@@ -1,4 +1,5 @@
-//! The file of users to act as: `user_id<TAB>username<TAB>token`, one line each. Knows nothing else.
+//! The file of users to act as, one line each, fields separated by tabs: user id, username, token,
+//! and the device id and class that the token was given to. Knows nothing else.
 
 use std::path::Path;
 
@@ -11,6 +12,10 @@ pub struct User {
     pub id: u64,
     /// For LOGIN.
     pub token: String,
+    /// The device that the token logs in.
+    pub device_id: String,
+    /// The class that the token logs in.
+    pub device_class: i32,
 }
 
 /// Reads the first `wanted` users of the file; fewer are an error. An error names the line.
@@ -39,13 +44,15 @@ fn parse(text: &str, most: usize) -> Result<Vec<User>> {
         if users.len() == most {
             break;
         }
-        let mut parts = line.split('\t');
-        let (Some(id), Some(_name), Some(token)) = (parts.next(), parts.next(), parts.next())
-        else {
-            bail!("line {}: expected user_id<TAB>username<TAB>token", number + 1);
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [id, _name, token, device_id, device_class] = fields[..] else {
+            bail!("line {}: expected user id, username, token, device id, class", number + 1);
         };
-        let id = id.parse().with_context(|| format!("line {}: user_id", number + 1))?;
-        users.push(User { id, token: token.to_owned() });
+        let id = id.parse().with_context(|| format!("line {}: user id", number + 1))?;
+        let device_class =
+            device_class.parse().with_context(|| format!("line {}: class", number + 1))?;
+        let (token, device_id) = (token.to_owned(), device_id.to_owned());
+        users.push(User { id, token, device_id, device_class });
     }
     Ok(users)
 }
@@ -56,15 +63,19 @@ mod tests {
 
     #[test]
     fn users_are_read_in_order_and_no_more_than_wanted() {
-        let users = parse("10001\ta\tt1\n\n10002\tb\tt2\n10003\tc\tt3\n", 2).unwrap();
+        let users =
+            parse("10001\ta\tt1\td\t5\n\n10002\tb\tt2\td\t5\n10003\tc\tt3\td\t5\n", 2).unwrap();
         assert_eq!(users.iter().map(|user| user.id).collect::<Vec<_>>(), [10_001, 10_002]);
         assert_eq!(users[1].token, "t2");
     }
 
     #[test]
     fn a_bad_line_is_named() {
-        assert!(format!("{:#}", parse("10001\ta\tt\nx\tb\tt", 2).unwrap_err()).contains("line 2"));
+        assert!(
+            format!("{:#}", parse("10001\ta\tt\td\t5\nx\tb\tt\td\t5", 2).unwrap_err())
+                .contains("line 2")
+        );
         assert!(parse("10001 a t", 1).is_err());
-        assert_eq!(parse("10001\ta\tt", 2).unwrap().len(), 1);
+        assert_eq!(parse("10001\ta\tt\td\t5", 2).unwrap().len(), 1);
     }
 }
