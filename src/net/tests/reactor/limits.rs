@@ -1,13 +1,13 @@
 //! What strangers can take: memory for what they sent, descriptors only as many as there are.
 
 use std::process::Command as Process;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aldis_net::{CloseReason, Config};
 use aldis_wire::Command;
 use aldis_wire::limits::BODY_BYTES_MAX;
 
-use crate::node::{Client, Event, Node, heartbeat, request};
+use crate::node::{Client, Event, Node, PATIENCE, heartbeat, request};
 
 /// Set for the copy of this test binary that runs with few descriptors.
 const CHILD: &str = "ALDIS_NET_TEST_FEW_DESCRIPTORS";
@@ -75,6 +75,22 @@ fn those_that_are_connected_when_listening_stops_are_served() {
     assert!(std::net::TcpStream::connect(address).is_err());
 }
 
+#[test]
+fn listening_ends_without_any_further_event() {
+    let node = Node::start(Config::default());
+    node.call(|io, _| io.stop_listening());
+    let port = format!(":{:04X} ", node.address.port());
+    let listens = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        format!("{} ", fields[1]).ends_with(&port) && fields[3] == "0A"
+    };
+    let begin = Instant::now();
+    while std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(listens) {
+        assert!(begin.elapsed() < PATIENCE, "it still listens");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Goal: accepting survives the want of descriptors, does not spin meanwhile, and goes on when
 /// there are some again. The limit holds for a process, so it runs in one of its own.
 #[test]
@@ -100,7 +116,7 @@ fn accept_with_few_descriptors() {
     let mut clients = Vec::new();
     // Both ends are in this process: the last connections wait in the kernel.
     while let Ok(stream) = std::net::TcpStream::connect(node.address) {
-        stream.set_read_timeout(Some(crate::node::PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         clients.push(Client { stream });
     }
     node.until(|io, _| io.counters().accept_failures > 0);

@@ -3,6 +3,7 @@
 // Clippy sees that functions with #[test] are tests, but not that all of this is.
 #![allow(clippy::unwrap_used)]
 
+mod chaos;
 mod deadlines;
 mod ends;
 mod frames;

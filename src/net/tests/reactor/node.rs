@@ -8,10 +8,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aldis_net::{
-    Admit, CloseReason, Config, ConnId, Counters, Handler, Io, Lane, MailLimits, MailSender,
-    Reactor, listen, mailbox,
+    Admit, CloseReason, Config, ConnId, Counters, Handler, Io, Lane, Listeners, MailLimits,
+    MailSender, Reactor, listen, mailbox,
 };
 use aldis_wire::{Code, Command, Frame, FrameError, HEADER_LEN, Header, OutFrame, parse_frame};
+use socket2::SockRef;
 
 /// Longer than anything in a test takes; only a failing test waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -125,7 +126,17 @@ pub struct Node {
 
 impl Node {
     pub fn start(config: Config) -> Node {
-        let mut listeners = listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        Node::run(config, listen("127.0.0.1:0".parse().unwrap(), 1).unwrap())
+    }
+
+    /// The same with a kernel that buffers little: connections inherit the size.
+    pub fn start_with_send_buffer(config: Config, bytes: usize) -> Node {
+        let listeners = listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        SockRef::from(&listeners.sockets[0]).set_send_buffer_size(bytes).unwrap();
+        Node::run(config, listeners)
+    }
+
+    fn run(config: Config, mut listeners: Listeners) -> Node {
         let limits = MailLimits { reserved_max: 1000, best_effort_weight_max: 1000 };
         let (mail, receiver) = mailbox(limits);
         let (events, seen) = channel();
