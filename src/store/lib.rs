@@ -2,6 +2,7 @@
 //! no session and no routing; it answers the jobs of `aldis_logic::job`.
 
 mod group_event;
+pub mod memory;
 mod page;
 mod reader_loop;
 mod refusal;

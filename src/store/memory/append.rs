@@ -1,0 +1,121 @@
+//! Appends of a memory store.
+
+use std::sync::Arc;
+
+use aldis_logic::job::{Append, Appended, Event, JobError, StoredMessage, Ticket, Written};
+use aldis_wire::{ClientMsgId, ConvSeq, ConversationKey, MsgId, MsgNo, Seq, UserId, pb};
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::Bug;
+use super::state::{Run, Sent};
+use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY, OTHER_BODY};
+
+/// An entry before it has its place.
+pub(super) struct Draft {
+    pub msg_id: MsgId,
+    pub conversation: ConversationKey,
+    pub sender: UserId,
+    /// `None`: the server's own entry.
+    pub client_msg_id: Option<ClientMsgId>,
+    pub kind: pb::MsgType,
+    pub content: Bytes,
+    pub extra: Bytes,
+}
+
+impl Run<'_> {
+    pub(super) fn append(&mut self, origin: Ticket, job: &Append) -> Result<Written, JobError> {
+        if self.poisoned.contains(&job.client_msg_id) {
+            return Err(JobError::Internal);
+        }
+        let owners = match self.recipients(job) {
+            Ok(owners) => owners,
+            // Who may no longer send still learns what became of a message sent before.
+            Err(why) => return self.find_resend(job)?.map(Written::Appended).ok_or(why),
+        };
+        let msg_id = self.next_id()?;
+        if let Some(first) = self.find_resend(job)? {
+            return Ok(Written::Appended(first));
+        }
+        let draft = Draft {
+            msg_id,
+            conversation: job.conversation,
+            sender: job.sender,
+            client_msg_id: Some(job.client_msg_id),
+            kind: job.kind,
+            content: job.content.clone(),
+            extra: job.extra.clone(),
+        };
+        let (seq, conv_seq) = self.deliver(origin, draft, &owners);
+        let first = Appended { msg_id, seq, conv_seq, time_ms: self.now_ms };
+        let sent =
+            Sent { first, kind: job.kind, content: job.content.clone(), extra: job.extra.clone() };
+        self.state.sent.insert((job.conversation, job.sender, job.client_msg_id), sent);
+        Ok(Written::Appended(first))
+    }
+
+    fn find_resend(&self, job: &Append) -> Result<Option<Appended>, JobError> {
+        if self.bug == Some(Bug::NoDedupe) {
+            return Ok(None);
+        }
+        let key = (job.conversation, job.sender, job.client_msg_id);
+        let Some(sent) = self.state.sent.get(&key) else { return Ok(None) };
+        let is_same =
+            sent.kind == job.kind && sent.content == job.content && sent.extra == job.extra;
+        if is_same { Ok(Some(sent.first)) } else { Err(OTHER_BODY) }
+    }
+
+    fn recipients(&self, job: &Append) -> Result<Vec<UserId>, JobError> {
+        let key = job.conversation;
+        if let Some(group) = key.as_group() {
+            let group = self.state.groups.get(&group).filter(|group| group.has(job.sender));
+            return group.map(|group| group.members()).ok_or(NO_SUCH_GROUP);
+        }
+        let mut owners = vec![UserId(key.lo), UserId(key.hi)];
+        owners.dedup();
+        if !owners.contains(&job.sender) {
+            return Err(NOT_A_PARTY);
+        }
+        let all_exist = owners.iter().all(|user| self.state.users.contains_key(user));
+        if all_exist { Ok(owners) } else { Err(NO_SUCH_USER) }
+    }
+
+    /// Places the entry; returns the sender's seq and the conv_seq.
+    pub(super) fn deliver(
+        &mut self,
+        origin: Ticket,
+        draft: Draft,
+        owners: &[UserId],
+    ) -> (Seq, ConvSeq) {
+        let conversation = self.state.conversations.entry(draft.conversation).or_default();
+        conversation.message_count += u64::from(draft.client_msg_id.is_some());
+        let message = Arc::new(StoredMessage {
+            msg_id: draft.msg_id,
+            conversation: draft.conversation,
+            conv_seq: ConvSeq(conversation.entries.len() as u64 + 1),
+            msg_no: MsgNo(conversation.message_count),
+            sender: draft.sender,
+            client_msg_id: draft.client_msg_id.unwrap_or_default(),
+            kind: draft.kind,
+            content: draft.content,
+            extra: draft.extra,
+            time_ms: self.now_ms,
+            flags: 0,
+        });
+        conversation.entries.push(message.clone());
+        let conv_seq = message.conv_seq;
+        let mut places = SmallVec::new();
+        let mut sender_seq = Seq(0);
+        for &owner in owners {
+            let head = self.state.heads.entry(owner).or_default();
+            *head += 1;
+            self.state.mailboxes.insert((owner, *head), message.clone());
+            places.push((owner, Seq(*head)));
+            if owner == draft.sender {
+                sender_seq = Seq(*head);
+            }
+        }
+        self.events.push(Event { message, owners: places, origin });
+        (sender_seq, conv_seq)
+    }
+}

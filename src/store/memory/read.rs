@@ -1,0 +1,192 @@
+//! Answers of a memory store.
+
+use aldis_logic::job::{
+    Credentials, HistoryPage, HistoryRange, JobError, LoginState, ReadJob, ReadResult, SyncPage,
+    UserHead,
+};
+use aldis_wire::limits::SYNC_ENTRIES_MAX;
+use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
+
+use super::state::State;
+use crate::page::{PageBytes, Span, plan};
+use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
+
+impl State {
+    pub(super) fn read(&self, job: &ReadJob) -> Result<ReadResult, JobError> {
+        Ok(match job {
+            ReadJob::Credentials { username } => {
+                let found = self.user_by_name(username).map(|(user, stored)| Credentials {
+                    user,
+                    password_phc: stored.password_phc.clone(),
+                });
+                ReadResult::Credentials(found)
+            }
+            ReadJob::LoginState { user, device_id } => {
+                let stored = self.users.get(user).ok_or(NO_SUCH_USER)?;
+                let device = self.devices.get(&(*user, device_id.clone()));
+                ReadResult::LoginState(LoginState {
+                    head: Seq(self.head(*user)),
+                    cursor: Seq(device.map_or(0, |device| device.cursor)),
+                    username: stored.username.clone(),
+                    nickname: stored.nickname.clone(),
+                })
+            }
+            ReadJob::Heads { users } => ReadResult::Heads(
+                users
+                    .iter()
+                    .filter(|user| self.users.contains_key(user))
+                    .map(|&user| self.user_head(user))
+                    .collect(),
+            ),
+            ReadJob::Sync { user, after, limit } => {
+                ReadResult::Sync(self.sync(*user, *after, *limit))
+            }
+            ReadJob::History { reader, conversation, range, limit } => {
+                ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)
+            }
+            ReadJob::Users { users } => {
+                ReadResult::Users(users.iter().filter_map(|&user| self.user_info(user)).collect())
+            }
+            ReadJob::FindUsers { prefix, limit } => {
+                let from_prefix = self.names.range(prefix.clone()..);
+                let found = from_prefix
+                    .take_while(|(name, _)| name.starts_with(prefix.as_str()))
+                    .take(*limit)
+                    .filter_map(|(_, &user)| self.user_info(user));
+                ReadResult::Users(found.collect())
+            }
+            ReadJob::Groups { user, after, limit } => {
+                ReadResult::Groups(self.groups_of(*user, *after, *limit))
+            }
+            ReadJob::Members { reader, group, after, limit } => {
+                ReadResult::Members(self.members_of(*reader, *group, *after, *limit)?)
+            }
+        })
+    }
+
+    fn user_info(&self, user: UserId) -> Option<pb::UserInfo> {
+        self.users.get(&user).map(|stored| pb::UserInfo {
+            user_id: user.0,
+            username: stored.username.clone(),
+            nickname: stored.nickname.clone(),
+            avatar_url: String::new(),
+        })
+    }
+
+    fn user_head(&self, user: UserId) -> UserHead {
+        let sessions = self.sessions.iter().filter(|((owner, _), _)| *owner == user);
+        UserHead {
+            user,
+            head: Seq(self.head(user)),
+            epochs: sessions.map(|((_, class), &epoch)| (*class, Epoch(epoch))).collect(),
+        }
+    }
+
+    fn sync(&self, user: UserId, after: Seq, limit: usize) -> SyncPage {
+        let mut bytes = PageBytes::default();
+        let entries = self
+            .mailboxes
+            .range((user, after.0.saturating_add(1))..=(user, u64::MAX))
+            .take(limit.min(SYNC_ENTRIES_MAX))
+            .take_while(|(_, message)| bytes.take(message))
+            .map(|((_, seq), message)| (Seq(*seq), (**message).clone()))
+            .collect();
+        SyncPage { entries, head: Seq(self.head(user)) }
+    }
+
+    fn history(
+        &self,
+        reader: UserId,
+        key: ConversationKey,
+        range: HistoryRange,
+        limit: usize,
+    ) -> Result<HistoryPage, JobError> {
+        let all = self.conversations.get(&key).map_or(&[][..], |found| &found.entries[..]);
+        let visible = self.visible(reader, key, all.len() as u64)?;
+        let plan = plan(&visible, range, limit.min(SYNC_ENTRIES_MAX));
+        let mut wanted: Vec<u64> =
+            plan.spans.iter().flat_map(|span| span.first..=span.last).collect();
+        if plan.is_descending {
+            wanted.reverse();
+        }
+        let mut bytes = PageBytes::default();
+        let mut entries: Vec<_> = wanted
+            .iter()
+            .filter_map(|conv_seq| all.get(*conv_seq as usize - 1))
+            .take_while(|message| bytes.take(message))
+            .map(|message| (**message).clone())
+            .collect();
+        let more = plan.more || entries.len() < wanted.len();
+        if plan.is_descending {
+            entries.reverse();
+        }
+        let max_conv_seq = ConvSeq(visible.last().map_or(0, |span| span.last));
+        Ok(HistoryPage { entries, more, max_conv_seq })
+    }
+
+    fn visible(
+        &self,
+        reader: UserId,
+        key: ConversationKey,
+        head: u64,
+    ) -> Result<Vec<Span>, JobError> {
+        let Some(group) = key.as_group() else {
+            return match (key.lo == reader.0 || key.hi == reader.0, head) {
+                (false, _) => Err(NOT_A_PARTY),
+                (true, 0) => Ok(vec![]),
+                (true, last) => Ok(vec![Span { first: 1, last }]),
+            };
+        };
+        let group = self.groups.get(&group).ok_or(NO_SUCH_GROUP)?;
+        let stays = group.stays.iter().filter(|stay| stay.user == reader);
+        let spans: Vec<_> = stays
+            .map(|stay| Span { first: stay.join_seq, last: stay.leave_seq.unwrap_or(head) })
+            .collect();
+        if spans.is_empty() { Err(NO_SUCH_GROUP) } else { Ok(spans) }
+    }
+
+    fn groups_of(&self, user: UserId, after: GroupId, limit: usize) -> pb::GroupListResp {
+        let above = self.groups.iter().filter(|(id, _)| **id > after);
+        let mut groups: Vec<_> = above
+            .filter_map(|(id, group)| {
+                let stay = group.current().find(|stay| stay.user == user)?;
+                Some(pb::GroupInfo {
+                    group_id: id.0,
+                    name: group.name.clone(),
+                    owner_id: group.owner.0,
+                    member_count: group.current().count() as u32,
+                    role: stay.role as i32,
+                    create_time_ms: group.created_ms,
+                })
+            })
+            .take(limit.saturating_add(1))
+            .collect();
+        let more = groups.len() > limit;
+        groups.truncate(limit);
+        pb::GroupListResp { groups, more }
+    }
+
+    fn members_of(
+        &self,
+        reader: UserId,
+        group: GroupId,
+        after: UserId,
+        limit: usize,
+    ) -> Result<pb::GroupMembersResp, JobError> {
+        let group = self.groups.get(&group).filter(|group| group.has(reader));
+        let group = group.ok_or(NO_SUCH_GROUP)?;
+        let mut members: Vec<_> = group
+            .current()
+            .filter(|stay| stay.user > after)
+            .map(|stay| pb::GroupMember {
+                user_id: stay.user.0,
+                role: stay.role as i32,
+                join_time_ms: stay.joined_ms,
+            })
+            .collect();
+        members.sort_unstable_by_key(|member| member.user_id);
+        let more = members.len() > limit;
+        members.truncate(limit);
+        Ok(pb::GroupMembersResp { members, more })
+    }
+}

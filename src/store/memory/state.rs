@@ -1,0 +1,153 @@
+//! What a memory store holds, as plain maps in a fixed order, and one batch running on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use aldis_logic::job::{Appended, Event, JobError, StoredMessage, WriteJob, WriteRequest, Written};
+use aldis_wire::{
+    ClientMsgId, ConversationKey, DeviceClass, GroupId, MsgId, RequestId, UserId, pb,
+};
+use bytes::Bytes;
+
+use super::Bug;
+use crate::group_event::Role;
+use crate::snowflake::Snowflake;
+
+/// Where ids of users and groups begin.
+const FIRST_ID: u64 = 10_001;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    pub users: BTreeMap<UserId, User>,
+    pub names: BTreeMap<String, UserId>,
+    pub devices: BTreeMap<(UserId, String), Device>,
+    pub sessions: BTreeMap<(UserId, DeviceClass), u64>,
+    pub groups: BTreeMap<GroupId, Group>,
+    pub group_requests: BTreeMap<(UserId, RequestId), GroupId>,
+    pub conversations: BTreeMap<ConversationKey, Conversation>,
+    /// By (owner, seq).
+    pub mailboxes: BTreeMap<(UserId, u64), Arc<StoredMessage>>,
+    pub heads: BTreeMap<UserId, u64>,
+    pub sent: BTreeMap<(ConversationKey, UserId, ClientMsgId), Sent>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct User {
+    pub username: String,
+    pub nickname: String,
+    pub password_phc: String,
+    pub token_generation: u32,
+    pub request_id: RequestId,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Device {
+    pub token_generation: u32,
+    pub cursor: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub name: String,
+    pub owner: UserId,
+    pub created_ms: u64,
+    pub stays: Vec<Stay>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Stay {
+    pub user: UserId,
+    pub join_seq: u64,
+    pub leave_seq: Option<u64>,
+    pub role: Role,
+    pub joined_ms: u64,
+}
+
+/// Entries, of which the first has conv_seq 1.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conversation {
+    pub entries: Vec<Arc<StoredMessage>>,
+    pub message_count: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub first: Appended,
+    pub kind: pb::MsgType,
+    pub content: Bytes,
+    pub extra: Bytes,
+}
+
+impl State {
+    pub(super) fn largest_id(&self) -> Option<MsgId> {
+        let last = |conversation: &Conversation| conversation.entries.last().map(|e| e.msg_id);
+        self.conversations.values().filter_map(last).max()
+    }
+
+    pub(super) fn next_user_id(&self) -> UserId {
+        UserId(self.users.keys().next_back().map_or(FIRST_ID, |last| last.0 + 1))
+    }
+
+    pub(super) fn next_group_id(&self) -> GroupId {
+        GroupId(self.groups.keys().next_back().map_or(FIRST_ID, |last| last.0 + 1))
+    }
+
+    pub(super) fn head(&self, user: UserId) -> u64 {
+        self.heads.get(&user).copied().unwrap_or(0)
+    }
+}
+
+impl Group {
+    /// Current members, ascending.
+    pub(super) fn members(&self) -> Vec<UserId> {
+        let mut members: Vec<_> = self.current().map(|stay| stay.user).collect();
+        members.sort_unstable();
+        members
+    }
+
+    pub(super) fn current(&self) -> impl Iterator<Item = &Stay> {
+        self.stays.iter().filter(|stay| stay.leave_seq.is_none())
+    }
+
+    pub(super) fn has(&self, user: UserId) -> bool {
+        self.current().any(|stay| stay.user == user)
+    }
+}
+
+/// A batch that runs.
+pub(super) struct Run<'a> {
+    pub state: &'a mut State,
+    pub ids: &'a mut Snowflake,
+    pub poisoned: &'a BTreeSet<ClientMsgId>,
+    pub bug: Option<Bug>,
+    pub now_ms: u64,
+    pub events: Vec<Event>,
+}
+
+impl Run<'_> {
+    /// Runs one job; one that fails has changed nothing.
+    pub(super) fn job(&mut self, request: &WriteRequest) -> Result<Written, JobError> {
+        let ticket = request.ticket;
+        match &request.job {
+            WriteJob::Append(job) => self.append(ticket, job),
+            WriteJob::Register(user) => self.register(user),
+            WriteJob::OpenSession(job) => self.open_session(job),
+            WriteJob::RevokeDevice { user, device_id } => {
+                self.revoke_device(*user, device_id);
+                Ok(Written::DeviceRevoked)
+            }
+            WriteJob::MarkDelivered { user, device_id, seq } => {
+                self.mark_delivered(*user, device_id, *seq)
+            }
+            WriteJob::CreateGroup(job) => self.create_group(ticket, job),
+            WriteJob::InviteMembers { actor, group, members } => {
+                self.invite_members(ticket, *actor, *group, members)
+            }
+            WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
+        }
+    }
+
+    pub(super) fn next_id(&mut self) -> Result<MsgId, JobError> {
+        self.ids.next_id(self.now_ms).map_err(|_| JobError::Unavailable)
+    }
+}

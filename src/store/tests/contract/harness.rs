@@ -1,0 +1,317 @@
+//! A store of some backend under test, with helpers that make the tests short.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aldis_logic::job::{
+    Append, Appended, CreateGroup, HistoryPage, HistoryRange, JobError, NewUser, OpenSession,
+    ReactorId, ReadJob, ReadResult, SyncPage, Ticket, WriteJob, WriteRequest, Written,
+};
+use aldis_store::memory::{Fate, MemoryReader, MemoryStore, MemoryWriter};
+use aldis_store::sqlite::{SqliteReader, SqliteStore, SqliteWriter};
+use aldis_store::{Committed, MSG_ID_EPOCH_MS, Reader, SeedUsers, Store, Writer};
+use aldis_wire::{
+    ClientMsgId, Command, ConnId, ConversationKey, DeviceClass, GroupId, RequestId, Seq, UserId, pb,
+};
+use bytes::Bytes;
+
+/// Where the clock of the tests begins, Unix ms.
+pub const START_MS: u64 = MSG_ID_EPOCH_MS + 1_000_000_000;
+
+/// Runs a test against every backend.
+pub fn on_every_backend(test: impl Fn(&mut Bench)) {
+    for kind in [Kind::Sqlite, Kind::Memory] {
+        println!("backend: {kind:?}");
+        test(&mut Bench::new(kind));
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Sqlite,
+    Memory,
+}
+
+/// A store under test with one writer, one reader, and a clock.
+pub struct Bench {
+    backend: Backend,
+    pub now_ms: u64,
+    next_id: u64,
+}
+
+pub enum Backend {
+    Sqlite { store: SqliteStore, open: Option<(SqliteWriter, SqliteReader)>, dir: TempDir },
+    Memory { store: MemoryStore, writer: MemoryWriter, reader: MemoryReader },
+}
+
+impl Bench {
+    pub fn new(kind: Kind) -> Self {
+        let backend = match kind {
+            Kind::Sqlite => {
+                let dir = TempDir::new();
+                let store = SqliteStore::open(&dir.file(), 3).unwrap();
+                let open = Some((store.writer().unwrap(), store.reader().unwrap()));
+                Backend::Sqlite { store, open, dir }
+            }
+            Kind::Memory => {
+                let store = MemoryStore::new(3, 1).unwrap();
+                let (writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+                Backend::Memory { store, writer, reader }
+            }
+        };
+        Self { backend, now_ms: START_MS, next_id: 1 }
+    }
+
+    /// Commits a batch of jobs; the n-th has n as the request number of its ticket.
+    pub fn batch(&mut self, jobs: Vec<WriteJob>) -> Committed {
+        let requests: Vec<_> = (0..)
+            .zip(jobs)
+            .map(|(number, job)| WriteRequest { ticket: ticket(number), fence: 0, job })
+            .collect();
+        let committed = match &mut self.backend {
+            Backend::Sqlite { open, .. } => open.as_mut().unwrap().0.commit(self.now_ms, &requests),
+            Backend::Memory { writer, .. } => writer.commit(self.now_ms, &requests),
+        };
+        assert_eq!(committed.results.len(), requests.len());
+        committed
+    }
+
+    pub fn run(&mut self, job: WriteJob) -> Result<Written, JobError> {
+        self.batch(vec![job]).results.pop().unwrap()
+    }
+
+    pub fn read(&mut self, job: ReadJob) -> Result<ReadResult, JobError> {
+        match &mut self.backend {
+            Backend::Sqlite { open, .. } => open.as_mut().unwrap().1.read(&job),
+            Backend::Memory { reader, .. } => reader.read(&job),
+        }
+    }
+
+    /// Everything in memory is gone, as after a crash of the process.
+    pub fn restart(&mut self) {
+        match &mut self.backend {
+            Backend::Sqlite { store, open, dir } => {
+                *open = None;
+                *store = SqliteStore::open(&dir.file(), 3).unwrap();
+                *open = Some((store.writer().unwrap(), store.reader().unwrap()));
+            }
+            Backend::Memory { store, .. } => store.crash(),
+        }
+    }
+
+    /// Makes every append with this id fail by itself.
+    pub fn poison(&mut self, id: ClientMsgId) {
+        match &self.backend {
+            Backend::Sqlite { dir, .. } => {
+                let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+                let sql = format!(
+                    "CREATE TRIGGER poison BEFORE INSERT ON im_message_body
+                     WHEN NEW.client_msg_id = x'{hex}'
+                     BEGIN SELECT RAISE(ABORT, 'poisoned'); END"
+                );
+                rusqlite::Connection::open(dir.file()).unwrap().execute_batch(&sql).unwrap();
+            }
+            Backend::Memory { store, .. } => store.poison(id),
+        }
+    }
+
+    /// Makes the next batch fail as a whole; nothing of it happens.
+    pub fn with_failing_store(&mut self, run: impl FnOnce(&mut Self)) {
+        let blocker = match &self.backend {
+            Backend::Sqlite { dir, .. } => {
+                // Another process that holds the write lock for longer than the writer waits.
+                let conn = rusqlite::Connection::open(dir.file()).unwrap();
+                conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+                Some(conn)
+            }
+            Backend::Memory { store, .. } => {
+                store.plan([Fate::Fail]);
+                None
+            }
+        };
+        run(self);
+        drop(blocker);
+    }
+
+    pub fn store_boot(&self) -> aldis_store::Boot {
+        match &self.backend {
+            Backend::Sqlite { store, .. } => store.boot().unwrap(),
+            Backend::Memory { store, .. } => store.boot().unwrap(),
+        }
+    }
+
+    pub fn seed(&self, prefix: &str, count: u32) -> Result<Vec<UserId>, aldis_store::StoreError> {
+        let seed = SeedUsers { prefix: prefix.into(), count };
+        match &self.backend {
+            Backend::Sqlite { store, .. } => store.seed_users(&seed, self.now_ms),
+            Backend::Memory { store, .. } => store.seed_users(&seed, self.now_ms),
+        }
+    }
+
+    pub fn add_user(&self, user: NewUser) -> Result<UserId, aldis_store::StoreError> {
+        match &self.backend {
+            Backend::Sqlite { store, .. } => store.add_user(user, self.now_ms),
+            Backend::Memory { store, .. } => store.add_user(user, self.now_ms),
+        }
+    }
+
+    pub fn users(&mut self, count: u32) -> Vec<UserId> {
+        self.seed("u", count).unwrap()
+    }
+
+    /// A client_msg_id that was not used before.
+    pub fn fresh_id(&mut self) -> ClientMsgId {
+        self.next_id += 1;
+        client_msg_id(self.now_ms, self.next_id)
+    }
+
+    pub fn send(
+        &mut self,
+        conversation: ConversationKey,
+        sender: UserId,
+        text: &str,
+    ) -> Result<Appended, JobError> {
+        let id = self.fresh_id();
+        let job = append(conversation, sender, id, text);
+        self.run(job).map(|written| appended(&written))
+    }
+
+    pub fn sync(&mut self, user: UserId, after: u64, limit: usize) -> SyncPage {
+        match self.read(ReadJob::Sync { user, after: Seq(after), limit }) {
+            Ok(ReadResult::Sync(page)) => page,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The contents of a mailbox; checks that it is dense.
+    pub fn mailbox(&mut self, user: UserId) -> Vec<aldis_logic::job::StoredMessage> {
+        let mut all = Vec::new();
+        loop {
+            let page = self.sync(user, all.len() as u64, 500);
+            for (seq, entry) in page.entries {
+                all.push(entry);
+                assert_eq!(seq, Seq(all.len() as u64), "dense");
+            }
+            assert!(page.head >= Seq(all.len() as u64));
+            if page.head == Seq(all.len() as u64) {
+                return all;
+            }
+        }
+    }
+
+    pub fn history(
+        &mut self,
+        reader: UserId,
+        conversation: ConversationKey,
+        range: HistoryRange,
+        limit: usize,
+    ) -> Result<HistoryPage, JobError> {
+        match self.read(ReadJob::History { reader, conversation, range, limit })? {
+            ReadResult::History(page) => Ok(page),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn group(&mut self, owner: UserId, members: &[UserId]) -> GroupId {
+        let ClientMsgId(request_id) = self.fresh_id();
+        match self.run(create_group(owner, members, RequestId(request_id))) {
+            Ok(Written::GroupCreated { group, .. }) => group,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub fn ticket(request: u32) -> Ticket {
+    Ticket {
+        reactor: ReactorId(0),
+        conn: ConnId { index: 0, generation: 0 },
+        request,
+        command: Command::MsgSend,
+        bytes: 0,
+    }
+}
+
+/// As clients make them: time first.
+pub fn client_msg_id(now_ms: u64, number: u64) -> ClientMsgId {
+    let mut id = [0; 16];
+    id[..6].copy_from_slice(&now_ms.to_be_bytes()[2..]);
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    ClientMsgId(id)
+}
+
+pub fn append(
+    conversation: ConversationKey,
+    sender: UserId,
+    client_msg_id: ClientMsgId,
+    text: &str,
+) -> WriteJob {
+    WriteJob::Append(Append {
+        conversation,
+        sender,
+        client_msg_id,
+        kind: pb::MsgType::Text,
+        content: Bytes::from(text.to_owned()),
+        extra: Bytes::from_static(b"extra"),
+    })
+}
+
+pub fn create_group(owner: UserId, members: &[UserId], request_id: RequestId) -> WriteJob {
+    let members = members.to_vec();
+    WriteJob::CreateGroup(CreateGroup { owner, name: "the group".into(), members, request_id })
+}
+
+pub fn new_user(username: &str, request_id: u8) -> NewUser {
+    NewUser {
+        username: username.into(),
+        nickname: username.to_uppercase(),
+        password_phc: "$argon2id$x".into(),
+        request_id: RequestId([request_id; 16]),
+    }
+}
+
+pub fn login(user: UserId, device_id: &str, class: DeviceClass) -> OpenSession {
+    OpenSession {
+        user,
+        device_id: device_id.into(),
+        class,
+        device_name: "a device".into(),
+        generations: None,
+    }
+}
+
+pub fn appended(written: &Written) -> Appended {
+    match written {
+        Written::Appended(appended) => *appended,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn direct(a: UserId, b: UserId) -> ConversationKey {
+    ConversationKey::direct(a, b)
+}
+
+/// A folder that goes away with the test.
+pub struct TempDir {
+    path: PathBuf,
+}
+
+impl TempDir {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("aldis-store-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self { path }
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.path.join("store.sqlite")
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
