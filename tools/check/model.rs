@@ -1,0 +1,259 @@
+//! A history in memory: small rows, what repeats is stored once. Data only.
+
+use std::fmt;
+
+use aldis_wire::{ClientMsgId, ConversationKey, GroupId, UserId};
+
+use crate::history::LineRef;
+use crate::record::GroupEvent;
+
+/// `MsgType::SystemGroup`.
+pub const KIND_SYSTEM_GROUP: i64 = 100;
+/// `GroupEventKind::GroupCreated`.
+pub const EVENT_CREATED: i64 = 1;
+/// `GroupEventKind::MembersJoined`.
+pub const EVENT_JOINED: i64 = 2;
+/// `GroupEventKind::MemberLeft`.
+pub const EVENT_LEFT: i64 = 3;
+
+/// What the client chose to identify a message: (conversation, sender, client_msg_id).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SendKey {
+    /// Where.
+    pub conv: ConversationKey,
+    /// Who.
+    pub sender: UserId,
+    /// All zero for the server's own entries.
+    pub client_msg_id: ClientMsgId,
+}
+
+impl fmt::Display for SendKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, .., y, z] = self.client_msg_id.0;
+        write!(
+            f,
+            "message {a:02x}{b:02x}{c:02x}{d:02x}..{y:02x}{z:02x} of user {} in {}",
+            self.sender,
+            Conv(self.conv)
+        )
+    }
+}
+
+/// A conversation as people read it.
+pub struct Conv(pub ConversationKey);
+
+impl fmt::Display for Conv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_group() {
+            Some(group) => write!(f, "group {group}"),
+            None => write!(f, "conversation {}-{}", self.0.lo, self.0.hi),
+        }
+    }
+}
+
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Body {
+    /// Number of the message type.
+    pub kind: i64,
+    /// Of the content.
+    pub hash: u64,
+}
+
+/// An entry as seen, without the reader's seq: one row however many readers saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Value {
+    /// Whose message where.
+    pub key: SendKey,
+    /// Unique.
+    pub msg_id: u64,
+    /// Position in the conversation.
+    pub conv_seq: u64,
+    /// What it says.
+    pub body: Body,
+    /// What it says about the group's members.
+    pub event: Option<GroupEvent>,
+}
+
+/// Index of a `Value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub u32);
+
+/// One entry of a page or push.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// In the reader's mailbox; 0 in `history`.
+    pub seq: u64,
+    /// What was seen.
+    pub value: ValueId,
+}
+
+/// When an operation began and ended, and where that is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Its invocation; of a push: its arrival.
+    pub start_ns: u64,
+    /// Its completion; `u64::MAX` where nothing is known.
+    pub end_ns: u64,
+    /// Line of the invocation.
+    pub invoke: LineRef,
+    /// Line of the completion, or the invocation's again.
+    pub completion: LineRef,
+    /// Who recorded it: an index of process names.
+    pub process: u32,
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// Done.
+    Ok(T),
+    /// Refused, without effect.
+    Fail,
+    /// Unknown.
+    Info,
+}
+
+/// What an acknowledgement says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// Unique.
+    pub msg_id: u64,
+    /// In the sender's mailbox; 0: unknown yet.
+    pub seq: u64,
+    /// In the conversation.
+    pub conv_seq: u64,
+}
+
+/// One try to send a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// When.
+    pub span: Span,
+    /// Which message.
+    pub key: SendKey,
+    /// What it says.
+    pub body: Body,
+    /// What came of it.
+    pub outcome: Outcome<Ack>,
+}
+
+/// A push: what a server said without being asked.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// When.
+    pub span: Span,
+    /// Whose mailbox.
+    pub user: UserId,
+    /// Of the mailbox.
+    pub head: u64,
+    /// None: a hint.
+    pub entries: Box<[Seen]>,
+}
+
+/// A page of a mailbox.
+#[derive(Clone, Debug)]
+pub struct Sync {
+    /// When.
+    pub span: Span,
+    /// Whose mailbox.
+    pub user: UserId,
+    /// Above this.
+    pub after: u64,
+    /// At most so many; 0: the server's limit.
+    pub limit: u64,
+    /// The reader's last word.
+    pub is_final: bool,
+    /// The page.
+    pub entries: Box<[Seen]>,
+    /// Of the mailbox.
+    pub head: u64,
+    /// Whether another page follows.
+    pub more: bool,
+}
+
+/// A page of a conversation.
+#[derive(Clone, Debug)]
+pub struct HistoryRead {
+    /// When.
+    pub span: Span,
+    /// Who read.
+    pub reader: UserId,
+    /// What.
+    pub conv: ConversationKey,
+    /// Below this; 0: not asked.
+    pub before: u64,
+    /// Above this; 0: not asked.
+    pub after: u64,
+    /// At most so many; 0: the server's default.
+    pub limit: u64,
+    /// The page.
+    pub entries: Box<[Seen]>,
+    /// Whether there are more.
+    pub more: bool,
+    /// Highest that the reader may see.
+    pub max_conv_seq: u64,
+}
+
+/// A login that succeeded.
+#[derive(Clone, Copy, Debug)]
+pub struct Login {
+    /// When.
+    pub span: Span,
+    /// Who.
+    pub user: UserId,
+    /// Number of the device class.
+    pub class: i64,
+    /// Epoch of the session.
+    pub session_id: u64,
+    /// Of the mailbox.
+    pub head: u64,
+    /// Of the store.
+    pub store_epoch: u64,
+}
+
+/// A change of a group.
+#[derive(Clone, Debug)]
+pub enum GroupChange {
+    /// Made, with these members besides the maker; the id is in an OK outcome only.
+    Create {
+        /// Without the maker.
+        members: Vec<UserId>,
+        /// Of the request.
+        request_id: String,
+    },
+    /// These were invited.
+    Invite {
+        /// Where to.
+        group: GroupId,
+        /// Whom.
+        members: Vec<UserId>,
+    },
+    /// The actor left.
+    Leave {
+        /// What.
+        group: GroupId,
+    },
+}
+
+/// What a change of a group gave: its id, and who joined by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupOutcome {
+    /// Which.
+    pub group: GroupId,
+    /// Members from then on.
+    pub joined: Vec<UserId>,
+}
+
+/// One try to change a group.
+#[derive(Clone, Debug)]
+pub struct GroupOp {
+    /// When.
+    pub span: Span,
+    /// Who.
+    pub actor: UserId,
+    /// What.
+    pub change: GroupChange,
+    /// What came of it.
+    pub outcome: Outcome<GroupOutcome>,
+}
