@@ -1,12 +1,29 @@
 //! The command line: reads arguments and hands them to the command's module.
+
 mod bench;
+mod chat;
+mod check;
+mod connect;
+mod exit;
+mod group;
+mod history;
+mod names;
+mod print;
+mod profile;
+mod register;
+mod replay;
+mod send;
+mod sync;
+mod tail;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Aldis from the command line: chat, scripts, load, checks.
 #[derive(Parser)]
-#[command(version, about = "The Aldis command-line tool")]
+#[command(name = "aldis", version, after_help = exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -14,11 +31,42 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Create a user.
+    Register(register::RegisterArgs),
+    /// Send one message and wait until it is durable.
+    Send(send::SendArgs),
+    /// Print messages as they come.
+    Tail(tail::TailArgs),
+    /// Print a part of the mailbox.
+    Sync(sync::SyncArgs),
+    /// Print a part of a conversation.
+    History(history::HistoryArgs),
+    /// Create groups and see who is in them.
+    Group(group::GroupArgs),
+    /// Talk to people.
+    Chat(chat::ChatArgs),
+    /// Play recorded dialogues through a server and compare what everybody can read.
+    Replay(replay::ReplayArgs),
+    /// Measure a server under load.
     Bench(bench::BenchArgs),
+    /// Judge recorded histories.
+    Check(check::CheckArgs),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    // Nothing but what is asked for: the commands print their own errors.
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("ALDIS_LOG", "off")).init();
+    let result = match Cli::parse().command {
+        Command::Register(args) => register::run(args),
+        Command::Send(args) => send::run(args),
+        Command::Tail(args) => tail::run(args),
+        Command::Sync(args) => sync::run(args),
+        Command::History(args) => history::run(args),
+        Command::Group(args) => group::run(args),
+        Command::Chat(args) => chat::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),
-    }
+        Command::Check(args) => check::run(args),
+    };
+    result.unwrap_or_else(|error| exit::report(&error))
 }

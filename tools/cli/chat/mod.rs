@@ -1,0 +1,85 @@
+//! `aldis chat`: a conversation on a terminal, line by line. This file starts it and ends it.
+//!
+//! Two threads: one waits for typed lines (`input`), one owns the client and all that is shown
+//! (`engine`). Lines go to the engine by a channel; what it shows goes above the line being typed.
+
+mod acts;
+mod command;
+mod engine;
+mod input;
+mod output;
+mod recent;
+mod view;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use aldis_client::Start;
+use aldis_wire::DeviceClass;
+use clap::Args;
+
+use crate::connect::ConnectArgs;
+use engine::Engine;
+use input::Input;
+use output::Output;
+
+/// Missed entries that a chat announces at its start; older ones are for `/history`.
+const MISSED_MAX: u64 = 500;
+/// Typed lines that wait for the engine, which looks at them many times a second.
+const LINES_MAX: usize = 16;
+/// How long the reader of lines waits for the engine's answer before it shows the prompt again.
+/// Not longer: the editor must be there to take what the engine wants to show.
+const ANSWER_WAIT: Duration = Duration::from_millis(250);
+
+/// Talks to people. /help inside lists what can be typed.
+#[derive(Args, Debug)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// Messages of the conversation to show at first.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=500))]
+    history: u32,
+    /// User name, id:NUMBER or group:NUMBER; without it, the latest conversations are offered.
+    with: Option<String>,
+}
+
+/// What the engine says to the reader of lines after each line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Answer {
+    /// Go on with this prompt.
+    Prompt(String),
+    /// The engine has ended.
+    Bye,
+}
+
+/// Runs the command.
+pub fn run(args: ChatArgs) -> anyhow::Result<ExitCode> {
+    let start = Start::Cursor { behind_max: MISSED_MAX };
+    let mut session = args.connect.open(DeviceClass::Desktop, start)?;
+    let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let (input, output) =
+        if is_terminal { Input::editor()? } else { (Input::Plain, Output::plain()) };
+    let with = match &args.with {
+        Some(typed) => Some(crate::names::Names::default().resolve(&mut session.client, typed)?),
+        None => None,
+    };
+    let waker = session.client.waker();
+    let (line_sender, lines) = mpsc::sync_channel(LINES_MAX);
+    let (answer_sender, answers) = mpsc::channel();
+    let engine = Engine::new(session, output.clone(), with, args.history);
+    let thread = std::thread::Builder::new()
+        .name("chat".to_owned())
+        .spawn(move || engine.run(&lines, &answer_sender))?;
+    let read = input.run(&output, &answers, |line| {
+        // An engine that has ended takes no lines; its answer says so.
+        let _ = line_sender.send(line);
+        let _ = waker.wake();
+    });
+    drop(line_sender);
+    let _ = waker.wake();
+    let ended = thread.join().map_err(|_| anyhow::anyhow!("the chat ended unexpectedly"))?;
+    read?;
+    ended
+}
