@@ -16,7 +16,8 @@ pub struct Config {
     /// Bytes read from one connection in one turn, at least 1; the rest waits for the next turn,
     /// so that no connection starves the others.
     pub read_bytes_per_turn: usize,
-    /// Bytes written to one connection in one turn, at least 1, for the same reason.
+    /// Bytes written to one connection in one turn, at least 1, for the same reason. It is checked
+    /// between system calls, each of which ends where the kernel's buffer does.
     pub write_bytes_per_turn: usize,
     /// Connections accepted in one turn, at least 1: a reconnect storm must not starve who is in.
     pub accepts_per_turn: usize,

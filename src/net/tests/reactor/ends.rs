@@ -7,7 +7,7 @@ use aldis_wire::OutFrame;
 use bytes::Bytes;
 use socket2::SockRef;
 
-use crate::node::{Client, Event, Node, heartbeat};
+use crate::node::{Client, Event, Node, PATIENCE, heartbeat};
 
 /// Closes with a reset instead of an orderly end.
 fn reset(client: Client) {
@@ -114,6 +114,29 @@ fn what_was_queued_before_close_after_flush_arrives() {
     assert!(client.read_to_end(), "what the client sent meanwhile does not reset it");
     drop(client);
     node.wait_for(Event::Closed(id, CloseReason::Handler));
+}
+
+#[test]
+fn who_writes_before_reading_can_finish_and_then_reads_why_it_was_closed() {
+    let node = Node::start(Config { linger_deadline: PATIENCE, ..Config::default() });
+    let (mut client, id) = node.log_in();
+    node.call(|_, echo| echo.admitted = 0);
+    // Much more than the kernel buffers, and the server does not read it as frames.
+    let bytes = heartbeat(1, 1000).repeat(20_000);
+    let mut writer = client.stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        std::io::Write::write_all(&mut writer, &bytes).unwrap();
+    });
+    node.until(|io, _| io.input_capacity() > 0);
+    // Time for the kernel's buffers to fill, after which no event tells of more to read.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    node.call(move |io, _| {
+        let _ = io.send(id, answer(), Lane::Reply);
+        io.close_after_flush(id, CloseReason::Handler);
+    });
+    sender.join().unwrap();
+    client.expect_seqs([9]);
+    assert!(client.read_to_end());
 }
 
 #[test]

@@ -117,6 +117,21 @@ fn one_turn_can_send_much_more_than_the_soft_limit_to_who_reads() {
 }
 
 #[test]
+fn what_one_system_call_cannot_hold_is_written_by_further_ones() {
+    for write_bytes_per_turn in [1, 1 << 20] {
+        let node = Node::start(Config { write_bytes_per_turn, ..Config::default() });
+        let (mut client, id) = node.log_in();
+        // Tails of this size are not copied: two pieces for each frame.
+        node.call(move |io, _| {
+            for _ in 0..200 {
+                assert_eq!(io.send(id, push(2000), Lane::Reply), Sent::Queued);
+            }
+        });
+        expect_pushes(&mut client, 200);
+    }
+}
+
+#[test]
 fn a_slow_reader_still_gets_replies_and_its_requests_wait() {
     let node = Node::start(Config::default());
     let (mut client, id) = node.log_in();
@@ -127,6 +142,7 @@ fn a_slow_reader_still_gets_replies_and_its_requests_wait() {
     client.send(&[&heartbeat(1, 10)[20..], &heartbeat(2, 10)].concat());
     let reply = OutFrame::new(&heartbeat(9, 0), Bytes::new());
     assert_eq!(node.call(move |io, _| io.send(id, reply, Lane::Reply)), Sent::Queued);
+    node.call(|_, _| ());
     assert_eq!(node.counters().bytes_in, before, "nothing more is read");
     expect_pushes(&mut client, queued);
     client.expect_seqs([9, 1, 2]);
