@@ -11,6 +11,7 @@ const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
 /// Makes and checks PHC strings.
+#[derive(Clone)]
 pub struct Hasher {
     argon2: Argon2<'static>,
     /// Of a password that nobody has: checking it takes as long as any other.

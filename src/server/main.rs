@@ -17,10 +17,6 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Config;
 
-/// Halves what the system's allocator costs on the message path.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The Aldis instant-messaging server.
 ///
 /// Without a command it serves. Without a configuration it listens on 127.0.0.1:7700 and keeps its

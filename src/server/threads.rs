@@ -19,8 +19,9 @@ use crate::hash_pool::{self, Hasher};
 use crate::mail::{Mail, PostOffice};
 use crate::reactor_handler::{ClientHandler, Workers, unix_ms};
 
-/// Directory jobs that may wait: every session of a reconnect storm that leaves and comes.
-const DIRECTORY_QUEUE_LEN: usize = 65_536;
+/// Directory jobs that may wait: some of a reconnect storm; the directory of one machine takes
+/// millions per second.
+const DIRECTORY_QUEUE_LEN: usize = 16_384;
 
 /// How many threads of each kind.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +78,9 @@ pub fn start(
     for number in 0..counts.readers {
         workers.push(start_reader(number, store, read_jobs.clone(), office.clone())?);
     }
+    let hasher = Hasher::new()?;
     for number in 0..counts.hashers {
-        workers.push(start_hasher(number, hash_jobs.clone(), office.clone())?);
+        workers.push(start_hasher(number, hasher.clone(), hash_jobs.clone(), office.clone())?);
     }
     workers.push(start_directory(directory_jobs, office.clone())?);
 
@@ -147,10 +149,10 @@ fn start_reader(
 
 fn start_hasher(
     number: usize,
+    hasher: Hasher,
     jobs: Receiver<HashRequest>,
     office: PostOffice,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let hasher = Hasher::new()?;
     let run = move || {
         hash_pool::run(&hasher, &jobs, |reply| {
             office.reply(reply.ticket.reactor, Mail::Hashed(reply));
