@@ -1,5 +1,5 @@
-//! Writes what is queued, one system call per connection and turn as a rule, and ends connections that close
-//! after it. The only file that writes to a socket; knows no frame.
+//! Writes what is queued, as a rule by one system call per connection and turn, and ends
+//! connections that close after it. The only file that writes to a socket; knows no frame.
 
 use std::io::{self, IoSlice};
 

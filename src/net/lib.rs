@@ -1,9 +1,10 @@
-//! The reactor: connections, frames in and out, mailboxes, deadlines. Knows no session and no store.
+//! The reactor: connections, frames in and out, mailboxes, deadlines. Knows no session, no store.
 //!
 //! One [`Reactor`] is run by one thread and tells its [`Handler`] what happens; the handler answers
 //! through [`Io`]. Other threads reach a reactor by its mailbox only.
 //!
 //! - `reactor`: one turn after the other: poll, accept, mails, input, deadlines, flush.
+//! - `acceptor`, `listen`: new connections. `mailbox`: what other threads say.
 //! - `input`, `tail`: bytes to frames. `output`, `flush`: frames to bytes.
 //! - `conn`, `timer`: what a connection is, and until when.
 //! - `transport`: what lies between socket and frames; TLS and WebSocket have their place there.
