@@ -64,6 +64,14 @@ pub struct Post {
     missed: Arc<Missed>,
 }
 
+/// What a reactor needs to get its mail.
+pub struct MailEnd {
+    /// Its mailbox.
+    pub receiver: MailReceiver<Mail>,
+    /// What did not fit.
+    pub missed: Arc<Missed>,
+}
+
 /// The ways to all reactors of the node.
 #[derive(Clone)]
 pub struct PostOffice {
@@ -72,10 +80,7 @@ pub struct PostOffice {
 
 impl PostOffice {
     /// Mailboxes for `count` reactors, with their receiving ends.
-    pub fn new(
-        count: usize,
-        limits: CreditLimits,
-    ) -> (Self, Vec<(MailReceiver<Mail>, Arc<Missed>)>) {
+    pub fn new(count: usize, limits: CreditLimits) -> (Self, Vec<MailEnd>) {
         let limits = MailLimits {
             reserved_max: limits.reply_queue_len() + OTHER_MAILS_MAX,
             best_effort_weight_max: DELIVERIES_BYTES_MAX,
@@ -84,7 +89,7 @@ impl PostOffice {
             .map(|_| {
                 let (sender, receiver) = mailbox(limits);
                 let missed = Arc::new(Missed::default());
-                (Post { sender, missed: missed.clone() }, (receiver, missed))
+                (Post { sender, missed: missed.clone() }, MailEnd { receiver, missed })
             })
             .unzip();
         (Self { posts: posts.into() }, ends)

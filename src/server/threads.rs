@@ -85,11 +85,10 @@ pub fn start(
     workers.push(start_directory(directory_jobs, office.clone())?);
 
     let mut reactors = Vec::with_capacity(counts.reactors);
-    for (number, (listener, (mail, missed))) in listeners.sockets.into_iter().zip(ends).enumerate()
-    {
+    for (number, (listener, end)) in listeners.sockets.into_iter().zip(ends).enumerate() {
         let service = Service::new(node.clone(), ReactorId(number as u16), limits);
-        let handler = ClientHandler::new(service, ways.clone(), office.clone(), missed);
-        let reactor = Reactor::new(net.clone(), listener, mail, handler)?;
+        let handler = ClientHandler::new(service, ways.clone(), office.clone(), end.missed);
+        let reactor = Reactor::new(net.clone(), listener, end.receiver, handler)?;
         let run = move || reactor.run().map(drop);
         reactors.push(Builder::new().name(format!("client-{number}")).spawn(run)?);
     }
