@@ -399,6 +399,9 @@ impl Engine {
                 self.handle_event(event)?;
             }
         }
+        while let Some(event) = self.session.client.core_mut().0.poll_event() {
+            self.handle_event(event)?;
+        }
         self.session.client.flush(Instant::now() + Duration::from_millis(200))?;
         self.session.keep_token()?;
         for waiting in &self.waiting {
