@@ -4,7 +4,7 @@
 use aldis_logic::job::{Event, FailedSend, JobError, WriteJob, WriteReply, WriteRequest, Written};
 use crossbeam::channel::Receiver;
 
-use crate::traits::Writer;
+use crate::traits::{Committed, Writer};
 
 /// Requests of one batch: bounds what a reply waits for others.
 pub const BATCH_REQUESTS_MAX: usize = 1_024;
@@ -15,66 +15,103 @@ pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Commits what comes until the queue's other end is gone. `done` gets the replies of a batch in
 /// the order of their requests and the entries it made.
-///
-/// After a batch that ended Unavailable the count of failures rises, and requests that were made in
-/// ignorance of it (an older fence) get Unavailable without running: otherwise a later send could
-/// overtake the failed one of the same sender.
 pub fn run_writer<W: Writer>(
     mut writer: W,
     jobs: Receiver<WriteRequest>,
     mut clock: impl FnMut() -> u64,
     mut done: impl FnMut(Vec<WriteReply>, Vec<Event>),
 ) {
-    let mut failure_count: u32 = 0;
-    let mut batch = Vec::with_capacity(BATCH_REQUESTS_MAX);
+    let mut batcher = Batcher::default();
     while let Ok(first) = jobs.recv() {
         let mut stale = Vec::new();
-        fill_batch(&writer, first, &jobs, failure_count, &mut batch, &mut stale);
+        let mut next = Some(first);
+        while let Some(request) = next {
+            stale.extend(batcher.admit(&writer, request));
+            next = if batcher.is_full() { None } else { jobs.try_recv().ok() };
+        }
         if !stale.is_empty() {
             done(stale, Vec::new());
         }
-        if batch.is_empty() {
+        if batcher.is_empty() {
             continue;
         }
-        let committed = writer.commit(clock(), &batch);
-        debug_assert_eq!(committed.results.len(), batch.len(), "one result for each request");
-        if committed.results.contains(&Err(JobError::Unavailable)) {
-            failure_count = failure_count.saturating_add(1);
-        }
-        let replies = batch
-            .drain(..)
-            .zip(committed.results)
-            .map(|(request, result)| reply(request, failure_count, result))
-            .collect();
-        done(replies, committed.events);
+        let committed = writer.commit(clock(), batcher.batch());
+        let (replies, events) = batcher.finish(committed);
+        done(replies, events);
         writer.maintain();
     }
 }
 
-/// Sorts what is queued into requests that run and replies to those that must not. Stale ones count
-/// as requests too, so that answering them cannot go on for ever.
-fn fill_batch<W: Writer>(
-    writer: &W,
-    first: WriteRequest,
-    jobs: &Receiver<WriteRequest>,
+/// The writer loop without queue, clock and store: which requests make a batch and what answers
+/// them. The simulation drives the same one.
+///
+/// After a batch that ended Unavailable the count of failures rises, and requests that were made in
+/// ignorance of it (an older fence) get Unavailable without running: otherwise a later send could
+/// overtake the failed one of the same sender.
+#[derive(Debug, Default)]
+pub struct Batcher {
     failure_count: u32,
-    batch: &mut Vec<WriteRequest>,
-    stale: &mut Vec<WriteReply>,
-) {
-    let (mut row_count, mut byte_count) = (0, 0);
-    let mut next = Some(first);
-    while let Some(request) = next {
-        if request.fence >= failure_count {
-            row_count += writer.mailbox_rows(&request.job);
-            byte_count += job_bytes(&request.job);
-            batch.push(request);
-        } else {
-            stale.push(reply(request, failure_count, Err(JobError::Unavailable)));
+    batch: Vec<WriteRequest>,
+    row_count: usize,
+    byte_count: usize,
+    stale_count: usize,
+}
+
+impl Batcher {
+    /// Takes a request into the batch; or answers it, if it must not run.
+    pub fn admit<W: Writer>(&mut self, writer: &W, request: WriteRequest) -> Option<WriteReply> {
+        if self.batch.is_empty() && self.is_full() {
+            // Nothing but stale requests filled the last batch.
+            self.begin();
         }
-        let is_full = batch.len() + stale.len() >= BATCH_REQUESTS_MAX
-            || row_count >= BATCH_ROWS_MAX
-            || byte_count >= BATCH_BYTES_MAX;
-        next = if is_full { None } else { jobs.try_recv().ok() };
+        if request.fence < self.failure_count {
+            self.stale_count += 1;
+            return Some(reply(request, self.failure_count, Err(JobError::Unavailable)));
+        }
+        self.row_count += writer.mailbox_rows(&request.job);
+        self.byte_count += job_bytes(&request.job);
+        self.batch.push(request);
+        None
+    }
+
+    /// Whether the batch takes no more. Stale requests count too, so that answering them cannot go
+    /// on for ever.
+    pub fn is_full(&self) -> bool {
+        self.batch.len() + self.stale_count >= BATCH_REQUESTS_MAX
+            || self.row_count >= BATCH_ROWS_MAX
+            || self.byte_count >= BATCH_BYTES_MAX
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// What to commit, in this order.
+    pub fn batch(&self) -> &[WriteRequest] {
+        &self.batch
+    }
+
+    /// The batch's replies in the order of its requests, and the entries it made. The next one
+    /// begins.
+    pub fn finish(&mut self, committed: Committed) -> (Vec<WriteReply>, Vec<Event>) {
+        debug_assert_eq!(committed.results.len(), self.batch.len(), "one result for each request");
+        if committed.results.iter().any(|result| *result == Err(JobError::Unavailable)) {
+            self.failure_count = self.failure_count.saturating_add(1);
+        }
+        let fence = self.failure_count;
+        let replies = self
+            .batch
+            .drain(..)
+            .zip(committed.results)
+            .map(|(request, result)| reply(request, fence, result))
+            .collect();
+        self.begin();
+        (replies, committed.events)
+    }
+
+    fn begin(&mut self) {
+        (self.row_count, self.byte_count, self.stale_count) = (0, 0, 0);
     }
 }
 

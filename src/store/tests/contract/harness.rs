@@ -39,6 +39,7 @@ pub struct Bench {
     next_id: u64,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one of them in a test")]
 pub enum Backend {
     Sqlite { store: SqliteStore, open: Option<(SqliteWriter, SqliteReader)>, dir: TempDir },
     Memory { store: MemoryStore, writer: MemoryWriter, reader: MemoryReader },
