@@ -16,6 +16,4 @@ use aldis_logic::job::JobError;
 pub use reader_loop::run_reader;
 pub use snowflake::{CLOCK_BEHIND_MS_MAX, ClockError, MSG_ID_EPOCH_MS, NODE_MAX, Snowflake};
 pub use traits::{Boot, Committed, Reader, SeedUsers, SigningKey, Store, StoreError, Writer};
-pub use writer_loop::{
-    BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, BATCH_ROWS_MAX, Batcher, run_writer,
-};
+pub use writer_loop::{BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, BATCH_ROWS_MAX, Batcher, run_writer};

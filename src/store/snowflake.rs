@@ -42,12 +42,19 @@ impl Snowflake {
     /// `node` is at most [`NODE_MAX`].
     pub fn new(node: u16, largest: Option<MsgId>) -> Self {
         debug_assert!(node <= NODE_MAX, "callers check the node number");
-        let node = u64::from(node.min(NODE_MAX));
-        match largest {
-            None => Self { node, time_ms: 0, counter: 0 },
-            Some(id) => {
-                Self { node, time_ms: (id.0 >> (NODE_BITS + COUNTER_BITS)) + 1, counter: 0 }
-            }
+        let mut ids = Self { node: u64::from(node.min(NODE_MAX)), time_ms: 0, counter: 0 };
+        if let Some(id) = largest {
+            ids.rise_above(id);
+        }
+        ids
+    }
+
+    /// Continues above an id that somebody else made.
+    pub fn rise_above(&mut self, id: MsgId) {
+        let time_ms = (id.0 >> (NODE_BITS + COUNTER_BITS)) + 1;
+        if time_ms > self.time_ms {
+            self.time_ms = time_ms;
+            self.counter = 0;
         }
     }
 

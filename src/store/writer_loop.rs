@@ -96,7 +96,7 @@ impl Batcher {
     /// begins.
     pub fn finish(&mut self, committed: Committed) -> (Vec<WriteReply>, Vec<Event>) {
         debug_assert_eq!(committed.results.len(), self.batch.len(), "one result for each request");
-        if committed.results.iter().any(|result| *result == Err(JobError::Unavailable)) {
+        if committed.results.contains(&Err(JobError::Unavailable)) {
             self.failure_count = self.failure_count.saturating_add(1);
         }
         let fence = self.failure_count;

@@ -12,7 +12,7 @@ use crate::traits::StoreError;
 /// Bytes of a page, fixed when the file is made: what a random insert writes to the log.
 const PAGE_BYTES: u32 = 4_096;
 /// How long a statement waits for another process's transaction before the answer is Unavailable.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Page cache of the writer: the ends of the ranges of some thousand active users.
 const WRITER_CACHE_KIB: i32 = 16 << 10;
 /// Page cache of a reader: what one page of a mailbox touches. The operating system caches the

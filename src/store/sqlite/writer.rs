@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use aldis_logic::job::{JobError, WriteJob, WriteRequest, Written};
 use aldis_wire::MsgId;
@@ -18,12 +19,15 @@ use super::once::StoredHash;
 use crate::snowflake::Snowflake;
 use crate::traits::{Committed, StoreError, Writer};
 
-/// Pages in the log from which each pause between batches is used for a checkpoint: 16 MiB. Fewer
-/// means more writing of the same pages, more means longer pauses.
+/// Pages that the log grows by before a pause between batches is used for a checkpoint: 16 MiB.
+/// Fewer means writing the same pages more often, more means longer pauses.
 const CHECKPOINT_PAGES: u32 = 4_000;
-/// Pages in the log from which the writer waits for readers, so that the log can start over: 64 MiB.
-/// Otherwise readers that always overlap would let it grow without bound.
+/// Pages in the log from which a checkpoint waits for readers, so that the log can start over:
+/// 64 MiB. Otherwise readers that always overlap would let it grow without bound.
 const LOG_PAGES_MAX: u32 = 16_000;
+/// How long such a checkpoint waits. Our own readers need a few ms; a stranger who holds a snapshot
+/// for longer lets the log grow, but does not stop the writer.
+const WAIT_FOR_READERS: Duration = Duration::from_millis(50);
 
 const _: () = assert!(CHECKPOINT_PAGES < LOG_PAGES_MAX);
 
@@ -43,6 +47,8 @@ struct Open {
     conn: Connection,
     /// Pages in the log after the last commit.
     log_pages: Arc<AtomicU32>,
+    /// Pages in the log at which the next checkpoint is due.
+    checkpoint_at: u32,
     /// Changes when another process commits.
     data_version: i64,
 }
@@ -51,7 +57,28 @@ impl Open {
     fn new(options: &Options) -> Result<Self, StoreError> {
         let mut conn = connection::open_for_writing(&options.path)?;
         let log_pages = connection::count_log_pages(&mut conn)?;
-        Ok(Self { conn, log_pages, data_version: -1 })
+        Ok(Self { conn, log_pages, checkpoint_at: CHECKPOINT_PAGES, data_version: -1 })
+    }
+}
+
+impl Open {
+    fn checkpoint_if_due(&mut self) -> rusqlite::Result<()> {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages + CHECKPOINT_PAGES < self.checkpoint_at {
+            // The log has started over since.
+            self.checkpoint_at = CHECKPOINT_PAGES;
+        }
+        if pages < self.checkpoint_at {
+            return Ok(());
+        }
+        self.checkpoint_at = pages + CHECKPOINT_PAGES;
+        if pages < LOG_PAGES_MAX {
+            return self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        }
+        self.conn.busy_timeout(WAIT_FOR_READERS)?;
+        let done = self.conn.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+        self.conn.busy_timeout(connection::BUSY_TIMEOUT)?;
+        done
     }
 }
 
@@ -79,9 +106,7 @@ impl From<rusqlite::Error> for Failed {
 impl SqliteWriter {
     pub(super) fn open(options: Arc<Options>, stored_hash: StoredHash) -> Result<Self, StoreError> {
         let open = Open::new(&options)?;
-        let largest: Option<i64> =
-            open.conn.query_row("SELECT max(msg_id) FROM im_message_body", [], |row| row.get(0))?;
-        let ids = Snowflake::new(options.node, largest.map(|id| MsgId(id as u64)));
+        let ids = Snowflake::new(options.node, largest_id(&open.conn)?);
         Ok(Self {
             options,
             stored_hash,
@@ -113,6 +138,9 @@ impl SqliteWriter {
             .query_row([], |row| row.get::<_, i64>(0))?;
         if data_version != open.data_version {
             self.caches.forget();
+            if let Some(id) = largest_id(conn)? {
+                self.ids.rise_above(id);
+            }
             open.data_version = data_version;
         }
         let mut batch = Batch {
@@ -147,6 +175,12 @@ impl SqliteWriter {
             self.open = None;
         }
     }
+}
+
+fn largest_id(conn: &Connection) -> rusqlite::Result<Option<MsgId>> {
+    let id: Option<i64> =
+        conn.query_row("SELECT max(msg_id) FROM im_message_body", [], |row| row.get(0))?;
+    Ok(id.map(|id| MsgId(id as u64)))
 }
 
 fn run_all(
@@ -223,14 +257,58 @@ impl Writer for SqliteWriter {
     /// do not wait for it, and not on a thread of its own, because the log can only start over
     /// when no commit has come in between.
     fn maintain(&mut self) {
-        let Some(open) = &self.open else { return };
-        let mode = match open.log_pages.load(Ordering::Relaxed) {
-            pages if pages < CHECKPOINT_PAGES => return,
-            pages if pages < LOG_PAGES_MAX => "PRAGMA wal_checkpoint(PASSIVE)",
-            _ => "PRAGMA wal_checkpoint(RESTART)",
-        };
-        if let Err(error) = open.conn.query_row(mode, [], |_| Ok(())) {
+        if let Some(open) = &mut self.open
+            && let Err(error) = open.checkpoint_if_due()
+        {
             log::warn!("the log cannot be copied into the database: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aldis_logic::job::{NewUser, ReactorId, Ticket};
+    use aldis_wire::{Command, ConnId, RequestId};
+
+    use super::*;
+    use crate::sqlite::SqliteStore;
+    use crate::traits::Store;
+
+    fn register(number: u32) -> WriteRequest {
+        let conn = ConnId { index: 0, generation: 0 };
+        let command = Command::Register;
+        let user = NewUser {
+            username: format!("user{number}"),
+            nickname: "n".repeat(128),
+            password_phc: "p".repeat(128),
+            request_id: RequestId::default(),
+        };
+        WriteRequest {
+            ticket: Ticket { reactor: ReactorId(0), conn, request: number, command, bytes: 0 },
+            fence: 0,
+            job: WriteJob::Register(user),
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_unavailable_and_the_writer_recovers_without_a_restart() {
+        let name = format!("aldis-full-{}.sqlite", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let store = SqliteStore::open(&path, 0).unwrap();
+        let mut writer = store.writer().unwrap();
+        let ok = writer.commit(0, &[register(0)]);
+        assert!(ok.results[0].is_ok());
+        let conn = &writer.open.as_ref().unwrap().conn;
+        conn.query_row("PRAGMA max_page_count = 1", [], |_| Ok(())).unwrap();
+        let batch: Vec<_> = (1..200).map(register).collect();
+        let full = writer.commit(0, &batch);
+        assert!(full.results.iter().all(|result| *result == Err(JobError::Unavailable)));
+        assert!(full.events.is_empty());
+        let again = writer.commit(0, &batch);
+        assert!(again.results.iter().all(Result::is_ok), "the limit was the connection's");
+        drop((writer, store));
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
         }
     }
 }
