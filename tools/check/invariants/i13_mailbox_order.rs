@@ -2,28 +2,42 @@
 
 use std::collections::HashMap;
 
-use aldis_wire::ConversationKey;
+use aldis_wire::{ConversationKey, UserId};
 
 use crate::facts::{Facts, Observed};
 use crate::findings::{Findings, Invariant};
-use crate::model::Value;
 
 /// See the file's head.
 pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
     for (owner, mailbox) in &facts.mailboxes {
-        let mut last: HashMap<ConversationKey, (&Value, &Observed)> = HashMap::new();
-        for observed in mailbox.values() {
-            let value = facts.value(observed.value);
-            let earlier = last.insert(value.key.conv, (value, observed));
-            let Some((before, at)) = earlier else { continue };
-            if before.conv_seq >= value.conv_seq {
-                findings.violation(Invariant::I13, &[at.line, observed.line], || {
-                    format!(
-                        "user {owner} has {} at position {} before {} at position {}",
-                        before.key, before.conv_seq, value.key, value.conv_seq
-                    )
-                });
-            }
+        check_in_order(facts, *owner, mailbox.values().copied(), findings);
+    }
+    // What one page shows counts also where another view showed another value.
+    for view in facts.views().filter(|view| view.is_mailbox) {
+        let line = view.span.completion;
+        let entries = view.entries.iter().map(|seen| Observed { value: seen.value, line });
+        check_in_order(facts, view.reader, entries, findings);
+    }
+}
+
+fn check_in_order(
+    facts: &Facts<'_>,
+    owner: UserId,
+    entries: impl Iterator<Item = Observed>,
+    findings: &mut Findings,
+) {
+    let mut last: HashMap<ConversationKey, Observed> = HashMap::new();
+    for observed in entries {
+        let value = facts.value(observed.value);
+        let Some(at) = last.insert(value.key.conv, observed) else { continue };
+        let before = facts.value(at.value);
+        if before.conv_seq >= value.conv_seq {
+            findings.violation(Invariant::I13, &[at.line, observed.line], || {
+                format!(
+                    "user {owner} has {} at position {} before {} at position {}",
+                    before.key, before.conv_seq, value.key, value.conv_seq
+                )
+            });
         }
     }
 }
