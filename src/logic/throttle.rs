@@ -1,6 +1,7 @@
-//! Slows down password guessing: per account and address, per account, per address. Each doubles a
-//! delay after some free attempts. An account's own limit stays low, so that strangers can slow its
-//! owner down but never lock the owner out; logins by token are not counted.
+//! Slows down password guessing: per account and address, per account, per address, and mass
+//! registration, per address. Each doubles a delay after some free attempts. An account's own limit
+//! stays low, so that strangers can slow its owner down but never lock the owner out; logins by
+//! token are not counted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,12 +24,14 @@ struct Rule {
 const ACCOUNT_FROM_ADDRESS: Rule = Rule { free: 5, delay_ms_max: 5 * 60 * 1000 };
 const ACCOUNT: Rule = Rule { free: 20, delay_ms_max: 8_000 };
 const ADDRESS: Rule = Rule { free: 100, delay_ms_max: 60_000 };
+const REGISTRATION: Rule = Rule { free: 20, delay_ms_max: 60_000 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     AccountFromAddress(Box<str>, IpAddr),
     Account(Box<str>),
     Address(IpAddr),
+    Registration(IpAddr),
 }
 
 #[derive(Debug, Default)]
@@ -48,8 +51,19 @@ impl Throttle {
     /// Counts an attempt as failed until [`Throttle::succeeded`] says otherwise (so that parallel
     /// guesses count too), or says how many ms to wait before the next one.
     pub fn begin(&mut self, now: Now, account: &str, address: IpAddr) -> Result<(), u32> {
-        let now_ms = now.mono_ms;
-        let keys = keys(account, address);
+        self.attempt(now.mono_ms, keys(account, address))
+    }
+
+    /// Counts a registration, or says how many ms to wait before the next one. Local tools may
+    /// register as many as they like.
+    pub fn register(&mut self, now: Now, address: IpAddr) -> Result<(), u32> {
+        if address.is_loopback() {
+            return Ok(());
+        }
+        self.attempt(now.mono_ms, vec![(Key::Registration(address), REGISTRATION)])
+    }
+
+    fn attempt(&mut self, now_ms: u64, keys: Vec<(Key, Rule)>) -> Result<(), u32> {
         let wait_ms = keys
             .iter()
             .filter_map(|(key, _)| self.entries.get(key))
@@ -62,6 +76,9 @@ impl Throttle {
         self.make_room(now_ms);
         for (key, rule) in keys {
             let attempts = self.entries.entry(key).or_default();
+            if now_ms - attempts.last_ms >= FORGET_MS {
+                attempts.count = 0;
+            }
             attempts.count += 1;
             attempts.last_ms = now_ms;
             if let Some(doublings) = attempts.count.checked_sub(rule.free) {
@@ -77,7 +94,7 @@ impl Throttle {
         for (key, _) in keys(account, address) {
             let is_pair = matches!(key, Key::AccountFromAddress(..));
             let Some(attempts) = self.entries.get_mut(&key) else { continue };
-            attempts.count -= 1;
+            attempts.count = attempts.count.saturating_sub(1);
             attempts.not_before_ms = 0;
             if attempts.count == 0 || is_pair {
                 self.entries.remove(&key);
@@ -164,6 +181,19 @@ mod tests {
         }
         assert!(throttle.begin(at(0), "one-more", GUESSER).is_err());
         assert_eq!(throttle.begin(at(0), "one-more", HOME), Ok(()));
+    }
+
+    #[test]
+    fn mass_registration_is_slowed_down_and_forgotten_after_a_while() {
+        let mut throttle = Throttle::default();
+        for _ in 0..20 {
+            assert_eq!(throttle.register(at(0), GUESSER), Ok(()));
+        }
+        assert_eq!(throttle.register(at(0), GUESSER), Err(1_000));
+        assert_eq!(throttle.register(at(0), HOME), Ok(()));
+        for _ in 0..20 {
+            assert_eq!(throttle.register(at(FORGET_MS), GUESSER), Ok(()));
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use aldis_logic::job::{
-    DirectoryReply, DirectoryRequest, HashRequest, ReadRequest, Registration, WriteRequest,
+    DirectoryJob, DirectoryReply, DirectoryRequest, HashRequest, ReadRequest, Registration,
+    WriteRequest,
 };
 use aldis_logic::{Admit, Effect, Goodbye, Lane, Now, Service};
 use aldis_net::{CloseReason, Handler, Io, Sent};
@@ -81,10 +82,14 @@ impl ClientHandler {
         }
     }
 
-    /// The directory is a hint: where its queue is full, the session goes on without it.
+    /// The directory is a hint: where its queue is full, the session goes on without it, and one
+    /// that ended is replaced by its user's next.
     fn ask_directory(&mut self, request: DirectoryRequest) {
-        if let Err(TrySendError::Full(request)) = self.workers.directory.try_send(request) {
-            log::warn!("the directory's queue is full");
+        let Err(TrySendError::Full(request)) = self.workers.directory.try_send(request) else {
+            return;
+        };
+        log::warn!("the directory's queue is full");
+        if matches!(request.job, DirectoryJob::Register(_)) {
             let registration = Registration::Unavailable;
             let reply = DirectoryReply { ticket: request.ticket, registration };
             self.service.handle_directory_reply(self.clock.last, reply);

@@ -34,6 +34,13 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         let refusal = Refusal::new(Code::Busy, "too many registrations at once");
         return Err(Refusal { retry_after_ms: HASH_RETRY_MS, ..refusal });
     }
+    let now = service.now;
+    let Some(session) = service.session(request.conn) else { return Ok(()) };
+    let address = session.address;
+    if let Err(retry_after_ms) = service.node.throttle.lock().register(now, address) {
+        let refusal = Refusal::new(Code::RateLimited, "too many registrations");
+        return Err(Refusal { retry_after_ms, ..refusal });
+    }
     let user = NewUser { username, nickname, password_phc: String::new(), request_id };
     let state = State::Registering(Box::new(Registering { request: request.seq, user }));
     service.begin_account_step(request.conn, state);
