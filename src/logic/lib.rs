@@ -1,6 +1,7 @@
 //! Sans-IO messaging logic: sessions, handlers, fan-out. No sockets, files, threads, clock or
 //! randomness of its own: the same code runs in the server and in the simulation.
 
+mod acts;
 mod credits;
 mod effect;
 mod entry;
@@ -8,6 +9,8 @@ mod fanout;
 mod handlers;
 pub mod job;
 mod node;
+mod replies;
+mod request;
 mod service;
 mod session;
 mod table;

@@ -4,7 +4,8 @@ use aldis_wire::ConnId;
 
 use super::{login, register};
 use crate::job::{HashResult, JobError, ReadResult, Registration, Ticket, Written};
-use crate::service::{Refusal, Service};
+use crate::request::Refusal;
+use crate::service::Service;
 use crate::session::State;
 
 /// A store writer answered.

@@ -6,7 +6,8 @@ use aldis_wire::{GroupId, RequestId, Seq, pb};
 
 use super::{bad_request, id_16, online, too_large, user_ids};
 use crate::job::{CreateGroup, Ticket, WriteJob};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::GroupCreateReq = request.decode()?;

@@ -5,7 +5,8 @@ use aldis_wire::{Seq, UserId, pb};
 
 use super::{bad_request, group_id, online, too_large, user_ids};
 use crate::job::{Ticket, WriteJob};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::GroupInviteReq = request.decode()?;

@@ -4,7 +4,8 @@ use aldis_wire::{Seq, pb};
 
 use super::{group_id, online};
 use crate::job::{Ticket, WriteJob};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::GroupLeaveReq = request.decode()?;

@@ -5,7 +5,8 @@ use aldis_wire::{GroupId, pb};
 
 use super::{online, page_rows};
 use crate::job::ReadJob;
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::GroupListReq = request.decode()?;

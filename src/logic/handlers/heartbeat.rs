@@ -2,7 +2,8 @@
 
 use aldis_wire::pb;
 
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let _: pb::HeartbeatReq = request.decode()?;

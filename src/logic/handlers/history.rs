@@ -6,7 +6,8 @@ use aldis_wire::{ConvSeq, ConversationKey, Seq, pb};
 use super::{bad_request, group_id, online, page_rows, user_id};
 use crate::entry::message_data;
 use crate::job::{HistoryPage, HistoryRange, ReadJob, Ticket};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::HistoryReq = request.decode()?;

@@ -11,7 +11,8 @@ use crate::job::{
     Credentials, DirectoryJob, DirectoryRequest, HashJob, LoginState, OpenSession, ReadJob,
     Registration, SessionOpened, SessionRecord, Ticket, WriteJob,
 };
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 use crate::session::{LoggingIn, OnlineSession, State};
 use crate::table::{Entered, Online};
 use crate::token::{Claims, TokenError};
@@ -31,7 +32,7 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     if service.session(request.conn).is_some_and(|session| session.online().is_some()) {
         return Err(Refusal::new(Code::Forbidden, "already logged in"));
     }
-    if service.is_draining() {
+    if service.is_draining {
         return Err(Refusal::new(Code::Unavailable, "the node is going away"));
     }
     let class = check_device(&body)?;

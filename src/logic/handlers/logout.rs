@@ -5,7 +5,8 @@ use aldis_wire::pb;
 use super::online;
 use crate::effect::Goodbye;
 use crate::job::{Ticket, WriteJob};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let _: pb::LogoutReq = request.decode()?;

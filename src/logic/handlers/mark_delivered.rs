@@ -4,7 +4,8 @@ use aldis_wire::{Code, Seq, pb};
 
 use super::{bad_request, online};
 use crate::job::{Ticket, WriteJob};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::MarkDeliveredReq = request.decode()?;

@@ -4,7 +4,8 @@
 use aldis_wire::{Code, Command, GroupId, UserId};
 
 use crate::job::{JobError, ReadResult, Ticket, Written};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 use crate::session::OnlineSession;
 
 pub(crate) mod account;

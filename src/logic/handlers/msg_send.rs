@@ -5,7 +5,8 @@ use aldis_wire::{ClientMsgId, Code, ConversationKey, UserId, pb};
 
 use super::{bad_request, group_id, id_16, online, too_large, user_id};
 use crate::job::{Append, Appended, Ticket, WriteJob};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::MsgSendReq = request.decode()?;

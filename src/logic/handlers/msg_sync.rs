@@ -6,7 +6,8 @@ use aldis_wire::{Code, Seq, pb};
 use super::{online, page_rows};
 use crate::entry::message_data;
 use crate::job::{ReadJob, SyncPage, Ticket};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::MsgSyncReq = request.decode()?;

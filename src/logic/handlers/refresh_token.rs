@@ -3,7 +3,8 @@
 use aldis_wire::{Code, pb};
 
 use super::online;
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 use crate::token::Claims;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {

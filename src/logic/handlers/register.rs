@@ -6,7 +6,8 @@ use aldis_wire::{Code, RequestId, UserId, pb};
 
 use super::{bad_request, id_16, too_large};
 use crate::job::{HashJob, NewUser, Ticket, WriteJob};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 use crate::session::{Registering, State};
 
 /// When the password pool is full: about the time it needs to get through its queue. ms

@@ -6,7 +6,8 @@ use aldis_wire::pb;
 
 use super::{bad_request, page_rows};
 use crate::job::{ReadJob, Ticket};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::UserFindReq = request.decode()?;

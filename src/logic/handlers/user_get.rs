@@ -5,7 +5,8 @@ use aldis_wire::{UserId, pb};
 
 use super::{ID_MAX, too_large};
 use crate::job::{ReadJob, Ticket};
-use crate::service::{Refusal, Request, Service};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::UserGetReq = request.decode()?;

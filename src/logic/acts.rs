@@ -1,0 +1,162 @@
+//! What handlers can do with a service: answer, close, start jobs, change a session's state.
+
+use aldis_wire::{Command, ConnId, Message, OutFrame, Seq, UserId, hint_frame, pb};
+
+use crate::effect::{Effect, Goodbye, Lane};
+use crate::job::{
+    DirectoryJob, DirectoryRequest, HashJob, HashRequest, ReadJob, ReadRequest, SessionRecord,
+    Ticket, WriteJob, WriteRequest,
+};
+use crate::request::{Refusal, Request};
+use crate::service::Service;
+use crate::session::{Session, State};
+use crate::table::Online;
+
+impl Service {
+    pub(crate) fn session(&mut self, conn: ConnId) -> Option<&mut Session> {
+        let session = self.sessions.get_mut(conn.index as usize)?.as_mut()?;
+        (session.generation == conn.generation).then_some(session)
+    }
+
+    pub(crate) fn emit(&mut self, effect: Effect) {
+        self.effects.push_back(effect);
+    }
+
+    /// Answers OK.
+    pub(crate) fn respond(&mut self, ticket: Ticket, body: &impl Message) {
+        let frame = OutFrame::response(ticket.command, ticket.request, body);
+        self.effects.push_back(Effect::Send { conn: ticket.conn, frame, lane: Lane::Reply });
+    }
+
+    /// Answers another code.
+    pub(crate) fn refuse(&mut self, conn: ConnId, cmd: u16, seq: u32, refusal: Refusal) {
+        let Refusal { code, message, retry_after_ms } = refusal;
+        let frame = OutFrame::error(cmd, seq, code, message, retry_after_ms);
+        self.effects.push_back(Effect::Send { conn, frame, lane: Lane::Reply });
+    }
+
+    pub(crate) fn close(&mut self, conn: ConnId, reason: Goodbye) {
+        if self.retire(conn) {
+            self.effects.push_back(Effect::Close { conn, reason });
+        }
+    }
+
+    /// From now on the connection is no delivery's target and nobody's live session. False: it
+    /// was retired before.
+    pub(crate) fn retire(&mut self, conn: ConnId) -> bool {
+        let Some(session) = self.session(conn) else { return false };
+        if std::mem::replace(&mut session.is_closing, true) {
+            return false;
+        }
+        if let Some((user, online)) = session.entered() {
+            self.leave(conn, user, online);
+        }
+        true
+    }
+
+    pub(crate) fn kick(&mut self, conn: ConnId, reason: pb::KickReason, device_name: String) {
+        if self.session(conn).is_none_or(|session| session.is_closing) {
+            return;
+        }
+        let body = pb::KickNotify { reason: reason as i32, device_name };
+        let frame = OutFrame::notification(Command::KickNotify, &body);
+        self.effects.push_back(Effect::Send { conn, frame, lane: Lane::Reply });
+        self.close(conn, Goodbye::Kicked);
+    }
+
+    /// The session's own entry may be the highest of its mailbox.
+    pub(crate) fn raise_head(&mut self, conn: ConnId, seq: Seq) {
+        if let Some(session) = self.session(conn)
+            && let State::Online(online) = &mut session.state
+        {
+            online.head = online.head.max(seq);
+        }
+    }
+
+    /// Tells a session its head, without entries.
+    pub(crate) fn send_hint(&mut self, conn: ConnId) {
+        let Some(session) = self.session(conn) else { return };
+        let Some(online) = session.online().filter(|_| !session.is_closing) else { return };
+        let frame = hint_frame(0, online.head);
+        self.effects.push_back(Effect::Send { conn, frame, lane: Lane::Push });
+    }
+
+    /// Starts a write job of a client's request.
+    pub(crate) fn write(&mut self, request: &Request<'_>, job: WriteJob) {
+        let ticket = request.ticket(self.reactor);
+        self.begin(ticket.conn);
+        self.start_write(ticket, job);
+    }
+
+    /// Starts a read job of a client's request.
+    pub(crate) fn read(&mut self, request: &Request<'_>, job: ReadJob) {
+        let ticket = request.ticket(self.reactor);
+        self.begin(ticket.conn);
+        self.start_read(ticket, job);
+    }
+
+    pub(crate) fn start_write(&mut self, ticket: Ticket, job: WriteJob) {
+        self.credits.take_write(ticket.bytes);
+        let request = WriteRequest { ticket, fence: self.fence, job };
+        self.effects.push_back(Effect::Write(request));
+    }
+
+    pub(crate) fn start_read(&mut self, ticket: Ticket, job: ReadJob) {
+        self.credits.take_read();
+        self.effects.push_back(Effect::Read(ReadRequest { ticket, job }));
+    }
+
+    pub(crate) fn start_hash(&mut self, ticket: Ticket, job: HashJob) {
+        self.credits.take_hash();
+        self.effects.push_back(Effect::Hash(HashRequest { ticket, job }));
+    }
+
+    fn begin(&mut self, conn: ConnId) {
+        if let Some(session) = self.session(conn) {
+            session.in_flight += 1;
+        }
+    }
+
+    /// Begins a LOGIN or REGISTER: frames behind it wait for its end.
+    pub(crate) fn begin_account_step(&mut self, conn: ConnId, state: State) {
+        self.credits.take_account();
+        if let Some(session) = self.session(conn) {
+            session.state = state;
+        }
+    }
+
+    /// Ends a LOGIN or REGISTER, however it went, and lets the frames behind it in.
+    pub(crate) fn end_account_step(&mut self, conn: ConnId, state: State) {
+        self.credits.give_account();
+        let Some(session) = self.session(conn) else { return };
+        session.state = state;
+        if std::mem::take(&mut session.is_waiting) {
+            self.effects.push_back(Effect::Resume { conn });
+        }
+    }
+
+    pub(crate) fn close_if_done(&mut self, conn: ConnId) {
+        let Some(session) = self.session(conn) else { return };
+        let is_busy = session.in_flight > 0
+            || matches!(session.state, State::LoggingIn(_) | State::Registering(_));
+        if session.is_half_closed && !is_busy {
+            self.close(conn, Goodbye::PeerDone);
+        }
+    }
+
+    /// Takes a session out of the table and the directory.
+    pub(crate) fn leave(&mut self, conn: ConnId, user: UserId, online: Online) {
+        self.node.table.leave(user, online);
+        let (class, epoch) = (online.class, online.epoch);
+        let record = SessionRecord { user, class, epoch, node: self.node.config.node };
+        let ticket = self.own_ticket(conn);
+        let job = DirectoryJob::Unregister(record);
+        self.effects.push_back(Effect::Directory(DirectoryRequest { ticket, job }));
+    }
+
+    /// The ticket of a job that no request asked for.
+    pub(crate) fn own_ticket(&self, conn: ConnId) -> Ticket {
+        let (reactor, command) = (self.reactor, Command::Heartbeat);
+        Ticket { reactor, conn, request: 0, command, bytes: 0 }
+    }
+}

@@ -1,0 +1,196 @@
+//! Inputs of a service from other threads: replies to its jobs, deliveries, other services' mail.
+
+use aldis_wire::{Command, ConnId, OutFrame, pb};
+
+use crate::effect::{Effect, Goodbye, Lane, PeerMail};
+use crate::fanout::Delivery;
+use crate::handlers;
+use crate::job::{DirectoryReply, HashReply, ReadJob, ReadReply, ReadResult, Ticket, WriteReply};
+use crate::node::Now;
+use crate::service::Service;
+use crate::session::State;
+
+/// Users of one head check: a query that a reader answers in well under a millisecond.
+const HEAD_CHECK_USERS_MAX: usize = 256;
+
+/// Whose a reply is.
+enum Finished {
+    /// Nobody's: the connection is gone or closing.
+    Gone,
+    /// The next step of a LOGIN or REGISTER.
+    Step,
+    /// The answer to a request.
+    Request,
+}
+
+impl Service {
+    /// A store writer answered.
+    pub fn handle_write_reply(&mut self, now: Now, reply: WriteReply) {
+        self.now = now;
+        self.credits.give_write(reply.ticket.bytes);
+        self.fence = self.fence.max(reply.fence);
+        let ticket = reply.ticket;
+        match self.finish(ticket) {
+            Finished::Gone => {}
+            Finished::Step => handlers::account::handle_written(self, ticket, reply.result),
+            Finished::Request => {
+                if let (Some(send), Some(session)) = (reply.failed_send, self.session(ticket.conn))
+                    && !session.remember_failed_send(send, reply.fence)
+                {
+                    self.close(ticket.conn, Goodbye::TooManyFailedSends);
+                    return;
+                }
+                handlers::handle_written(self, ticket, reply.result);
+            }
+        }
+        self.close_if_done(ticket.conn);
+    }
+
+    /// A store reader answered.
+    pub fn handle_read_reply(&mut self, now: Now, reply: ReadReply) {
+        self.now = now;
+        self.credits.give_read();
+        if let Ok(ReadResult::Heads(heads)) = reply.result {
+            handlers::head_check::handle_heads(self, &heads);
+            return;
+        }
+        match self.finish(reply.ticket) {
+            Finished::Gone => {}
+            Finished::Step => handlers::account::handle_read(self, reply.ticket, reply.result),
+            Finished::Request => handlers::handle_read(self, reply.ticket, reply.result),
+        }
+        self.close_if_done(reply.ticket.conn);
+    }
+
+    /// The password pool answered.
+    pub fn handle_hash_reply(&mut self, now: Now, reply: HashReply) {
+        self.now = now;
+        self.credits.give_hash();
+        if matches!(self.finish(reply.ticket), Finished::Step) {
+            handlers::account::handle_hashed(self, reply.ticket, reply.result);
+        }
+        self.close_if_done(reply.ticket.conn);
+    }
+
+    /// The directory answered.
+    pub fn handle_directory_reply(&mut self, now: Now, reply: DirectoryReply) {
+        self.now = now;
+        if matches!(self.finish(reply.ticket), Finished::Step) {
+            handlers::account::handle_registration(self, reply.ticket, reply.registration);
+        }
+    }
+
+    /// A committed entry for sessions of this reactor. Deliveries come in commit order.
+    pub fn handle_delivery(&mut self, now: Now, delivery: &Delivery) {
+        self.now = now;
+        for target in &delivery.targets {
+            let Some(session) = self.session(target.conn) else { continue };
+            let Some(head) = session.head_of(target.user) else { continue };
+            *head = (*head).max(target.seq);
+            let head = *head;
+            // Before LOGIN_RESP a push would come too early: the head in it covers the entry.
+            // A session that is behind gets a hint anyway; a push would only delay it.
+            if session.online().is_none() || session.is_closing || session.is_behind {
+                continue;
+            }
+            let frame = delivery.push.frame(target.seq, head);
+            self.effects.push_back(Effect::Send { conn: target.conn, frame, lane: Lane::Push });
+        }
+    }
+
+    /// Deliveries to these connections did not fit the mailbox: find out what they missed.
+    pub fn handle_missed(&mut self, now: Now, conns: &[ConnId]) {
+        self.now = now;
+        for &conn in conns {
+            if self.session(conn).is_some() {
+                self.dirty.push_back(conn);
+            }
+        }
+    }
+
+    /// Another reactor's service says something.
+    pub fn handle_peer(&mut self, now: Now, mail: PeerMail) {
+        self.now = now;
+        match mail {
+            PeerMail::Kick { conn, user, epoch, reason, device_name } => {
+                let Some(session) = self.session(conn) else { return };
+                if session.entered().is_some_and(|(whose, o)| whose == user && o.epoch <= epoch) {
+                    self.kick(conn, reason, device_name);
+                }
+            }
+        }
+    }
+
+    /// The node is going away: no new logins; everyone online is told to come back after a delay
+    /// that spreads them over `delay_ms_max`.
+    pub fn handle_drain(&mut self, now: Now, delay_ms_max: u32) {
+        self.now = now;
+        self.is_draining = true;
+        for index in 0..self.sessions.len() {
+            let Some(session) = &self.sessions[index] else { continue };
+            let Some(online) = session.online() else { continue };
+            let (conn, user) = (online.online.conn, online.user);
+            // Ids are dense and the multiplier is odd: a spread without a random generator.
+            let spread = (user.0 as u32).wrapping_mul(0x9E37_79B1);
+            let delay_ms = (u64::from(spread) * u64::from(delay_ms_max)) >> 32;
+            let body = pb::GoawayNotify {
+                reconnect_delay_ms: delay_ms as u32,
+                reconnect_to: String::new(),
+            };
+            let frame = OutFrame::notification(Command::GoawayNotify, &body);
+            self.effects.push_back(Effect::Send { conn, frame, lane: Lane::Reply });
+        }
+    }
+
+    /// The drain is over: close what is still here.
+    pub fn handle_drain_end(&mut self, now: Now) {
+        self.now = now;
+        for index in 0..self.sessions.len() {
+            let Some(session) = &self.sessions[index] else { continue };
+            let conn = ConnId { index: index as u32, generation: session.generation };
+            self.close(conn, Goodbye::Draining);
+        }
+    }
+
+    /// Accounts for a reply and says whose it is.
+    fn finish(&mut self, ticket: Ticket) -> Finished {
+        let Some(session) = self.session(ticket.conn) else { return Finished::Gone };
+        let is_waiting = std::mem::take(&mut session.is_waiting);
+        let finished = match &session.state {
+            State::LoggingIn(_) | State::Registering(_) => {
+                // Frames behind it wait for its end, not for its next step.
+                session.is_waiting = is_waiting;
+                return if session.is_closing { Finished::Gone } else { Finished::Step };
+            }
+            State::Fresh | State::Online(_) => {
+                debug_assert!(session.in_flight > 0, "a reply belongs to a request");
+                session.in_flight = session.in_flight.saturating_sub(1);
+                if session.in_flight == 0 {
+                    session.forget_open_conversations();
+                }
+                if session.is_closing { Finished::Gone } else { Finished::Request }
+            }
+        };
+        if is_waiting {
+            self.effects.push_back(Effect::Resume { conn: ticket.conn });
+        }
+        finished
+    }
+
+    pub(crate) fn check_heads(&mut self) {
+        let mut users = Vec::new();
+        while users.len() < HEAD_CHECK_USERS_MAX {
+            let Some(conn) = self.dirty.pop_front() else { break };
+            if let Some(online) = self.session(conn).and_then(|session| session.online()) {
+                users.push(online.user);
+            }
+        }
+        if users.is_empty() {
+            return;
+        }
+        users.sort_unstable();
+        users.dedup();
+        let ticket = self.own_ticket(ConnId { index: u32::MAX, generation: 0 });
+        self.start_read(ticket, ReadJob::Heads { users });
+    }
+}
