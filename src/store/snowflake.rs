@@ -1,5 +1,5 @@
-//! Message ids: 41 bits of ms since 2025-01-01, 10 bits of node, 12 bits of counter. No clock of its
-//! own: the caller says what time it is.
+//! Message ids: 41 bits of ms since 2025-01-01, 10 bits of node, 12 bits of counter. No clock of
+//! its own: the caller says what time it is.
 
 use aldis_wire::MsgId;
 

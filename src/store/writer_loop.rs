@@ -8,7 +8,8 @@ use crate::traits::{Committed, Writer};
 
 /// Requests of one batch: bounds what a reply waits for others.
 pub const BATCH_REQUESTS_MAX: usize = 1_024;
-/// Mailbox entries at which a batch ends: 32 messages to the largest groups, a few ms of work.
+/// Mailbox entries at which a batch ends: 32 messages to the largest groups, 5 to 30 ms of work,
+/// depending on how many of them have the same owners.
 pub const BATCH_ROWS_MAX: usize = 16_384;
 /// Content bytes at which a batch ends: bounds the transaction's memory and its part of the log.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;

@@ -1,7 +1,7 @@
 //! The memory backend: the same answers as a database, without files and threads, for simulations.
 //!
-//! What goes wrong is chosen by the caller: a batch can be staged and settled later (a slow commit),
-//! settled with any [`Fate`], or lost by [`MemoryStore::crash`]. Whoever settles a batch and throws
+//! What goes wrong is chosen by the caller: a batch can be staged and settled later (a slow
+//! commit), settled with any [`Fate`], or lost by [`MemoryStore::crash`]. Whoever settles a batch and throws
 //! its outcome away has a crash between commit and reply.
 
 mod accounts;

@@ -1,5 +1,5 @@
-//! Bugs that can be planted, to prove that the simulation and the checker find them. Nothing else in
-//! the backend is wrong on purpose.
+//! Bugs that can be planted, to prove that the simulation and the checker find them. Nothing else
+//! in the backend is wrong on purpose.
 
 use aldis_logic::job::WriteRequest;
 

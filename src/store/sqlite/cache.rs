@@ -63,8 +63,8 @@ impl Caches {
         }
     }
 
-    /// Holds the bounds. Only between transactions: what a transaction has counted up is in no index
-    /// before it ends.
+    /// Holds the bounds. Only between transactions: what a transaction has counted up is in no
+    /// index before it ends.
     pub(super) fn trim(&mut self) {
         self.heads.trim();
         self.conversations.trim();
@@ -78,8 +78,8 @@ impl Caches {
     }
 }
 
-/// A map that keeps about its most recently used entries: two generations, of which the older one is
-/// dropped when the younger one has grown to half the limit. Costs nothing per use, unlike a list.
+/// A map that keeps about its most recently used entries: two generations, of which the older one
+/// is dropped when the younger one has grown to half the limit. Costs nothing per use, unlike a list.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
     young: HashMap<K, V, RandomState>,

@@ -1,4 +1,5 @@
-//! Groups and stays. Each change is an entry of the group's conversation, delivered to all it concerns.
+//! Groups and stays. Each change is an entry of the group's conversation, delivered to all whom it
+//! concerns. Knows no caller's rights beyond membership.
 
 use aldis_logic::job::{CreateGroup, Ticket, Written};
 use aldis_wire::limits::{GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};

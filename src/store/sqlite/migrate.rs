@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::traits::StoreError;
 
-/// Every migration, in order; the position + 1 is the schema's version. Never changed once released.
+/// Every migration, in order; the position + 1 is the schema's version. A released one is never
+/// changed.
 const MIGRATIONS: &[&str] = &[include_str!("../../../sql/sqlite/0001_first.sql")];
 
 /// Bytes of a signing key: 256 bits, as many as HS256 uses.

@@ -54,8 +54,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the database file, makes it when there is none (its folder exists; SQLite puts two more
-    /// files beside it), and brings its schema up to date. `node` is the number of this node in
+    /// Opens the database file, makes it when there is none (its folder exists; SQLite puts two
+    /// more files beside it), and brings its schema up to date. `node` is the number of this node in
     /// message ids, at most [`NODE_MAX`].
     pub fn open(path: &Path, node: u16) -> Result<Self, StoreError> {
         if node > NODE_MAX {

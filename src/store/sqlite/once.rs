@@ -1,4 +1,4 @@
-//! Finds resends: the table im_message_once and the hashes it is made of. Knows nothing of counters.
+//! Finds resends: the table im_message_once and the hashes it is made of. Knows no counters.
 
 use std::hash::Hasher;
 

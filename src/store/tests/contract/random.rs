@@ -92,7 +92,8 @@ fn question() -> impl Strategy<Value = ReadJob> {
         4 => (user(), 0..30u64, limit()).prop_map(|(user, after, limit)| {
             ReadJob::Sync { user, after: Seq(after), limit }
         }),
-        4 => (user(), conversation(), range, limit()).prop_map(|(reader, conversation, range, limit)| {
+        4 => (user(), conversation(), range, limit()).prop_map(|asked| {
+            let (reader, conversation, range, limit) = asked;
             ReadJob::History { reader, conversation, range, limit }
         }),
         1 => proptest::collection::vec(user(), 0..5).prop_map(|users| ReadJob::Heads { users }),
