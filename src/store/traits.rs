@@ -126,6 +126,9 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// Memory cannot be shared there, as on network file systems; readers would block the writer.
+    #[error("{0}: the file system does not support SQLite's write-ahead log")]
+    NoLog(String),
     /// A newer version of the program has written it.
     #[error("the store has schema {found}, this program knows up to {known}: use a newer program")]
     TooNew {

@@ -10,7 +10,7 @@ use super::rows::{number, small_number};
 use crate::refusal::{NAME_TAKEN, NO_SUCH_DEVICE, NO_SUCH_USER, TOKEN_REVOKED};
 
 /// Ids stay below this, so that they can be packed with a seq.
-const ID_END: u64 = 1 << 31;
+pub(super) const ID_END: u64 = 1 << 31;
 
 /// Takes `count` numbers of a sequence and returns the first. They are taken in the caller's
 /// transaction: no other process can take them, and a rollback gives them back.

@@ -11,8 +11,9 @@ use smallvec::{SmallVec, smallvec};
 use super::batch::Batch;
 use super::cache::Conversation;
 use super::failure::{Stop, damaged};
+use super::index::Index;
 use super::rows::number;
-use super::runs::{self, Entry, POSITION_MAX, pack};
+use super::runs::{Entry, POSITION_MAX, pack};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
 
 /// An entry before it has its place.
@@ -183,20 +184,10 @@ impl Batch<'_> {
     /// The mailbox head of a user, to be counted up.
     pub(super) fn head(&mut self, owner: UserId) -> Result<&mut u64, Stop> {
         if self.caches.heads.peek(owner).is_none() {
-            let (first, last) = (pack(owner.0, 0), pack(owner.0, POSITION_MAX));
-            let mut rows = self.hot.mailbox_last.query([first, last])?;
-            let mut head = 0;
-            if let Some(row) = rows.next()? {
-                head = runs::position(row.get(0)?);
-                let mut count = 0;
-                runs::decode(row.get_ref(1)?, |_| count += 1)
-                    .ok_or_else(|| damaged("a row of im_message_index"))?;
-                head += count - 1;
-            }
-            drop(rows);
-            self.caches.heads.insert(owner, head);
+            let last = Index::Mailboxes.last(self.conn, owner.0)?;
+            self.caches.heads.insert(owner, last.map_or(0, |last| last.position));
         }
-        self.caches.heads.get_mut(owner).ok_or_else(|| damaged("unreachable: it was inserted"))
+        Ok(self.caches.heads.get_mut(owner).expect("it was found or inserted"))
     }
 
     /// The counters of a conversation that exists.
@@ -218,7 +209,7 @@ impl Batch<'_> {
             let conversation = Conversation { number, head: 0, message_count: 0 };
             self.caches.conversations.insert(key, conversation);
         }
-        self.conversation(key)?.ok_or_else(|| damaged("unreachable: it was inserted"))
+        Ok(self.caches.conversations.get_mut(key).expect("it was found or inserted"))
     }
 
     fn load_conversation(&mut self, key: ConversationKey) -> Result<Option<Conversation>, Stop> {
@@ -228,32 +219,16 @@ impl Batch<'_> {
             .query_row((key.lo as i64, key.hi as i64), |row| number(row, 0))
             .optional()?;
         let Some(conversation) = conversation else { return Ok(None) };
-        let last_id = self
-            .conn
-            .prepare_cached(
-                "SELECT msgs FROM im_conversation_index WHERE key BETWEEN ? AND ?
-                 ORDER BY key DESC LIMIT 1",
-            )?
-            .query_row((pack(conversation, 0), pack(conversation, POSITION_MAX)), |row| {
-                let mut last = None;
-                Ok(runs::decode(row.get_ref(0)?, |id| last = Some(id)).and(last))
-            })
-            .optional()?;
-        let Some(last_id) = last_id else {
-            return Ok(Some(Conversation { number: conversation, head: 0, message_count: 0 }));
+        let last = Index::Conversations.last(self.conn, conversation)?;
+        let message_count = match last {
+            None => 0,
+            Some(last) => self
+                .conn
+                .prepare_cached("SELECT msg_no FROM im_message_body WHERE msg_id = ?")?
+                .query_row([last.msg_id.0 as i64], |row| number(row, 0))?,
         };
-        let last_id = last_id.ok_or_else(|| damaged("a row of im_conversation_index"))?;
-        let last = self
-            .conn
-            .prepare_cached("SELECT conv_seq, msg_no FROM im_message_body WHERE msg_id = ?")?
-            .query_row([last_id], |row| {
-                Ok(Conversation {
-                    number: conversation,
-                    head: number(row, 0)?,
-                    message_count: number(row, 1)?,
-                })
-            })?;
-        Ok(Some(last))
+        let head = last.map_or(0, |last| last.position);
+        Ok(Some(Conversation { number: conversation, head, message_count }))
     }
 }
 

@@ -16,7 +16,6 @@ pub(super) struct HotStatements<'a> {
     pub once_find: CachedStatement<'a>,
     pub body_insert: CachedStatement<'a>,
     pub mailbox_insert: CachedStatement<'a>,
-    pub mailbox_last: CachedStatement<'a>,
     pub conversation_insert: CachedStatement<'a>,
 }
 
@@ -34,10 +33,6 @@ impl<'a> HotStatements<'a> {
             )?,
             mailbox_insert: conn
                 .prepare_cached("INSERT INTO im_message_index (key, msgs) VALUES (?, ?)")?,
-            mailbox_last: conn.prepare_cached(
-                "SELECT key, msgs FROM im_message_index WHERE key BETWEEN ? AND ?
-                 ORDER BY key DESC LIMIT 1",
-            )?,
             conversation_insert: conn
                 .prepare_cached("INSERT INTO im_conversation_index (key, msgs) VALUES (?, ?)")?,
         })

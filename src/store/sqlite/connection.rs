@@ -36,7 +36,10 @@ pub(super) fn create(path: &Path) -> Result<Connection, StoreError> {
     let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // Only counts before the first table is made, and before the log is switched on.
     conn.pragma_update(None, "page_size", PAGE_BYTES)?;
-    conn.pragma_update(None, "journal_mode", "WAL")?;
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StoreError::NoLog(path.display().to_string()));
+    }
     set_up_writing(&conn)?;
     Ok(conn)
 }

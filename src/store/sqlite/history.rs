@@ -6,9 +6,9 @@ use aldis_wire::{ConvSeq, ConversationKey, GroupId, UserId};
 use rusqlite::OptionalExtension;
 
 use super::failure::{Stop, damaged};
+use super::index::Index;
 use super::read::Snapshot;
 use super::rows::number;
-use super::runs::{self, POSITION_MAX, pack};
 use crate::page::{PageBytes, Span, plan};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
 
@@ -21,10 +21,11 @@ impl Snapshot<'_> {
         limit: usize,
     ) -> Result<HistoryPage, Stop> {
         let number = self.conversation_number(key)?;
-        let head = match number {
-            Some(number) => self.conversation_head(number)?,
-            None => 0,
+        let last = match number {
+            Some(number) => Index::Conversations.last(self.conn, number)?,
+            None => None,
         };
+        let head = last.map_or(0, |last| last.position);
         let visible = match key.as_group() {
             Some(group) => self.stays(group, reader, head)?,
             None if key.lo != reader.0 && key.hi != reader.0 => return Err(NOT_A_PARTY.into()),
@@ -37,7 +38,7 @@ impl Snapshot<'_> {
         let mut ids = Vec::new();
         for span in &plan.spans {
             let number = number.ok_or_else(|| damaged("a stay without a conversation"))?;
-            ids.extend(self.ids("im_conversation_index", number, span.first, span.last)?);
+            ids.extend(Index::Conversations.ids(self.conn, number, span.first, span.last)?);
         }
         if plan.is_descending {
             ids.reverse();
@@ -65,23 +66,6 @@ impl Snapshot<'_> {
             .query_row((key.lo as i64, key.hi as i64), |row| number(row, 0))
             .optional()?;
         Ok(number)
-    }
-
-    fn conversation_head(&self, number: u64) -> Result<u64, Stop> {
-        let head = self
-            .conn
-            .prepare_cached(
-                "SELECT key, msgs FROM im_conversation_index WHERE key BETWEEN ? AND ?
-                 ORDER BY key DESC LIMIT 1",
-            )?
-            .query_row((pack(number, 0), pack(number, POSITION_MAX)), |row| {
-                let first = runs::position(row.get(0)?);
-                let mut count = 0;
-                let decoded = runs::decode(row.get_ref(1)?, |_| count += 1);
-                Ok(decoded.map(|()| first + count - 1))
-            })
-            .optional()?;
-        head.map_or(Ok(0), |head| head.ok_or_else(|| damaged("a row of im_conversation_index")))
     }
 
     /// The reader's stays, ascending.

@@ -12,6 +12,7 @@ mod connection;
 mod failure;
 mod groups;
 mod history;
+mod index;
 mod migrate;
 mod once;
 mod read;

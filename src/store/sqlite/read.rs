@@ -10,10 +10,11 @@ use aldis_wire::{DeviceClass, Epoch, GroupId, MsgId, Seq, UserId, pb};
 use rusqlite::{Connection, OptionalExtension, Row};
 use smallvec::SmallVec;
 
+use super::accounts::ID_END;
 use super::connection;
-use super::failure::{Abort, Stop, damaged};
+use super::failure::{Abort, Stop};
+use super::index::Index;
 use super::rows::{MESSAGE_BY_ID, message, number};
-use super::runs::{self, POSITION_MAX, pack};
 use crate::page::PageBytes;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
 use crate::traits::{Reader, StoreError};
@@ -162,26 +163,13 @@ impl Snapshot<'_> {
         Ok(heads)
     }
 
-    /// Users that exist have ids that can be packed; for others it is 0.
+    /// Only users below 2^31 can have a mailbox.
     fn mailbox_head(&self, user: UserId) -> Result<Seq, Stop> {
-        let Some(range) = index_range(user.0) else { return Ok(Seq(0)) };
-        let head = self
-            .conn
-            .prepare_cached(
-                "SELECT key, msgs FROM im_message_index WHERE key BETWEEN ? AND ?
-                 ORDER BY key DESC LIMIT 1",
-            )?
-            .query_row(range, |row| {
-                let first = runs::position(row.get(0)?);
-                let mut count = 0;
-                let decoded = runs::decode(row.get_ref(1)?, |_| count += 1);
-                Ok(decoded.map(|()| first + count - 1))
-            })
-            .optional()?;
-        match head {
-            None => Ok(Seq(0)),
-            Some(head) => head.map(Seq).ok_or_else(|| damaged("a row of im_message_index")),
+        if user.0 >= ID_END {
+            return Ok(Seq(0));
         }
+        let last = Index::Mailboxes.last(self.conn, user.0)?;
+        Ok(Seq(last.map_or(0, |last| last.position)))
     }
 
     fn sync(&self, user: UserId, after: Seq, limit: usize) -> Result<SyncPage, Stop> {
@@ -190,7 +178,7 @@ impl Snapshot<'_> {
         let last = after.0.saturating_add(limit).min(head.0);
         let mut entries = Vec::new();
         if after.0 < last {
-            let ids = self.ids("im_message_index", user.0, after.0 + 1, last)?;
+            let ids = Index::Mailboxes.ids(self.conn, user.0, after.0 + 1, last)?;
             let mut bytes = PageBytes::default();
             for (seq, id) in (after.0 + 1..).zip(ids) {
                 let message = self.message(id)?;
@@ -201,36 +189,6 @@ impl Snapshot<'_> {
             }
         }
         Ok(SyncPage { entries, head })
-    }
-
-    /// The ids at the positions `first` to `last` of an owner in an index, all of which exist.
-    pub(super) fn ids(
-        &self,
-        index: &'static str,
-        owner: u64,
-        first: u64,
-        last: u64,
-    ) -> Result<Vec<MsgId>, Stop> {
-        let wanted = (last + 1 - first) as usize;
-        let mut ids = Vec::with_capacity(wanted);
-        // The row that holds `first` may begin before it.
-        let mut rows = self.conn.prepare_cached(&format!(
-            "SELECT key, msgs FROM {index} WHERE key BETWEEN
-                 (SELECT max(key) FROM {index} WHERE key BETWEEN ?1 AND ?2) AND ?3
-             ORDER BY key",
-        ))?;
-        let mut rows = rows.query((pack(owner, 0), pack(owner, first), pack(owner, last)))?;
-        while let Some(row) = rows.next()? {
-            let mut position = runs::position(row.get(0)?);
-            runs::decode(row.get_ref(1)?, |id| {
-                if (first..=last).contains(&position) {
-                    ids.push(MsgId(id as u64));
-                }
-                position += 1;
-            })
-            .ok_or_else(|| damaged("a row of an index"))?;
-        }
-        if ids.len() == wanted { Ok(ids) } else { Err(damaged("an index has a gap")) }
     }
 
     pub(super) fn message(&self, id: MsgId) -> Result<StoredMessage, Stop> {
@@ -342,9 +300,4 @@ fn user_info(row: &Row<'_>) -> rusqlite::Result<pb::UserInfo> {
 /// The bound "above this" for ids of clients, which may be beyond what the database can hold.
 fn id_or_max(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
-}
-
-/// The range of an owner's keys, if it can have any.
-fn index_range(owner: u64) -> Option<(i64, i64)> {
-    (owner < 1 << 31).then(|| (pack(owner, 0), pack(owner, POSITION_MAX)))
 }

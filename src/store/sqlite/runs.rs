@@ -71,7 +71,7 @@ pub(super) fn encode<'a>(run: &[Entry], buffer: &'a mut Vec<u8>) -> Run<'a> {
 pub(super) fn decode(row: ValueRef<'_>, mut visit: impl FnMut(i64)) -> Option<()> {
     match row {
         ValueRef::Integer(msg_id) => visit(msg_id),
-        ValueRef::Blob(mut bytes) => {
+        ValueRef::Blob(mut bytes) if !bytes.is_empty() => {
             let mut last = 0i64;
             while !bytes.is_empty() {
                 let distance = take_number(&mut bytes)?;
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn damaged_rows_are_noticed() {
-        for bytes in [&[0x80][..], &[0xff; 10], &[1, 0xff]] {
+        for bytes in [&[][..], &[0x80], &[0xff; 10], &[1, 0xff]] {
             assert_eq!(decode(ValueRef::Blob(bytes), |_| ()), None);
         }
         assert_eq!(decode(ValueRef::Text(b"1"), |_| ()), None);
