@@ -1,4 +1,4 @@
-//! What all services of a node share, and the time that is handed to them.
+//! What all services of a node share.
 
 use parking_lot::Mutex;
 
@@ -6,15 +6,6 @@ use crate::job::NodeId;
 use crate::table::SessionTable;
 use crate::throttle::Throttle;
 use crate::token::Keyring;
-
-/// The time of an input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
-    /// Since some fixed moment; never goes back. ms
-    pub mono_ms: u64,
-    /// Unix time, for tokens and for clients. ms
-    pub unix_ms: u64,
-}
 
 /// Settings of a node that the logic needs.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use crate::effect::{Effect, Goodbye, Lane, PeerMail};
 use crate::fanout::Delivery;
 use crate::handlers;
 use crate::job::{DirectoryReply, HashReply, ReadJob, ReadReply, ReadResult, Ticket, WriteReply};
-use crate::node::Now;
+use crate::now::Now;
 use crate::service::Service;
 use crate::session::State;
 

@@ -13,7 +13,8 @@ use crate::credits::{CreditLimits, Credits, Need};
 use crate::effect::{Admit, Effect, Goodbye, Lane};
 use crate::handlers;
 use crate::job::ReactorId;
-use crate::node::{Node, Now};
+use crate::node::Node;
+use crate::now::Now;
 use crate::request::{Refusal, Request};
 use crate::session::{Session, State};
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::node::Now;
+use crate::now::Now;
 
 /// Entries kept; a guesser who fills the table pushes out the oldest first.
 const ENTRIES_MAX: usize = 65_536;
