@@ -78,14 +78,14 @@ fn read_after(
 ) -> anyhow::Result<Vec<pb::MessageData>> {
     let mut entries: Vec<pb::MessageData> = Vec::new();
     while entries.len() < limit {
-        let rows = (limit - entries.len()).min(limits::SYNC_ENTRIES_MAX) as u64;
-        // On the wire "above 0" means the newest; the first ones are the last ones below rows + 1.
-        let before = if after == 0 { rows + 1 } else { 0 };
-        let page =
-            session.with_retry(|client| client.history_page(with, before, after, rows as u32))?;
-        after = page.entries.last().map_or(after, |entry| entry.conv_seq).max(before);
+        let left = (limit - entries.len()).min(limits::SYNC_ENTRIES_MAX) as u32;
+        // On the wire "above 0" means the newest, so the first entry is asked as the last below 2.
+        let (before, rows) = if after == 0 { (2, 1) } else { (0, left) };
+        let page = session.with_retry(|client| client.history_page(with, before, after, rows))?;
+        let is_end = page.entries.is_empty() && after > 0;
+        after = page.entries.last().map_or(after, |entry| entry.conv_seq).max(1);
         entries.extend(page.entries);
-        if after >= page.max_conv_seq {
+        if after >= page.max_conv_seq || is_end {
             break;
         }
     }
