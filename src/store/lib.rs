@@ -11,8 +11,6 @@ pub mod sqlite;
 mod traits;
 mod writer_loop;
 
-use aldis_logic::job::JobError;
-
 pub use reader_loop::run_reader;
 pub use snowflake::{CLOCK_BEHIND_MS_MAX, ClockError, MSG_ID_EPOCH_MS, NODE_MAX, Snowflake};
 pub use traits::{Boot, Committed, Reader, SeedUsers, SigningKey, Store, StoreError, Writer};

@@ -23,7 +23,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aldis_logic::job::NewUser;
+use aldis_logic::job::{JobError, NewUser};
 use aldis_wire::name::normalize_username;
 use aldis_wire::{RequestId, UserId};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -132,8 +132,8 @@ fn seed_user(tx: &Transaction<'_>, name: &str, now_ms: u64) -> Result<UserId, St
     }
     let id = take_ids(tx, "user", 1).map(UserId).map_err(|stop| match stop {
         Stop::Refuse(why) => StoreError::Job(why),
-        Stop::Abort(Abort::Unavailable(_)) => StoreError::Job(crate::JobError::Unavailable),
-        Stop::Abort(Abort::Poisoned(_)) => StoreError::Job(crate::JobError::Internal),
+        Stop::Abort(Abort::Unavailable(_)) => StoreError::Job(JobError::Unavailable),
+        Stop::Abort(Abort::Poisoned(_)) => StoreError::Job(JobError::Internal),
     })?;
     let user = NewUser {
         username: name.to_owned(),

@@ -147,10 +147,14 @@ fn same_body(first: Appended, stored: i64, body_hash: i64) -> Result<Appended, S
 
 #[cfg(test)]
 mod tests {
-    use aldis_wire::{ClientMsgId, ConversationKey, UserId, pb};
+    use aldis_logic::job::{ReactorId, Ticket, WriteJob, WriteRequest, Written};
+    use aldis_wire::{ClientMsgId, Command, ConnId, ConversationKey, UserId, pb};
     use bytes::Bytes;
+    use rusqlite::Connection;
 
     use super::*;
+    use crate::sqlite::SqliteStore;
+    use crate::traits::{SeedUsers, Store, Writer};
 
     fn job(client_msg_id: [u8; 16], sender: u64, content: &'static str) -> Append {
         Append {
@@ -189,5 +193,41 @@ mod tests {
         moved.content = Bytes::new();
         moved.extra = Bytes::from("a");
         assert_ne!(hash.body(&job([1; 16], 1, "a")), hash.body(&moved));
+    }
+
+    #[test]
+    fn a_key_that_another_message_took_means_the_next_one() {
+        let name = format!("aldis-once-{}.sqlite", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let store = SqliteStore::open(&path, 0).unwrap();
+        let seed = SeedUsers { prefix: "u".into(), count: 1 };
+        let user = store.seed_users(&seed, 0).unwrap()[0];
+        let mut writer = store.writer().unwrap();
+        let note = |id: u8| Append {
+            conversation: ConversationKey::direct(user, user),
+            ..job([id; 16], user.0, "note")
+        };
+        let conn = ConnId { index: 0, generation: 0 };
+        let command = Command::MsgSend;
+        let ticket = Ticket { reactor: ReactorId(0), conn, request: 0, command, bytes: 0 };
+        let request = |id| WriteRequest { ticket, fence: 0, job: WriteJob::Append(note(id)) };
+        let first = writer.commit(0, &[request(1)]).results;
+        let Ok(Written::Appended(placed)) = &first[0] else { panic!("{first:?}") };
+
+        // The first message also takes the first three keys of the second one.
+        let key = store.stored_hash.first_key(&note(2));
+        let other = Connection::open(&path).unwrap();
+        for key in [key, next_key(key), next_key(next_key(key))] {
+            let row = (key, placed.msg_id.0 as i64);
+            other.execute("INSERT INTO im_message_once VALUES (?, ?)", row).unwrap();
+        }
+        let second = writer.commit(0, &[request(2)]).results;
+        assert!(second[0].is_ok() && second != first);
+        assert_eq!(writer.commit(0, &[request(2), request(1)]).results[0], second[0]);
+        assert_eq!(writer.commit(0, &[request(1)]).results, first);
+        drop((writer, store, other));
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
+        }
     }
 }
