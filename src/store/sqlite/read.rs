@@ -65,8 +65,10 @@ impl Reader for SqliteReader {
                 Err(JobError::Internal)
             }
             Err(Stop::Abort(Abort::Unavailable(why))) => {
-                log::error!("the store is unavailable: {why}");
-                self.conn = None;
+                // While it cannot even be opened again, one line is enough.
+                if self.conn.take().is_some() {
+                    log::error!("the store is unavailable: {why}");
+                }
                 Err(JobError::Unavailable)
             }
         }
