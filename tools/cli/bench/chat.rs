@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::args::{ChatArgs, split};
 use super::codec::{RunTag, SendTemplate, Target};
-use super::login::{log_in, plan_sessions};
+use super::login::log_in;
 use super::messages::{Messages, Pace, Role, Sender};
 use super::net::Net;
 use super::receiver::{Expect, Receiver};
@@ -48,7 +48,6 @@ pub(super) fn run(args: &ChatArgs) -> Result<Report> {
     let server = args.common.server_addr()?;
     let course = args.common.course(args.pairs * 2)?;
     let users = tokens::read(&args.common.tokens, args.pairs * 2)?;
-    let plans = plan_sessions(&users, users.len())?;
     let identity = RunIdentity::new();
     let expect = Expect { tag: identity.tag, payload_len };
     let parts = split(args.pairs, args.common.threads);
@@ -56,8 +55,9 @@ pub(super) fn run(args: &ChatArgs) -> Result<Report> {
     let pace = Pace { interval_ns, drain: args.messages.drain()? };
     let measured = workers::run(course, parts, |pairs: Range<usize>, gate| {
         let mut net = Net::new(gate.epoch)?;
-        let plans = plans.get(pairs.start * 2..pairs.end * 2).context("two plans per pair")?;
-        let sessions = log_in(&mut net, server, plans, &gate.progress)?;
+        let first = pairs.start * 2;
+        let users = users.get(first..pairs.end * 2).context("two users per pair")?;
+        let sessions = log_in(&mut net, server, users, first, &gate.progress)?;
         let mut senders = Vec::new();
         let mut roles: Vec<Role> = sessions.iter().map(|_| Role::default()).collect();
         for conn in (0..sessions.len()).filter(|conn| args.both || conn % 2 == 0) {

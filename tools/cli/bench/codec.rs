@@ -227,7 +227,7 @@ impl SendTemplate {
         Self { frame, client_msg_id_at, content_at, tag, unix_ms_at_start }
     }
 
-    /// Appends the frame of message `no`; the same arguments give the same bytes, as a resend needs.
+    /// Appends the frame of a message; the same stamp gives the same bytes, as a resend needs.
     pub fn write(&self, stamp: Stamp, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.frame);

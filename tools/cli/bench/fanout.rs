@@ -10,7 +10,7 @@ use super::args::{FanoutArgs, split};
 use super::chat::RunIdentity;
 use super::codec::{SendTemplate, Target};
 use super::group;
-use super::login::{log_in, plan_sessions};
+use super::login::log_in;
 use super::messages::{Messages, Pace, Role, Sender};
 use super::net::Net;
 use super::receiver::{Expect, Receiver};
@@ -30,7 +30,6 @@ pub(super) fn run(args: &FanoutArgs) -> Result<Report> {
     let sessions_count = args.members * args.groups;
     let course = args.common.course(sessions_count)?;
     let users = tokens::read(&args.common.tokens, sessions_count)?;
-    let plans = plan_sessions(&users, users.len())?;
     let identity = RunIdentity::new();
     let expect = Expect { tag: identity.tag, payload_len };
     let receivers = args.members - 1;
@@ -40,8 +39,9 @@ pub(super) fn run(args: &FanoutArgs) -> Result<Report> {
     let measured = workers::run(course, parts, |groups: Range<usize>, gate| {
         let mut net = Net::new(gate.epoch)?;
         let members = groups.start * args.members..groups.end * args.members;
-        let plans = plans.get(members).context("a plan per member")?;
-        let sessions = log_in(&mut net, server, plans, &gate.progress)?;
+        let first = members.start;
+        let users = users.get(members).context("a user per member")?;
+        let sessions = log_in(&mut net, server, users, first, &gate.progress)?;
         let unix_ms = identity.unix_ms_at(gate.epoch);
         let mut senders = Vec::new();
         let mut roles: Vec<Role> = sessions.iter().map(|_| Role::default()).collect();

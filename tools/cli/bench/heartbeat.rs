@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::args::{HeartbeatArgs, check_window, split};
 use super::codec::{SEQ_KEEP_ALIVE, request_frame};
-use super::login::{log_in, plan_sessions};
+use super::login::log_in;
 use super::net::{ConnIndex, Handler, Net, Outbox};
 use super::progress::Progress;
 use super::report::Report;
@@ -134,13 +134,13 @@ pub(super) fn run(args: &HeartbeatArgs) -> Result<Report> {
     check_window(args.window)?;
     let server = args.common.server_addr()?;
     let course = args.common.course(args.connections)?;
-    let users = tokens::read_some(&args.common.tokens, args.connections)?;
-    let plans = plan_sessions(&users, args.connections)?;
+    let users = tokens::read(&args.common.tokens, args.connections)?;
     let parts = split(args.connections, args.common.threads);
     let measured = workers::run(course, parts, |range: Range<usize>, gate| {
         let mut net = Net::new(gate.epoch)?;
-        let plans = plans.get(range).context("a plan per connection")?;
-        let sessions = log_in(&mut net, server, plans, &gate.progress)?;
+        let first = range.start;
+        let users = users.get(range).context("a user per connection")?;
+        let sessions = log_in(&mut net, server, users, first, &gate.progress)?;
         let window = gate.wait_for_start()?;
         let load = Heartbeats::new(sessions.len(), args.window, window);
         load.run(&mut net, args.window, &gate.progress)

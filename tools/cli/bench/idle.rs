@@ -6,7 +6,7 @@ use aldis_wire::{Command, Frame};
 use anyhow::{Context, Result};
 
 use super::args::{IdleArgs, split};
-use super::login::{log_in, plan_sessions};
+use super::login::log_in;
 use super::net::{ConnIndex, Handler, Net, Outbox};
 use super::proc_stats::pss_bytes;
 use super::report::Report;
@@ -45,14 +45,14 @@ impl Handler for Quiet {
 pub(super) fn run(args: &IdleArgs) -> Result<Report> {
     let server = args.common.server_addr()?;
     let course = args.common.course(args.connections)?;
-    let users = tokens::read_some(&args.common.tokens, args.connections)?;
-    let plans = plan_sessions(&users, args.connections)?;
+    let users = tokens::read(&args.common.tokens, args.connections)?;
     let before = args.common.server_pid.map(pss_bytes).transpose()?;
     let parts = split(args.connections, args.common.threads);
     let measured = workers::run(course, parts, |range: Range<usize>, gate| {
         let mut net = Net::new(gate.epoch)?;
-        let plans = plans.get(range).context("a plan per connection")?;
-        log_in(&mut net, server, plans, &gate.progress)?;
+        let first = range.start;
+        let users = users.get(range).context("a user per connection")?;
+        log_in(&mut net, server, users, first, &gate.progress)?;
         let window = gate.wait_for_start()?;
         Quiet { tally: Tally::default() }.run(&mut net, window)
     })?;

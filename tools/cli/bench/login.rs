@@ -1,6 +1,5 @@
 //! Connects and logs in many sessions, a bounded number at a time. Knows nothing of load.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,22 +16,6 @@ const LOGINS_IN_FLIGHT_MAX: usize = 256;
 /// No login finished for so long: the server does not answer.
 const STALLED_AFTER: Duration = Duration::from_secs(15);
 
-/// Who logs in on which connection: one session for each user, whose token names its device.
-#[derive(Clone, Debug)]
-pub struct SessionPlan {
-    /// Who.
-    pub user: User,
-    /// Number among all connections of this process.
-    pub number: usize,
-}
-
-/// Sessions for the first `count` users.
-pub fn plan_sessions(users: &[User], count: usize) -> Result<Vec<SessionPlan>> {
-    ensure!(count <= users.len(), "{count} connections need as many users");
-    let plans = users.iter().take(count).enumerate();
-    Ok(plans.map(|(number, user)| SessionPlan { user: user.clone(), number }).collect())
-}
-
 /// A session that is logged in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Session {
@@ -43,7 +26,7 @@ pub struct Session {
 }
 
 struct Logins<'a> {
-    plans: &'a [SessionPlan],
+    users: &'a [User],
     sessions: Vec<Option<Session>>,
     in_flight: usize,
     done: usize,
@@ -59,7 +42,7 @@ impl Handler for Logins<'_> {
             Ok(response) => {
                 let heads = response.heads.iter();
                 let head = heads.filter(|head| head.stream == 0).map(|head| head.head).max();
-                let user_id = self.plans[conn].user.id;
+                let user_id = self.users[conn].id;
                 self.sessions[conn] = Some(Session { user_id, head: head.unwrap_or(0) });
                 self.in_flight -= 1;
                 self.done += 1;
@@ -77,7 +60,7 @@ impl Handler for Logins<'_> {
 
 impl Logins<'_> {
     fn id(&self, conn: ConnIndex) -> u64 {
-        self.plans[conn].user.id
+        self.users[conn].id
     }
 
     /// What may arrive while others still log in.
@@ -91,33 +74,35 @@ impl Logins<'_> {
     }
 }
 
-fn login_frame(plan: &SessionPlan) -> Vec<u8> {
+fn login_frame(user: &User) -> Vec<u8> {
     let request = pb::LoginReq {
-        token: plan.user.token.clone(),
-        device_id: plan.user.device_id.clone(),
-        device_class: plan.user.device_class,
+        token: user.token.clone(),
+        device_id: user.device_id.clone(),
+        device_class: user.device_class,
         device_name: "aldis bench".to_owned(),
         ..Default::default()
     };
     request_frame(Command::Login, SEQ_SET_UP, &request)
 }
 
-/// Opens a connection for each plan and logs it in; connection i of `net` belongs to plan i.
+/// Opens a connection for each user and logs it in; connection i of `net` belongs to user i.
+/// `first_number` is its first one's number among all connections of this process.
 pub fn log_in(
     net: &mut Net,
     server: SocketAddr,
-    plans: &[SessionPlan],
+    users: &[User],
+    first_number: usize,
     progress: &Progress,
 ) -> Result<Vec<Session>> {
-    let mut waiting: VecDeque<&SessionPlan> = plans.iter().collect();
-    let sessions = vec![None; plans.len()];
-    let mut logins = Logins { plans, sessions, in_flight: 0, done: 0, failed: None };
+    let mut waiting = users.iter().enumerate();
+    let sessions = vec![None; users.len()];
+    let mut logins = Logins { users, sessions, in_flight: 0, done: 0, failed: None };
     let mut last_done = (0, net.now_ns());
-    while logins.done < plans.len() {
+    while logins.done < users.len() {
         while logins.in_flight < LOGINS_IN_FLIGHT_MAX {
-            let Some(plan) = waiting.pop_front() else { break };
-            let conn = net.connect(server, plan.number)?;
-            net.outbox().send(conn, &login_frame(plan));
+            let Some((index, user)) = waiting.next() else { break };
+            let conn = net.connect(server, first_number + index)?;
+            net.outbox().send(conn, &login_frame(user));
             logins.in_flight += 1;
         }
         let now_ns = net.now_ns();
@@ -131,7 +116,7 @@ pub fn log_in(
             "no LOGIN was answered for {} s; {} of {} are done",
             STALLED_AFTER.as_secs(),
             logins.done,
-            plans.len()
+            users.len()
         );
         net.turn(&mut logins, stalled_ns)?;
         if let Some(why) = logins.failed.take() {

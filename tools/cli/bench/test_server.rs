@@ -61,7 +61,8 @@ pub fn start(planted: Planted) -> SocketAddr {
 /// A tokens file for users 1 to `count`, whose token is their number.
 pub fn tokens(count: u64, name: &str) -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("aldis-bench-{}-{name}", std::process::id()));
-    let lines: String = (1..=count).map(|user| format!("{user}\tuser{user}\t{user}\n")).collect();
+    let lines: String =
+        (1..=count).map(|user| format!("{user}\tuser{user}\t{user}\td\t5\n")).collect();
     std::fs::write(&path, lines).unwrap();
     path
 }

@@ -20,7 +20,9 @@ pub struct User {
 
 /// Reads the first `wanted` users of the file; fewer are an error. An error names the line.
 pub fn read(path: &Path, wanted: usize) -> Result<Vec<User>> {
-    let users = read_some(path, wanted)?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the tokens file {}", path.display()))?;
+    let users = parse(&text, wanted).with_context(|| format!("in {}", path.display()))?;
     ensure!(
         users.len() == wanted,
         "{} has {} users, {wanted} are needed: aldisd admin seed-users --count {wanted} \
@@ -29,13 +31,6 @@ pub fn read(path: &Path, wanted: usize) -> Result<Vec<User>> {
         users.len()
     );
     Ok(users)
-}
-
-/// Reads the first `most` users of the file, or as many as it has.
-pub fn read_some(path: &Path, most: usize) -> Result<Vec<User>> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the tokens file {}", path.display()))?;
-    parse(&text, most).with_context(|| format!("in {}", path.display()))
 }
 
 fn parse(text: &str, most: usize) -> Result<Vec<User>> {
