@@ -1,11 +1,17 @@
-//! What scenarios share: a server process of their own, and a client that can also misbehave.
-//! Knows nothing of the server's inside.
+//! What scenarios share: a server process of their own, a client that can also misbehave, a pair
+//! of clients that behave, and what the kernel knows. Knows nothing of the server's inside.
 
+pub mod contract;
+mod pair;
+pub mod process;
 mod raw_client;
+mod scene;
 mod server;
 
-pub use raw_client::{RawClient, Reply, login_body, random_16};
-pub use server::{Server, ServerOptions, aldis};
+pub use pair::Pair;
+pub use raw_client::{RawClient, Reply, frame, group_text, login_body, random_16, text_to};
+pub use scene::{Scene, wait_for};
+pub use server::{SeededUser, Server, ServerOptions, aldis, aldisd};
 
 /// The seed of a random test: ALDIS_SEED, or a fresh one. It is printed, so that a failure can be
 /// repeated.

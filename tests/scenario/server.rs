@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use aldis_wire::{DeviceClass, pb};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -18,8 +19,49 @@ const START_MAX: Duration = Duration::from_secs(60);
 pub struct ServerOptions {
     /// Lines of its configuration besides data directory and address.
     pub config: String,
-    /// Command and arguments to run it under, as in `strace -f`.
+    /// Command and arguments to run it under, which must become the server by exec(2): else the
+    /// server would outlive the test.
     pub wrapper: Vec<String>,
+}
+
+/// A user made by `aldisd admin seed-users`: without password, with a token.
+#[derive(Clone, Debug)]
+pub struct SeededUser {
+    /// The user.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Good for the device below only.
+    pub token: String,
+    /// Of the token.
+    pub device_id: String,
+    /// Of the token.
+    pub class: DeviceClass,
+}
+
+impl SeededUser {
+    /// A LOGIN with the token.
+    pub fn login_body(&self) -> pb::LoginReq {
+        pb::LoginReq {
+            token: self.token.clone(),
+            device_id: self.device_id.clone(),
+            device_class: self.class.number() as i32,
+            ..Default::default()
+        }
+    }
+
+    fn parse(line: &str) -> Self {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [id, name, token, device_id, class] = fields[..] else { panic!("five fields: {line}") };
+        let class = DeviceClass::from_number(class.parse().expect("a number"));
+        Self {
+            id: id.parse().expect("a number"),
+            name: name.into(),
+            token: token.into(),
+            device_id: device_id.into(),
+            class: class.expect("a class"),
+        }
+    }
 }
 
 /// A running server. Dropping it kills the process.
@@ -49,7 +91,7 @@ impl Server {
         self.address
     }
 
-    /// Its process; with a wrapper, the wrapper's.
+    /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -62,6 +104,11 @@ impl Server {
     /// Its configuration file, for `aldisd admin`.
     pub fn config_path(&self) -> PathBuf {
         self.dir.path().join("aldisd.toml")
+    }
+
+    /// What it and its earlier lives wrote to standard error.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).expect("the server's log")
     }
 
     /// Ends it as a power failure would, as far as a process can.
@@ -79,6 +126,11 @@ impl Server {
     /// Asks it to end, and says whether it ended well within the time.
     pub fn terminate(&mut self, wait_max: Duration) -> bool {
         self.signal(Signal::TERM);
+        self.wait_end(wait_max)
+    }
+
+    /// Waits for the process to end, and says whether it did so well within the time.
+    pub fn wait_end(&mut self, wait_max: Duration) -> bool {
         let deadline = Instant::now() + wait_max;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("our own child") {
@@ -100,9 +152,32 @@ impl Server {
         kill_process(pid, signal).expect("our own child");
     }
 
+    /// Users without passwords, made by `aldisd admin`, beside the running server.
+    pub fn seed_users(&self, prefix: &str, count: usize, class: DeviceClass) -> Vec<SeededUser> {
+        let path = self.dir.path().join(format!("{prefix}.tokens"));
+        let tokens = path.to_str().expect("UTF-8");
+        let (count, class) = (count.to_string(), class.number().to_string());
+        self.admin(
+            &[
+                "seed-users",
+                "--count",
+                &count,
+                "--tokens",
+                tokens,
+                "--prefix",
+                prefix,
+                "--device-class",
+                &class,
+            ],
+            &[],
+        );
+        let text = std::fs::read_to_string(&path).expect("the tokens were written");
+        text.lines().map(SeededUser::parse).collect()
+    }
+
     /// Runs `aldisd admin` with the server's configuration; what it printed.
     pub fn admin(&self, args: &[&str], env: &[(&str, &str)]) -> String {
-        let output = Command::new(program("ALDISD_BIN", "aldisd"))
+        let output = aldisd()
             .arg("--config")
             .arg(self.config_path())
             .arg("admin")
@@ -125,6 +200,11 @@ impl Drop for Server {
             eprintln!("--- the server's log\n{log}---");
         }
     }
+}
+
+/// The server's program, ready for arguments.
+pub fn aldisd() -> Command {
+    Command::new(program("ALDISD_BIN", "aldisd"))
 }
 
 /// The command-line tool, ready for arguments.

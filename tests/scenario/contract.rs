@@ -1,0 +1,105 @@
+//! The table of PROTOCOL.md as data: which codes answer which command. Every frame that a test's
+//! client receives is held against it.
+
+use aldis_wire::{Code, Command, Message, pb};
+
+use crate::Reply;
+
+/// Codes that every request can get.
+const COMMON: [Code; 4] = [Code::Ok, Code::BadRequest, Code::Unavailable, Code::Internal];
+
+/// The column "also" of PROTOCOL.md, section 7.
+const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
+    (
+        Command::Login,
+        &[
+            Code::BadCredentials,
+            Code::TokenExpired,
+            Code::RateLimited,
+            Code::Busy,
+            Code::TooLarge,
+            Code::Forbidden,
+        ],
+    ),
+    (Command::Heartbeat, &[]),
+    (
+        Command::Register,
+        &[Code::Conflict, Code::RateLimited, Code::Busy, Code::TooLarge, Code::Forbidden],
+    ),
+    (Command::Logout, &[]),
+    (Command::RefreshToken, &[]),
+    (Command::UserGet, &[Code::TooLarge]),
+    (Command::UserFind, &[]),
+    (Command::MsgSend, &[Code::NotFound, Code::Conflict, Code::TooLarge]),
+    (Command::MsgSync, &[Code::Resync, Code::NotFound]),
+    (Command::History, &[Code::NotFound]),
+    (Command::MarkDelivered, &[Code::NotFound]),
+    (Command::GroupCreate, &[Code::NotFound, Code::TooLarge, Code::Conflict]),
+    (Command::GroupList, &[]),
+    (Command::GroupMembers, &[Code::NotFound]),
+    (Command::GroupInvite, &[Code::NotFound, Code::TooLarge]),
+    (Command::GroupLeave, &[Code::NotFound]),
+];
+
+/// Whether a request can be answered with this code.
+pub fn is_allowed(command: Command, code: Code) -> bool {
+    let also = ALSO.iter().find(|(listed, _)| *listed == command).map_or(&[][..], |(_, c)| c);
+    let needs_login = !matches!(command, Command::Login | Command::Register | Command::Heartbeat);
+    COMMON.contains(&code) || also.contains(&code) || code == Code::NotLoggedIn && needs_login
+}
+
+/// Panics if a server must not send this frame, whatever was asked.
+pub fn assert_conforms(reply: &Reply) {
+    let header = reply.header;
+    let code = Code::from_u16(header.code).expect("the server sends known codes");
+    // Some ids of notifications are one above an unknown command, whose answer has a code.
+    if code == Code::Ok && Command::NOTIFICATIONS.iter().any(|c| c.id() == header.cmd) {
+        assert_eq!(header.seq, 0, "a notification has no seq");
+        return;
+    }
+    match Command::request(header.cmd.wrapping_sub(1)) {
+        // What is no frame is answered so to any command.
+        _ if code == Code::BadFrame => {}
+        Some(command) => {
+            assert!(is_allowed(command, code), "{command:?} must not be answered {code}");
+        }
+        None => assert_eq!(code, Code::Unsupported, "the answer to an unknown command"),
+    }
+    if code != Code::Ok {
+        let error = pb::Error::decode(reply.body.as_slice()).expect("an Error");
+        assert!(!error.message.is_empty(), "{code} says why");
+        let says_when = matches!(code, Code::RateLimited | Code::Busy);
+        assert_eq!(error.retry_after_ms > 0, says_when, "retry_after_ms goes with {code}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: the table above is the one that PROTOCOL.md prints.
+    #[test]
+    fn the_table_is_that_of_the_document() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../protocol/PROTOCOL.md");
+        let text = std::fs::read_to_string(path).expect("the document is in the repository");
+        let mut rows = 0;
+        for line in text.lines() {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let [_, name, ids, also, ..] = cells[..] else { continue };
+            let Some(id) = ids.split(" → ").next().and_then(|id| id.strip_prefix("0x")) else {
+                continue;
+            };
+            let id = u16::from_str_radix(id, 16).expect("hexadecimal");
+            let Some(command) = Command::request(id) else { continue };
+            rows += 1;
+            let also: Vec<&str> = also.split(", ").filter(|name| !name.is_empty()).collect();
+            for code in Code::ALL {
+                let common = COMMON.contains(&code) || code == Code::NotLoggedIn;
+                let documented = also.contains(&code.name());
+                let listed = !common && is_allowed(command, code);
+                assert_eq!(listed, documented, "{name}: {code}");
+            }
+        }
+        assert_eq!(rows, Command::REQUESTS.len(), "every request has a row");
+    }
+}
