@@ -59,7 +59,7 @@ pub fn play(replay: &mut Replay<'_>, batch: &Batch, live: &Live) -> anyhow::Resu
         }
     }
     play.bar.finish_and_clear();
-    Ok(())
+    Ok(replay.check_reachable()?)
 }
 
 impl Play<'_> {

@@ -90,6 +90,11 @@ impl Pool {
         Some((slot.connection.core_mut(), now))
     }
 
+    /// Whether any connection has a session.
+    pub fn is_any_online(&self) -> bool {
+        self.connections.iter().flatten().any(|slot| slot.connection.core().is_online())
+    }
+
     /// Why a connection ended or did not open, if the operating system said.
     pub fn last_error(&self, no: ConnNo) -> Option<String> {
         let slot = self.connections.get(no)?.as_ref()?;

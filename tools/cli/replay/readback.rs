@@ -65,6 +65,7 @@ pub fn read_back(replay: &mut Replay<'_>) -> anyhow::Result<()> {
             bar.inc(1);
         }
     }
+    replay.check_reachable()?;
     // Those that are stuck are judged by what they have.
     for (_, reader) in readers {
         reader.finish(replay);

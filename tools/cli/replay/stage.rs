@@ -88,6 +88,15 @@ impl Replay<'_> {
         self.moved_at.elapsed() > self.patience
     }
 
+    /// When nothing has moved for too long: whether that is because the server is gone.
+    pub fn check_reachable(&self) -> Result<(), ClientError> {
+        if !self.is_stuck() || self.pool.is_any_online() {
+            return Ok(());
+        }
+        let reason = "it was there and did not come back".to_owned();
+        Err(ClientError::Unreachable { server: self.server.clone(), reason })
+    }
+
     /// The error of a connection that did not open, unless the server was there before: then it is
     /// being restarted, which a replay survives.
     pub fn check_offline(&self, no: ConnNo, reason: OfflineReason) -> Result<(), ClientError> {
