@@ -4,14 +4,11 @@ use aldis_wire::{Command, ConnId, OutFrame, pb};
 
 use crate::effect::{Effect, Goodbye, Lane, PeerMail};
 use crate::fanout::Delivery;
-use crate::handlers;
-use crate::job::{DirectoryReply, HashReply, ReadJob, ReadReply, ReadResult, Ticket, WriteReply};
+use crate::handlers::{self, head_check};
+use crate::job::{DirectoryReply, HashReply, ReadReply, Ticket, WriteReply};
 use crate::now::Now;
 use crate::service::Service;
 use crate::session::State;
-
-/// Users of one head check: a query that a reader answers in well under a millisecond.
-const HEAD_CHECK_USERS_MAX: usize = 256;
 
 /// Whose a reply is.
 enum Finished {
@@ -50,8 +47,8 @@ impl Service {
     pub fn handle_read_reply(&mut self, now: Now, reply: ReadReply) {
         self.now = now;
         self.credits.give_read();
-        if let Ok(ReadResult::Heads(heads)) = reply.result {
-            handlers::head_check::handle_heads(self, &heads);
+        if head_check::is_ours(reply.ticket) {
+            head_check::handle_answer(self, reply.ticket, reply.result);
             return;
         }
         match self.finish(reply.ticket) {
@@ -102,9 +99,7 @@ impl Service {
     pub fn handle_missed(&mut self, now: Now, conns: &[ConnId]) {
         self.now = now;
         for &conn in conns {
-            if self.session(conn).is_some() {
-                self.dirty.push_back(conn);
-            }
+            head_check::note(self, conn);
         }
     }
 
@@ -175,22 +170,5 @@ impl Service {
             self.effects.push_back(Effect::Resume { conn: ticket.conn });
         }
         finished
-    }
-
-    pub(crate) fn check_heads(&mut self) {
-        let mut users = Vec::new();
-        while users.len() < HEAD_CHECK_USERS_MAX {
-            let Some(conn) = self.dirty.pop_front() else { break };
-            if let Some(online) = self.session(conn).and_then(|session| session.online()) {
-                users.push(online.user);
-            }
-        }
-        if users.is_empty() {
-            return;
-        }
-        users.sort_unstable();
-        users.dedup();
-        let ticket = self.own_ticket(ConnId { index: u32::MAX, generation: 0 });
-        self.start_read(ticket, ReadJob::Heads { users });
     }
 }

@@ -12,6 +12,7 @@ use aldis_wire::{Code, Command, ConnId, Frame, FrameError, OutFrame};
 use crate::credits::{CreditLimits, Credits, Need};
 use crate::effect::{Admit, Effect, Goodbye, Lane};
 use crate::handlers;
+use crate::handlers::head_check::{self, HeadChecks};
 use crate::job::ReactorId;
 use crate::node::Node;
 use crate::now::Now;
@@ -30,8 +31,8 @@ pub struct Service {
     pub(crate) credits: Credits,
     /// Failures of the writer that this service knows of.
     pub(crate) fence: u32,
-    /// Sessions that may have missed a delivery and await a head check.
-    pub(crate) dirty: VecDeque<ConnId>,
+    /// Sessions that may have missed a delivery.
+    pub(crate) head_checks: HeadChecks,
     pub(crate) is_draining: bool,
 }
 
@@ -46,7 +47,7 @@ impl Service {
             effects: VecDeque::new(),
             credits: Credits::new(limits),
             fence: 0,
-            dirty: VecDeque::new(),
+            head_checks: HeadChecks::default(),
             is_draining: false,
         }
     }
@@ -190,8 +191,8 @@ impl Service {
         while let Some(conn) = self.credits.poll_resumable() {
             self.effects.push_back(Effect::Resume { conn });
         }
-        while !self.dirty.is_empty() && self.credits.has(Need::Read) {
-            self.check_heads();
+        while self.head_checks.is_due(now.mono_ms) && self.credits.has(Need::Read) {
+            head_check::begin(self);
         }
     }
 

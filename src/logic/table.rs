@@ -84,6 +84,12 @@ impl SessionTable {
         }
     }
 
+    /// Whether this very session is entered.
+    pub fn has(&self, user: UserId, online: Online) -> bool {
+        let shard = self.shard(user).read();
+        shard.get(&user).is_some_and(|sessions| sessions.contains(&online))
+    }
+
     /// Sessions on this node.
     pub fn session_count(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().values().map(|s| s.len()).sum::<usize>()).sum()

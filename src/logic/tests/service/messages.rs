@@ -1,9 +1,10 @@
 //! Messages: acks, order after failures, slow readers, waiting for room.
 
 use aldis_logic::job::{
-    Appended, JobError, ReactorId, ReadJob, ReadRequest, ReadResult, UserHead, WriteReply, Written,
+    Appended, JobError, LoginState, ReactorId, ReadJob, ReadReply, ReadRequest, ReadResult,
+    UserHead, WriteReply, Written,
 };
-use aldis_logic::{Admit, CreditLimits, Effect, Goodbye, Lane, Service};
+use aldis_logic::{Admit, CreditLimits, Effect, Goodbye, Lane, Now, Online, Service};
 use aldis_wire::{
     ClientMsgId, Code, Command, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, Message,
     MsgId, Seq, UserId, pb,
@@ -103,6 +104,59 @@ fn missed_deliveries_lead_to_a_head_check_and_a_hint() {
     }];
     let sent = frames(&read(&mut service, ticket, ReadResult::Heads(heads)));
     assert_eq!(sent[0].1.cmd, Command::KickNotify.id());
+}
+
+#[test]
+fn a_head_check_that_the_store_does_not_answer_is_made_again() {
+    let node = node();
+    let mut service = service(&node);
+    login(&mut service, conn(1), ADA, 1);
+    service.handle_missed(NOW, &[conn(1)]);
+    service.handle_turn_end(NOW);
+    let ticket = ticket_of(&effects(&mut service));
+    let reply = ReadReply { ticket, result: Err(JobError::Unavailable) };
+    service.handle_read_reply(NOW, reply);
+    service.handle_turn_end(NOW);
+    assert!(effects(&mut service).is_empty(), "not at once");
+    let later = Now { mono_ms: NOW.mono_ms + 100, ..NOW };
+    service.handle_turn_end(later);
+    let out = effects(&mut service);
+    assert!(matches!(&out[..], [Effect::Read(r)] if asks_heads_of(r, ADA)), "{out:?}");
+}
+
+#[test]
+fn a_login_that_missed_a_delivery_is_checked_too() {
+    let node = node();
+    let mut service = service(&node);
+    let login_ticket = login_until_state(&mut service, conn(1), ADA, 1);
+    service.handle_missed(NOW, &[conn(1)]);
+    service.handle_turn_end(NOW);
+    let ticket = ticket_of(&effects(&mut service));
+    let heads = vec![UserHead {
+        user: ADA,
+        head: Seq(12),
+        epochs: [(DeviceClass::Phone, Epoch(1))].into_iter().collect(),
+    }];
+    assert!(read(&mut service, ticket, ReadResult::Heads(heads)).is_empty());
+    // It had read its head before.
+    let state = LoginState { head: Seq(11), ..Default::default() };
+    let sent = frames(&read(&mut service, login_ticket, ReadResult::LoginState(state)));
+    let resp = pb::LoginResp::decode(sent[0].2.as_slice()).unwrap();
+    assert_eq!(resp.heads[0].head, 12);
+}
+
+#[test]
+fn a_session_that_missed_that_it_was_replaced_is_kicked() {
+    let node = node();
+    let mut service = service(&node);
+    login(&mut service, conn(1), ADA, 1);
+    let newer =
+        Online { reactor: ReactorId(1), conn: conn(1), class: DeviceClass::Phone, epoch: Epoch(2) };
+    node.table.enter(ADA, newer);
+    service.handle_missed(NOW, &[conn(1)]);
+    let sent = frames(&effects(&mut service));
+    assert_eq!(sent[0].1.cmd, Command::KickNotify.id());
+    assert!(node.table.has(ADA, newer));
 }
 
 #[test]
