@@ -2,8 +2,9 @@
 
 use super::*;
 
-const SEND: &str = r#"{"run":"r","seed":1,"t_ns":AT,"process":"p","node":"n","op":"send","phase":"PHASE",
-"id":1,"args":{"conv":[1,2],"sender":1,"client_msg_id":"000102030405060708090a0b0c0d0e0f","kind":1,
+const SEND: &str = r#"{"run":"r","seed":1,"t_ns":AT,"process":"p","node":"n","op":"send",
+"phase":"PHASE","id":1,"args":{"conv":[1,2],"sender":1,
+"client_msg_id":"000102030405060708090a0b0c0d0e0f","kind":1,
 "hash":"af63dc4c8601ec8c"},"result":RESULT}"#;
 
 fn send(t_ns: u64, phase: &str, result: &str) -> String {

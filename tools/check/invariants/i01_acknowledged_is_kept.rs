@@ -113,14 +113,17 @@ impl<'a> UserCheck<'a> {
                 format!("user {user}: sends were acknowledged after its final sync began")
             }),
             Some(chain) if self.has_unseen => findings.doubt(|| {
-                format!("user {user}: its final sync begins after {}, nobody read all below", chain.after)
+                let after = chain.after;
+                format!("user {user}: its final sync begins after {after}, not all below was read")
             }),
-            Some(_) => findings.violation(Invariant::I1, &[kept.span.completion, self.line], || {
-                format!(
-                    "{} was acknowledged at position {} and is not in the final sync of user {user}",
-                    kept.key, kept.ack.conv_seq
-                )
-            }),
+            Some(_) => {
+                findings.violation(Invariant::I1, &[kept.span.completion, self.line], || {
+                    let (key, conv_seq) = (kept.key, kept.ack.conv_seq);
+                    format!(
+                        "{key}, acknowledged at {conv_seq}, is not in the final sync of user {user}"
+                    )
+                })
+            }
         }
     }
 }

@@ -48,7 +48,7 @@ fn check_conversations(facts: &Facts<'_>, findings: &mut Findings) {
             if value.key != *key || value.msg_id != ack.msg_id {
                 findings.violation(Invariant::I4, &[line, *seen_line], || {
                     format!(
-                        "{key} was acknowledged at position {} with id {}, where {} with id {} is read",
+                        "{key} was acknowledged at {} with id {}, where {} with id {} is read",
                         place.1, ack.msg_id, value.key, value.msg_id
                     )
                 });

@@ -3,7 +3,8 @@
 //!
 //! A sender's order is that of the first tries of one process, because clients send again in order
 //! and a server that refused one for now refuses those behind it. In groups a message that was sent
-//! again is left out: it may have been refused while its sender was no member, and that answer lost.
+//! again is left out: it may have been refused while its sender was no member, and that answer
+//! lost.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aldis_wire::limits::{GROUP_MEMBERS_MAX, PIPELINED_REQUESTS_MAX, TEXT_BYTES_MAX};
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::codec::STAMP_LEN;
 use super::workers::Course;
+use crate::exit::usage;
 
 /// Descriptors a generator needs besides its connections.
 const DESCRIPTORS_BESIDES: u64 = 64;
@@ -140,12 +141,15 @@ impl CommonArgs {
     /// Checks what is the same for all loads and makes room for the descriptors.
     pub fn course(&self, sessions: usize) -> Result<Course> {
         let time = |name, seconds: f64| {
-            Duration::try_from_secs_f64(seconds).with_context(|| format!("--{name} {seconds}"))
+            Duration::try_from_secs_f64(seconds)
+                .map_err(|error| usage(format!("--{name} {seconds}: {error}")))
         };
         let measured = time("seconds", self.seconds)?;
-        ensure!(!measured.is_zero(), "--seconds must be above 0");
-        ensure!((1..=THREADS_MAX).contains(&self.threads), "--threads is 1 to {THREADS_MAX}");
-        ensure!(sessions > 0, "there is nothing to do without connections");
+        require(!measured.is_zero(), || "--seconds must be above 0".to_owned())?;
+        require((1..=THREADS_MAX).contains(&self.threads), || {
+            format!("--threads is 1 to {THREADS_MAX}")
+        })?;
+        require(sessions > 0, || "nothing to do without connections".to_owned())?;
         make_room_for(sessions)?;
         let warmup = time("warmup", self.warmup)?;
         Ok(Course { warmup, measured, server_pid: self.server_pid, sessions })
@@ -156,8 +160,8 @@ impl CommonArgs {
         let mut addresses = self
             .server
             .to_socket_addrs()
-            .with_context(|| format!("--server {}: expected host:port", self.server))?;
-        addresses.next().with_context(|| format!("--server {}: no address", self.server))
+            .map_err(|error| usage(format!("--server {}: {error}", self.server)))?;
+        addresses.next().ok_or_else(|| usage(format!("--server {}: no address", self.server)))
     }
 }
 
@@ -173,31 +177,37 @@ impl MessageArgs {
     /// Between two messages of one of `threads` threads, ns; `None` for a closed loop.
     pub fn interval_ns(&self, threads: usize) -> Result<Option<f64>> {
         let Some(rate) = self.rate else { return Ok(None) };
-        ensure!(rate.is_finite() && rate > 0.0, "--rate must be above 0");
+        require(rate.is_finite() && rate > 0.0, || "--rate must be above 0".to_owned())?;
         Ok(Some(1e9 * threads as f64 / rate))
     }
 
     /// How long to wait at the end.
     pub fn drain(&self) -> Result<Duration> {
-        Duration::try_from_secs_f64(self.drain).with_context(|| format!("--drain {}", self.drain))
+        Duration::try_from_secs_f64(self.drain)
+            .map_err(|error| usage(format!("--drain {}: {error}", self.drain)))
     }
 
     /// The length of a text.
     pub fn payload_len(&self) -> Result<usize> {
-        ensure!(
-            (STAMP_LEN..=TEXT_BYTES_MAX).contains(&self.payload),
-            "--payload is {STAMP_LEN} to {TEXT_BYTES_MAX}: a message carries its number and time"
-        );
+        require((STAMP_LEN..=TEXT_BYTES_MAX).contains(&self.payload), || {
+            format!(
+                "--payload is {STAMP_LEN} to {TEXT_BYTES_MAX}: a message carries its number and time"
+            )
+        })?;
         Ok(self.payload)
     }
 }
 
+/// A rule of the command line: what breaks it is the user's error.
+pub(super) fn require(holds: bool, why: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(usage(why())) }
+}
+
 /// The server stops reading a connection with more unanswered requests.
 pub(super) fn check_window(window: usize) -> Result<()> {
-    ensure!(
-        (1..=PIPELINED_REQUESTS_MAX).contains(&window),
-        "--window is 1 to {PIPELINED_REQUESTS_MAX}, what a connection may have unanswered"
-    );
+    require((1..=PIPELINED_REQUESTS_MAX).contains(&window), || {
+        format!("--window is 1 to {PIPELINED_REQUESTS_MAX}, what a connection may have unanswered")
+    })?;
     Ok(())
 }
 
@@ -210,12 +220,13 @@ fn make_room_for(connections: usize) -> Result<()> {
     }
     let allowed = limit.maximum.is_none_or(|maximum| maximum >= wanted);
     let new = Rlimit { current: Some(wanted), maximum: limit.maximum };
-    ensure!(
-        allowed && setrlimit(Resource::Nofile, new).is_ok(),
-        "{connections} connections need {wanted} file descriptors, but this process may open {}: \
+    require(allowed && setrlimit(Resource::Nofile, new).is_ok(), || {
+        format!(
+            "{connections} connections need {wanted} file descriptors, but this process may open {}: \
          raise the limit (ulimit -Hn, or LimitNOFILE) or use fewer connections",
-        limit.maximum.or(limit.current).unwrap_or(0)
-    );
+            limit.maximum.or(limit.current).unwrap_or(0)
+        )
+    })?;
     Ok(())
 }
 

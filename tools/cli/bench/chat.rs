@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use super::args::{ChatArgs, split};
+use super::args::{ChatArgs, require, split};
 use super::codec::{RunTag, SendTemplate, Target};
 use super::login::log_in;
 use super::messages::{Messages, Pace, Role, Sender};
@@ -42,7 +42,7 @@ impl RunIdentity {
 }
 
 pub(super) fn run(args: &ChatArgs) -> Result<Report> {
-    ensure!(args.pairs > 0, "--pairs must be above 0");
+    require(args.pairs > 0, || "--pairs must be above 0".to_owned())?;
     let window = args.messages.window()?;
     let payload_len = args.messages.payload_len()?;
     let server = args.common.server_addr()?;
@@ -79,5 +79,5 @@ pub(super) fn run(args: &ChatArgs) -> Result<Report> {
         "pairs": args.pairs, "both": args.both, "window": window, "rate": args.messages.rate,
         "payload": payload_len, "wait_delivery": args.wait_delivery,
     });
-    Ok(Report::of_messages("chat", &args.common, settings, measured, args.pairs * 2))
+    Ok(Report::of_load("chat", &args.common, settings, measured, args.pairs * 2))
 }

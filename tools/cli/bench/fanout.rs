@@ -4,9 +4,9 @@
 use std::ops::Range;
 
 use aldis_wire::limits::GROUP_MEMBERS_MAX;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use super::args::{FanoutArgs, split};
+use super::args::{FanoutArgs, require, split};
 use super::chat::RunIdentity;
 use super::codec::{SendTemplate, Target};
 use super::group;
@@ -19,11 +19,10 @@ use super::stream::Stream;
 use super::{tokens, workers};
 
 pub(super) fn run(args: &FanoutArgs) -> Result<Report> {
-    ensure!(args.groups > 0, "--groups must be above 0");
-    ensure!(
-        (2..=GROUP_MEMBERS_MAX).contains(&args.members),
-        "--members is 2 to {GROUP_MEMBERS_MAX}"
-    );
+    require(args.groups > 0, || "--groups must be above 0".to_owned())?;
+    require((2..=GROUP_MEMBERS_MAX).contains(&args.members), || {
+        format!("--members is 2 to {GROUP_MEMBERS_MAX}")
+    })?;
     let window = args.messages.window()?;
     let payload_len = args.messages.payload_len()?;
     let server = args.common.server_addr()?;
@@ -72,5 +71,5 @@ pub(super) fn run(args: &FanoutArgs) -> Result<Report> {
         "members": args.members, "groups": args.groups, "window": window,
         "rate": args.messages.rate, "payload": payload_len,
     });
-    Ok(Report::of_messages("fanout", &args.common, settings, measured, sessions_count))
+    Ok(Report::of_load("fanout", &args.common, settings, measured, sessions_count))
 }

@@ -148,5 +148,5 @@ pub(super) fn run(args: &HeartbeatArgs) -> Result<Report> {
     let settings = serde_json::json!({
         "connections": args.connections, "window": args.window, "request_bytes": HEADER_LEN,
     });
-    Ok(Report::of_requests("heartbeat", &args.common, settings, measured, args.connections))
+    Ok(Report::of_load("heartbeat", &args.common, settings, measured, args.connections))
 }

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aldis_client::ClientError;
 use aldis_wire::{Command, Frame, pb};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::codec::{SEQ_SET_UP, decode, request_frame};
 use super::net::{ConnIndex, Handler, Net, Outbox};
@@ -30,7 +31,8 @@ struct Logins<'a> {
     sessions: Vec<Option<Session>>,
     in_flight: usize,
     done: usize,
-    failed: Option<String>,
+    server: SocketAddr,
+    failed: Option<anyhow::Error>,
 }
 
 impl Handler for Logins<'_> {
@@ -47,14 +49,20 @@ impl Handler for Logins<'_> {
                 self.in_flight -= 1;
                 self.done += 1;
             }
-            Err(error) => self.failed = Some(format!("LOGIN of user {}: {error:#}", self.id(conn))),
+            Err(error) => {
+                self.failed = Some(error.context(format!("LOGIN of user {}", self.id(conn))))
+            }
         }
     }
 
     fn handle_closed(&mut self, _: &mut Outbox, conn: ConnIndex, why: &str) {
-        let when = if self.sessions[conn].is_some() { "after" } else { "before" };
         let user = self.id(conn);
-        self.failed = Some(format!("the connection of user {user} ended {when} its LOGIN: {why}"));
+        self.failed = Some(if self.sessions[conn].is_some() {
+            anyhow!("the session of user {user} ended while others logged in: {why}")
+        } else {
+            let reason = format!("before the LOGIN of user {user}: {why}");
+            ClientError::Unreachable { server: self.server.to_string(), reason }.into()
+        });
     }
 }
 
@@ -69,7 +77,7 @@ impl Logins<'_> {
         if !harmless.contains(&frame.header.cmd) {
             let user = self.id(conn);
             let name = Command::from_server(frame.header.cmd);
-            self.failed = Some(format!("unexpected {name:?} for user {user} while logging in"));
+            self.failed = Some(anyhow!("unexpected {name:?} for user {user} while logging in"));
         }
     }
 }
@@ -96,7 +104,7 @@ pub fn log_in(
 ) -> Result<Vec<Session>> {
     let mut waiting = users.iter().enumerate();
     let sessions = vec![None; users.len()];
-    let mut logins = Logins { users, sessions, in_flight: 0, done: 0, failed: None };
+    let mut logins = Logins { users, sessions, in_flight: 0, done: 0, server, failed: None };
     let mut last_done = (0, net.now_ns());
     while logins.done < users.len() {
         while logins.in_flight < LOGINS_IN_FLIGHT_MAX {
@@ -119,8 +127,8 @@ pub fn log_in(
             users.len()
         );
         net.turn(&mut logins, stalled_ns)?;
-        if let Some(why) = logins.failed.take() {
-            bail!("{why}");
+        if let Some(error) = logins.failed.take() {
+            return Err(error);
         }
     }
     progress.add_sessions(logins.done - last_done.0);

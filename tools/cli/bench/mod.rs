@@ -1,6 +1,6 @@
 //! `aldis bench`: the load generator. One event loop per thread, frames patched into templates;
-//! it must cost much less than the server, with which it shares the machine. Does not use the
-//! client library, which is made for correctness of one connection, not for thousands.
+//! it must cost much less than the server, with which it shares the machine. Of the
+//! client library it uses only errors: that is made for one correct connection, not for thousands.
 
 mod args;
 mod chat;

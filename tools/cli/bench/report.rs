@@ -58,9 +58,9 @@ pub(super) struct Report {
     latency_us: Option<Latency>,
     /// Send to answer.
     ack_latency_us: Option<Latency>,
-    /// Per message (chat: deliveries, fanout: sends) or request.
+    /// Per send or heartbeat that was answered OK.
     server_cpu_us_per_message: Option<f64>,
-    /// Fanout and chat.
+    /// Per message that reached a receiver.
     server_cpu_us_per_delivery: Option<f64>,
     /// Of one core.
     server_cpu_percent: Option<f64>,
@@ -125,24 +125,8 @@ impl Report {
         }
     }
 
-    /// Of loads whose messages are delivered to others.
-    pub fn of_messages(
-        load: &'static str,
-        args: &CommonArgs,
-        settings: Value,
-        mut measured: Measured<Tally>,
-        sessions: usize,
-    ) -> Self {
-        let tally = merge(&mut measured);
-        let mut report = Self::new(load, args, settings, &measured, &tally, sessions);
-        let messages = if load == "fanout" { tally.acks } else { tally.deliveries };
-        report.server_cpu_us_per_message = per(measured.server_cpu_us, messages);
-        report.client_cpu_us_per_message = per(Some(measured.client_cpu_us), messages);
-        report
-    }
-
-    /// Of loads whose requests are only answered.
-    pub fn of_requests(
+    /// Of loads that send messages or requests.
+    pub fn of_load(
         load: &'static str,
         args: &CommonArgs,
         settings: Value,
@@ -279,7 +263,7 @@ mod tests {
             elapsed: Duration::from_secs(2),
         };
         let settings = serde_json::json!({ "pairs": 1, "rate": null });
-        let report = Report::of_messages("chat", &line.common, settings, measured, 2);
+        let report = Report::of_load("chat", &line.common, settings, measured, 2);
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["deliveries_per_s"], 1.0);
         assert_eq!(json["server_cpu_us_per_message"], 15.0);

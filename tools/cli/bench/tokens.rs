@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+
+use super::args::require;
 
 /// A user who can log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +25,14 @@ pub fn read(path: &Path, wanted: usize) -> Result<Vec<User>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the tokens file {}", path.display()))?;
     let users = parse(&text, wanted).with_context(|| format!("in {}", path.display()))?;
-    ensure!(
-        users.len() == wanted,
-        "{} has {} users, {wanted} are needed: aldisd admin seed-users --count {wanted} \
-         --tokens FILE",
-        path.display(),
-        users.len()
-    );
+    require(users.len() == wanted, || {
+        format!(
+            "{} has {} users, {wanted} are needed: aldisd admin seed-users --count {wanted} \
+             --tokens FILE makes them",
+            path.display(),
+            users.len()
+        )
+    })?;
     Ok(users)
 }
 
