@@ -1,0 +1,159 @@
+//! What a seed means: sizes, limits and which faults come how often. Each run turns a random part
+//! of the faults on, so that each also runs without the others in its way.
+
+use aldis_logic::CreditLimits;
+
+use crate::conn::IoPlan;
+use crate::dice::Dice;
+use crate::network::NetPlan;
+
+/// Output that closes a connection, bytes: one page of a mailbox must fit above the soft limit.
+const OUTPUT_HARD_BYTES: usize = 384 << 10;
+
+/// What may go wrong from outside at a moment of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A connection breaks; both ends learn it soon.
+    Cut,
+    /// A connection breaks and the server learns it late or never.
+    HalfOpen,
+    /// A connection breaks before the server hears its LOGIN.
+    CutNew,
+    /// A client stops reading for a while.
+    SlowReader,
+    /// The network swallows everything on a connection, the client learns nothing.
+    Silence,
+    /// The process is killed.
+    Crash,
+    /// SIGTERM.
+    Drain,
+}
+
+/// How often batches meet which end, per mille.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BatchFates {
+    /// Fails before its commit.
+    pub fail: u64,
+    /// Committed, but the answer is lost.
+    pub unknown: u64,
+    /// The process is killed before the commit.
+    pub crash_before: u64,
+    /// The process is killed between commit and reply.
+    pub crash_after: u64,
+    /// The commit takes long.
+    pub slow: u64,
+}
+
+/// See the file's first line.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// People.
+    pub user_count: usize,
+    /// Devices of each.
+    pub device_count: usize,
+    /// Clients that break rules.
+    pub pest_count: usize,
+    /// Reactors of the node.
+    pub reactor_count: usize,
+    /// Store readers.
+    pub reader_count: usize,
+    /// How long things happen, ms.
+    pub load_ms: u64,
+    /// Longest pause between two deeds of a device's owner, ms.
+    pub pause_ms_max: u64,
+    /// Sends that a device may have on the wire.
+    pub window: usize,
+    /// Of each service.
+    pub credits: CreditLimits,
+    /// Of each reactor.
+    pub io: IoPlan,
+    /// Of each mailbox's bounded lane, bytes.
+    pub delivery_bytes_max: usize,
+    /// Of the network.
+    pub net: NetPlan,
+    /// What LOGIN_RESP asks of clients, ms.
+    pub heartbeat_ms: u32,
+    /// How long a token holds, ms.
+    pub token_ttl_ms: u64,
+    /// Mean pause between two faults, ms; `None`: none.
+    pub fault_pause_ms: Option<u64>,
+    /// Which come.
+    pub faults: Vec<FaultKind>,
+    /// Of batches while things go wrong.
+    pub fates: BatchFates,
+    /// Reads that are answered UNAVAILABLE while things go wrong, per mille.
+    pub read_fails: u64,
+    /// Mail between reactors that does not fit while things go wrong, per mille.
+    pub kick_lost: u64,
+    /// Jobs of the directory that meet a full queue while things go wrong, per mille.
+    pub directory_full: u64,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn of(dice: &mut Dice) -> Self {
+        let latency_us_min = dice.range(20, 2_000);
+        let all = [
+            FaultKind::Cut,
+            FaultKind::HalfOpen,
+            FaultKind::CutNew,
+            FaultKind::SlowReader,
+            FaultKind::Silence,
+            FaultKind::Crash,
+            FaultKind::Drain,
+        ];
+        let faults: Vec<FaultKind> = all.into_iter().filter(|_| dice.chance(500)).collect();
+        let heartbeat_ms = dice.range(2_000, 8_000) as u32;
+        let tight = dice.chance(500);
+        Self {
+            user_count: dice.range(2, 4) as usize,
+            device_count: dice.range(1, 3) as usize,
+            pest_count: dice.below(2) as usize,
+            reactor_count: dice.range(2, 3) as usize,
+            reader_count: dice.range(1, 2) as usize,
+            load_ms: dice.range(4_000, 12_000),
+            pause_ms_max: dice.range(200, 1_500),
+            window: *dice.pick(&[1, 4, 64]),
+            credits: CreditLimits {
+                writes: if tight { dice.range(1, 8) as u32 } else { 256 },
+                write_bytes: if tight { 2_000 } else { 1 << 20 },
+                reads: if tight { dice.range(1, 3) as u32 } else { 300 },
+                hashes: if tight { 1 } else { 8 },
+                accounts: if tight { dice.range(1, 2) as u32 } else { 16 },
+            },
+            io: IoPlan {
+                output_soft_bytes: *dice.pick(&[512, 2_048, 16 << 10]),
+                output_hard_bytes: OUTPUT_HARD_BYTES,
+                read_bytes_per_turn: *dice.pick(&[64, 1_000, 64 << 10]),
+                mails_per_turn: *dice.pick(&[1, 4, 1_024]),
+                idle_us: u64::from(heartbeat_ms) * 2_500,
+            },
+            delivery_bytes_max: *dice.pick(&[300, 1_500, 64 << 10]),
+            net: NetPlan {
+                latency_us_min,
+                latency_us_max: latency_us_min + dice.range(0, 30_000),
+                chunk_bytes_max: *dice.pick(&[7, 200, 4_096]),
+                pipe_bytes_max: *dice.pick(&[600, 4_096, 32 << 10]),
+            },
+            heartbeat_ms,
+            token_ttl_ms: dice.range(5_000, 3_600_000),
+            fault_pause_ms: (!faults.is_empty()).then(|| dice.range(200, 2_000)),
+            faults,
+            fates: BatchFates {
+                fail: part(dice, 100),
+                unknown: part(dice, 60),
+                crash_before: part(dice, 10),
+                crash_after: part(dice, 10),
+                slow: part(dice, 50),
+            },
+            read_fails: part(dice, 60),
+            kick_lost: part(dice, 300),
+            directory_full: part(dice, 200),
+        }
+    }
+}
+
+/// Off for half of the seeds.
+fn part(dice: &mut Dice, most: u64) -> u64 {
+    if dice.chance(500) { dice.range(1, most) } else { 0 }
+}

@@ -1,0 +1,366 @@
+//! Everything of one run, and which part handles which event.
+
+use std::collections::BTreeSet;
+
+use aldis_store::memory::{Bug, Fate, MemoryStore};
+use aldis_wire::{ConnId, DeviceClass, GroupId, UserId};
+
+use crate::agenda::{Agenda, Event};
+use crate::coverage::Coverage;
+use crate::device::Device;
+use crate::dice::Dice;
+use crate::ledger::Ledger;
+use crate::mail::Mail;
+use crate::network::{LinkId, Network, Owner, Side};
+use crate::node::Server;
+use crate::outside::Outside;
+use crate::pest::Pest;
+use crate::plan::Plan;
+use crate::recorder::Lines;
+
+/// Events of a run; one that has more goes round in circles.
+const EVENTS_MAX: u64 = 3_000_000;
+
+/// Somebody with devices.
+#[derive(Debug)]
+pub struct Person {
+    pub name: String,
+    pub password: String,
+    pub request_id: [u8; 16],
+    /// Once registered.
+    pub user: Option<UserId>,
+    pub devices: Vec<usize>,
+}
+
+/// See the file's first line.
+pub struct World {
+    pub out: Outside,
+    pub plan: Plan,
+    pub store: MemoryStore,
+    /// `None`: it is down.
+    pub server: Option<Server>,
+    boot: u32,
+    pub people: Vec<Person>,
+    pub devices: Vec<Device>,
+    pub pests: Vec<Pest>,
+    pub ledger: Ledger,
+    pub lines: Lines,
+    /// Who left which group.
+    pub left: BTreeSet<(GroupId, u64)>,
+    /// People do things and things go wrong.
+    pub is_loading: bool,
+    event_count: u64,
+}
+
+impl World {
+    /// The world of a seed, at rest.
+    pub fn new(seed: u64, bug: Option<Bug>, is_traced: bool) -> Self {
+        let mut dice = Dice::new(seed);
+        let mut plan = Plan::of(&mut dice);
+        if bug.is_some() {
+            plan.fates.fail = plan.fates.fail.max(150);
+        }
+        let store = MemoryStore::new(0, seed).expect("0 is a node's number");
+        store.plant(bug);
+        let out = Outside {
+            agenda: Agenda::default(),
+            net: Network::new(plan.net),
+            coverage: Coverage::default(),
+            directory_full: plan.directory_full,
+            is_traced,
+            violations: Vec::new(),
+            dice,
+        };
+        let mut world = Self {
+            out,
+            server: None,
+            boot: 0,
+            people: Vec::new(),
+            devices: Vec::new(),
+            pests: (0..plan.pest_count).map(|n| Pest::new(&store, n)).collect(),
+            store,
+            ledger: Ledger::default(),
+            lines: Lines::new(seed),
+            left: BTreeSet::new(),
+            is_loading: true,
+            event_count: 0,
+            plan,
+        };
+        world.out.trace(|| format!("{:#?}", world.plan));
+        world.add_people(seed);
+        world
+    }
+
+    fn add_people(&mut self, seed: u64) {
+        for p in 0..self.plan.user_count {
+            let mut request_id = [0; 16];
+            request_id[..8].copy_from_slice(&self.out.dice.bits().to_be_bytes());
+            let first = self.devices.len();
+            for _ in 0..self.plan.device_count {
+                // Few classes, so that devices of a person take each other's place.
+                let class = *self.out.dice.pick(&[
+                    DeviceClass::Phone,
+                    DeviceClass::Desktop,
+                    DeviceClass::Web,
+                ]);
+                let index = self.devices.len();
+                self.devices.push(Device::new(seed, index, p, class));
+            }
+            self.people.push(Person {
+                name: format!("person-{p}"),
+                password: format!("password of {p}"),
+                request_id,
+                user: None,
+                devices: (first..self.devices.len()).collect(),
+            });
+        }
+    }
+
+    /// Starts the node and lets people in.
+    pub fn begin(&mut self) {
+        self.start_node();
+        for p in 0..self.people.len() {
+            self.register(self.people[p].devices[0]);
+        }
+        for d in 0..self.devices.len() {
+            let pause_us = self.out.dice.range(1, 500_000);
+            self.out.agenda.after(pause_us, Event::DeviceActs(d));
+        }
+        for p in 0..self.pests.len() {
+            self.out.agenda.after(500_000, Event::PestActs(p));
+        }
+        self.plan_fault();
+    }
+
+    /// Handles events until `is_done` or until so much time has passed; whether it is done.
+    pub fn run(&mut self, ms: u64, mut is_done: impl FnMut(&mut World) -> bool) -> bool {
+        let until_us = self.out.agenda.now_us() + ms * 1_000;
+        self.out.agenda.at(until_us, Event::Nothing);
+        loop {
+            if is_done(self) {
+                return true;
+            }
+            if self.out.agenda.now_us() >= until_us || !self.out.violations.is_empty() {
+                return false;
+            }
+            let event = self.out.agenda.pop().expect("the end of the run is planned");
+            self.event_count += 1;
+            if self.event_count > EVENTS_MAX {
+                self.out.violation(format!("more than {EVENTS_MAX} events"));
+            }
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::DeviceTimer(d) => self.device_timer(d),
+            Event::DeviceActs(d) => self.act(d),
+            Event::OwnerLooks(d) => self.owner_looks(d),
+            Event::PestActs(p) => self.pest_acts(p),
+            Event::Accept(link) => self.accept(link),
+            Event::ConnectDone(link) => self.connect_done(link),
+            Event::Arrive { link, to, len, end } => self.arrive(link, to, len, end),
+            Event::Reset { link, to } => self.reset(link, to),
+            Event::ClientReads(link) => self.let_client_read(link),
+            Event::Fault => self.fault(),
+            Event::Boot => self.start_node(),
+            Event::Nothing => {}
+            other => self.handle_node(other),
+        }
+    }
+
+    /// Events of the node; those of an earlier start are discarded.
+    fn handle_node(&mut self, event: Event) {
+        let loading = self.is_loading;
+        let out = &mut self.out;
+        let Some(server) = &mut self.server else { return };
+        let now = server.boot;
+        match event {
+            Event::Turn { boot, reactor } if boot == now => {
+                let kick_lost = if loading { self.plan.kick_lost } else { 0 };
+                server.turn(out, reactor, kick_lost);
+                if server.reactors[reactor].is_stopping {
+                    self.stop_reactor(reactor);
+                }
+            }
+            Event::Mail { boot, reactor, mail } if boot == now => {
+                server.reactors[reactor].mailbox.reserved.push_back(mail);
+                server.reactors[reactor].plan_turn(out);
+            }
+            Event::Deliveries { boot, reactor, weight, deliveries } if boot == now => {
+                server.reactors[reactor].mailbox.deliveries.push_back((weight, deliveries));
+                server.reactors[reactor].plan_turn(out);
+            }
+            Event::WriterTakes(boot) if boot == now => {
+                let is_slow = loading && out.dice.chance(self.plan.fates.slow);
+                if is_slow {
+                    out.coverage.hit("batch: slow commit");
+                }
+                server.handle_writer_takes(out, is_slow);
+            }
+            Event::WriterSettles(boot) if boot == now => self.settle_batch(),
+            Event::WriterSends(boot) if boot == now => server.handle_writer_sends(out),
+            Event::ReaderTakes(boot) if boot == now => {
+                let fails = if loading { self.plan.read_fails } else { 0 };
+                server.handle_reader_takes(out, fails);
+            }
+            Event::ReaderAnswers(boot, reply) if boot == now => {
+                server.handle_reader_answers(out, reply);
+            }
+            Event::HashDone(boot, request) if boot == now => server.handle_hash_done(out, request),
+            Event::DirectoryDone(boot, request) if boot == now => {
+                server.handle_directory_done(out, request);
+            }
+            Event::DrainEnds(boot) if boot == now => {
+                for reactor in 0..server.reactors.len() {
+                    server.post(out, reactor, Mail::Stop);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The transaction under way ends, as the seed wants it.
+    fn settle_batch(&mut self) {
+        let fates = self.plan.fates;
+        let roll = if self.is_loading { self.out.dice.below(1_000) } else { 999 };
+        let (fail, unknown) = (fates.fail, fates.fail + fates.unknown);
+        let before = unknown + fates.crash_before;
+        let after = before + fates.crash_after;
+        let fate = if roll < fail {
+            self.out.coverage.hit("batch: failed before its commit");
+            Fate::Fail
+        } else if roll < unknown {
+            self.out.coverage.hit("batch: committed, outcome unknown");
+            Fate::Unknown
+        } else if roll < before {
+            self.out.coverage.hit("crash: before the commit");
+            return self.crash();
+        } else {
+            Fate::Commit
+        };
+        let Some(server) = &mut self.server else { return };
+        server.handle_writer_settles(&mut self.out, fate);
+        if (before..after).contains(&roll) {
+            self.out.coverage.hit("crash: between commit and reply");
+            self.crash();
+        } else if fate == Fate::Commit {
+            self.out.coverage.hit("batch: committed");
+        }
+    }
+
+    /// Starts the node on what the store holds.
+    fn start_node(&mut self) {
+        self.boot += 1;
+        self.server = Some(Server::start(&self.plan, &self.store, self.boot));
+        let boot = self.boot;
+        self.out.trace(|| format!("the node starts ({boot})"));
+    }
+
+    fn accept(&mut self, id: LinkId) {
+        let latency_us = self.out.net.latency_us(&mut self.out.dice);
+        let Some(link) = self.out.net.link(id) else { return };
+        if let Some(server) = &mut self.server
+            && server.reactors[link.reactor].is_listening
+        {
+            link.server_open = true;
+            link.boot = Some(server.boot);
+            let reactor = &mut server.reactors[link.reactor];
+            reactor.accepts.push_back(id);
+            reactor.plan_turn(&mut self.out);
+        }
+        self.out.agenda.after(latency_us, Event::ConnectDone(id));
+    }
+
+    fn connect_done(&mut self, id: LinkId) {
+        let now_ms = self.out.agenda.now_ms();
+        let Some(link) = self.out.net.link(id).filter(|link| link.client_open) else { return };
+        let (owner, is_accepted) = (link.owner, link.boot.is_some());
+        if !is_accepted {
+            self.out.net.forget(id, Side::Client);
+        }
+        match owner {
+            Owner::Device(d) if self.devices[d].link == Some(id) => {
+                if is_accepted {
+                    self.devices[d].core.handle_connected(now_ms);
+                } else {
+                    self.devices[d].link = None;
+                    self.devices[d].core.handle_disconnected(now_ms);
+                }
+                self.pump(d);
+            }
+            Owner::Device(_) => {}
+            Owner::Pest(p) => self.pest_connected(p, id, is_accepted),
+        }
+    }
+
+    fn arrive(&mut self, id: LinkId, to: Side, len: usize, end: bool) {
+        if !self.out.net.handle_arrival(id, to, len, end) {
+            return;
+        }
+        match to {
+            Side::Client => self.let_client_read(id),
+            Side::Server => self.wake_server(id, |_, _, _| {}),
+        }
+    }
+
+    fn let_client_read(&mut self, id: LinkId) {
+        let Some(link) = self.out.net.link(id) else { return };
+        match link.owner {
+            Owner::Device(d) => self.client_reads(d, id),
+            Owner::Pest(p) => self.pest_reads(p, id),
+        }
+    }
+
+    /// Something happened on a connection: does `more`, and lets its reactor look at it.
+    fn wake_server(
+        &mut self,
+        id: LinkId,
+        more: impl FnOnce(&mut Outside, &mut crate::conn::Io, ConnId),
+    ) {
+        let Some(link) = self.out.net.link(id) else { return };
+        let Some(server) = self.server.as_mut().filter(|s| Some(s.boot) == link.boot) else {
+            return;
+        };
+        let reactor = &mut server.reactors[link.reactor];
+        let conn = ConnId { index: link.conn_index, generation: link.generation };
+        if reactor.io.conn(conn).is_none_or(|known| known.link != id) {
+            // Not taken from the listener's queue yet.
+            return;
+        }
+        more(&mut self.out, &mut reactor.io, conn);
+        reactor.io.mark_ready(conn);
+        reactor.io.mark_dirty(conn);
+        reactor.plan_turn(&mut self.out);
+    }
+
+    fn reset(&mut self, id: LinkId, to: Side) {
+        let Some(link) = self.out.net.link(id) else { return };
+        let (owner, is_open) = match to {
+            Side::Client => (link.owner, link.client_open),
+            Side::Server => (link.owner, link.server_open),
+        };
+        if !is_open {
+            return;
+        }
+        match (to, owner) {
+            (Side::Client, Owner::Device(d)) => self.client_reset(d, id),
+            (Side::Client, Owner::Pest(p)) => self.pest_reset(p, id),
+            (Side::Server, _) => {
+                self.wake_server(id, |out, io, conn| {
+                    if let Some(known) = io.conn(conn) {
+                        if known.frame_since_us.is_some() {
+                            out.coverage.hit("link: cut in the middle of a frame to the server");
+                        }
+                        if !known.logged_in {
+                            out.coverage.hit("link: cut before login");
+                        }
+                    }
+                    io.close(conn);
+                });
+                self.out.net.forget(id, Side::Server);
+            }
+        }
+    }
+}
