@@ -86,7 +86,8 @@ impl Service {
         if session.is_closing {
             return Admit::Taken;
         }
-        if matches!(session.state, State::LoggingIn(_) | State::Registering(_)) {
+        let is_busy = matches!(session.state, State::LoggingIn(_) | State::Registering(_));
+        if is_busy || session.is_leaving {
             session.is_waiting = true;
             return Admit::Wait;
         }

@@ -23,6 +23,8 @@ pub(crate) struct Session {
     pub is_paging: bool,
     /// What the MSG_SYNC under way asked for.
     pub page_after: Seq,
+    /// A LOGOUT is under way: frames behind it wait, and nobody is there for them if it succeeds.
+    pub is_leaving: bool,
     /// A frame had to wait for something of this session; the next reply resumes it.
     pub is_waiting: bool,
     /// The client sends nothing more; it is closed when everything it asked is answered.
@@ -100,6 +102,7 @@ impl Session {
             generation,
             in_flight: 0,
             is_paging: false,
+            is_leaving: false,
             page_after: Seq(0),
             is_waiting: false,
             is_half_closed: false,

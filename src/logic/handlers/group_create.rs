@@ -1,10 +1,9 @@
 //! GROUP_CREATE: a group with its first members; they learn of it by an entry.
 
 use aldis_wire::limits::GROUP_MEMBERS_MAX;
-use aldis_wire::name::is_display_name;
 use aldis_wire::{GroupId, RequestId, Seq, pb};
 
-use super::{bad_request, id_16, online, too_large, user_ids};
+use super::{check_display_name, id_16, online, too_large, user_ids};
 use crate::job::{CreateGroup, Ticket, WriteJob};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
@@ -12,9 +11,7 @@ use crate::service::Service;
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::GroupCreateReq = request.decode()?;
     let owner = online(service, request)?.user;
-    if !is_display_name(&body.name) {
-        return Err(bad_request("the name is empty, too long or not printable"));
-    }
+    check_display_name(&body.name)?;
     if body.member_ids.len() > GROUP_MEMBERS_MAX {
         return Err(too_large("too many members"));
     }

@@ -2,10 +2,10 @@
 //! only then the head: nothing that is committed in between is missed.
 
 use aldis_wire::limits::{DEVICE_ID_BYTES_MAX, PASSWORD_BYTES_MAX, TOKEN_BYTES_MAX};
-use aldis_wire::name::{is_display_name, normalize_username};
+use aldis_wire::name::normalize_username;
 use aldis_wire::{Code, DeviceClass, Seq, UserId, limits, pb};
 
-use super::{account, bad_request, refresh_token, too_large};
+use super::{account, bad_request, check_display_name, refresh_token, too_large};
 use crate::effect::{Effect, PeerMail};
 use crate::job::{
     Credentials, DirectoryJob, DirectoryRequest, HashJob, LoginState, OpenSession, ReadJob,
@@ -48,8 +48,8 @@ fn check_device(body: &pb::LoginReq) -> Result<DeviceClass, Refusal> {
     if id.is_empty() || id.len() > DEVICE_ID_BYTES_MAX || id.chars().any(char::is_control) {
         return Err(bad_request("device_id is empty, too long or not printable"));
     }
-    if !body.device_name.is_empty() && !is_display_name(&body.device_name) {
-        return Err(bad_request("device_name is too long or not printable"));
+    if !body.device_name.is_empty() {
+        check_display_name(&body.device_name)?;
     }
     DeviceClass::from_number(body.device_class.into())
         .ok_or_else(|| bad_request("unknown device_class"))

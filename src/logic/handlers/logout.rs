@@ -13,6 +13,9 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     let session = online(service, request)?;
     let (user, device_id) = (session.user, session.device_id.to_string());
     service.write(request, WriteJob::RevokeDevice { user, device_id });
+    if let Some(session) = service.session(request.conn) {
+        session.is_leaving = true;
+    }
     Ok(())
 }
 

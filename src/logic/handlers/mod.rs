@@ -1,6 +1,8 @@
 //! One file per command, named like it. Each has `handle` (the request; an error is answered at
 //! once) and, where a job was started, what its result becomes.
 
+use aldis_wire::limits::DISPLAY_NAME_BYTES_MAX;
+use aldis_wire::name::is_display_name;
 use aldis_wire::{Code, Command, GroupId, UserId};
 
 use crate::job::{JobError, ReadResult, Ticket, Written};
@@ -59,6 +61,11 @@ pub(crate) fn handle_written(
     ticket: Ticket,
     result: Result<Written, JobError>,
 ) {
+    if ticket.command == Command::Logout
+        && let Some(session) = service.session(ticket.conn)
+    {
+        session.is_leaving = false;
+    }
     match result {
         Ok(Written::Appended(appended)) => msg_send::handle_appended(service, ticket, appended),
         Ok(Written::DeviceRevoked) => logout::handle_revoked(service, ticket),
@@ -150,6 +157,17 @@ fn user_ids(ids: &[u64], except: UserId) -> Result<Vec<UserId>, Refusal> {
     users.dedup();
     users.retain(|&user| user != except);
     Ok(users)
+}
+
+/// Checks a nickname, group name or device name.
+fn check_display_name(name: &str) -> Result<(), Refusal> {
+    if name.len() > DISPLAY_NAME_BYTES_MAX {
+        return Err(too_large("a name is over its limit"));
+    }
+    if !is_display_name(name) {
+        return Err(bad_request("a name is empty or not printable"));
+    }
+    Ok(())
 }
 
 /// The 16 bytes of a client's id.

@@ -1,10 +1,10 @@
 //! REGISTER: hash the password, then create the user.
 
-use aldis_wire::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
-use aldis_wire::name::{is_display_name, normalize_username};
+use aldis_wire::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, USERNAME_BYTES_MAX};
+use aldis_wire::name::normalize_username;
 use aldis_wire::{Code, RequestId, UserId, pb};
 
-use super::{bad_request, id_16, too_large};
+use super::{bad_request, check_display_name, id_16, too_large};
 use crate::job::{HashJob, NewUser, Ticket, WriteJob};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
@@ -18,12 +18,14 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     if service.session(request.conn).is_some_and(|session| session.online().is_some()) {
         return Err(Refusal::new(Code::Forbidden, "already logged in"));
     }
-    let username = normalize_username(&body.username)
-        .ok_or_else(|| bad_request("a username is 1 to 64 bytes of letters, digits, _ - and ."))?;
+    let username = normalize_username(&body.username).ok_or_else(|| {
+        if body.username.len() > USERNAME_BYTES_MAX {
+            return too_large("the username is over its limit");
+        }
+        bad_request("a username is 1 to 64 bytes of letters, digits, _ - and .")
+    })?;
     let nickname = if body.nickname.is_empty() { body.username } else { body.nickname };
-    if !is_display_name(&nickname) {
-        return Err(bad_request("the nickname is too long or not printable"));
-    }
+    check_display_name(&nickname)?;
     if body.password.len() > PASSWORD_BYTES_MAX {
         return Err(too_large("the password is over its limit"));
     }
