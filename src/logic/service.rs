@@ -81,7 +81,7 @@ impl Service {
     /// A frame arrived.
     pub fn handle_frame(&mut self, now: Now, conn: ConnId, frame: Frame<'_>) -> Admit {
         self.now = now;
-        let header = frame.header;
+        let (header, fence) = (frame.header, self.fence);
         let Some(session) = self.session(conn) else { return Admit::Taken };
         if session.is_closing {
             return Admit::Taken;
@@ -115,7 +115,10 @@ impl Service {
             );
             return Admit::Taken;
         }
-        if must_wait(session, command) {
+        if session.in_flight == 0 {
+            session.fence = fence;
+        }
+        if must_wait(session, command, fence) {
             session.is_waiting = true;
             return Admit::Wait;
         }
@@ -228,9 +231,12 @@ fn need_of(command: Command) -> Need {
 }
 
 /// Whether something of the session itself must be over first.
-fn must_wait(session: &Session, command: Command) -> bool {
+fn must_wait(session: &Session, command: Command, fence: u32) -> bool {
     let is_full = usize::from(session.in_flight) >= PIPELINED_REQUESTS_MAX;
     match command {
+        // The writer will refuse what was asked in ignorance of its last failure. A send that knows
+        // of it would overtake the ones before it.
+        Command::MsgSend => is_full || (session.in_flight > 0 && session.fence != fence),
         Command::MsgSync | Command::History => session.is_paging || is_full,
         // What it said before it leaves shall be answered.
         Command::Logout => session.in_flight > 0,

@@ -19,6 +19,8 @@ pub(crate) struct Session {
     pub generation: u32,
     /// Requests that were taken and not answered yet.
     pub in_flight: u16,
+    /// Failures of the writer that were known when the first of them was taken.
+    pub fence: u32,
     /// One of them is a MSG_SYNC or HISTORY.
     pub is_paging: bool,
     /// What the MSG_SYNC under way asked for.
@@ -101,6 +103,7 @@ impl Session {
         Self {
             generation,
             in_flight: 0,
+            fence: 0,
             is_paging: false,
             is_leaving: false,
             page_after: Seq(0),

@@ -1,8 +1,8 @@
 //! Messages: acks, order after failures, slow readers, waiting for room.
 
 use aldis_logic::job::{
-    Appended, JobError, LoginState, ReactorId, ReadJob, ReadReply, ReadRequest, ReadResult,
-    UserHead, WriteReply, Written,
+    Appended, FailedSend, JobError, LoginState, ReactorId, ReadJob, ReadReply, ReadRequest,
+    ReadResult, UserHead, WriteReply, Written,
 };
 use aldis_logic::{Admit, CreditLimits, Effect, Goodbye, Lane, Now, Online, Service};
 use aldis_wire::{
@@ -104,6 +104,37 @@ fn missed_deliveries_lead_to_a_head_check_and_a_hint() {
     }];
     let sent = frames(&read(&mut service, ticket, ReadResult::Heads(heads)));
     assert_eq!(sent[0].1.cmd, Command::KickNotify.id());
+}
+
+#[test]
+fn a_send_does_not_overtake_those_that_a_failure_will_refuse() {
+    let node = node();
+    let mut service = service(&node);
+    login(&mut service, conn(1), ADA, 1);
+    login(&mut service, conn(2), BEN, 1);
+    let (_, out) = request(&mut service, conn(1), 2, Command::MsgSend, &send_body(1));
+    let first = ticket_of(&out);
+    // The service hears of a failure by somebody else's request.
+    let (_, out) = request(&mut service, conn(2), 2, Command::MsgSend, &send_body(1));
+    let unavailable = |ticket| WriteReply {
+        ticket,
+        fence: 1,
+        result: Err(JobError::Unavailable),
+        failed_send: Some(FailedSend {
+            conversation: ConversationKey::direct(ADA, BEN),
+            client_msg_id: ClientMsgId([1; 16]),
+        }),
+    };
+    service.handle_write_reply(NOW, unavailable(ticket_of(&out)));
+    effects(&mut service);
+    let (admit, out) = request(&mut service, conn(1), 3, Command::MsgSend, &send_body(2));
+    assert!(admit == Admit::Wait && out.is_empty(), "{out:?}");
+    service.handle_write_reply(NOW, unavailable(first));
+    let out = effects(&mut service);
+    assert!(out.iter().any(|effect| matches!(effect, Effect::Resume { .. })), "{out:?}");
+    let (admit, out) = request(&mut service, conn(1), 3, Command::MsgSend, &send_body(2));
+    assert_eq!(admit, Admit::Taken);
+    assert_eq!(frames(&out)[0].1.code, Code::Unavailable.as_u16());
 }
 
 #[test]
