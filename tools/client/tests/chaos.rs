@@ -4,6 +4,9 @@
 //!
 //! A failing seed is printed; `ALDIS_SEED=n cargo test -p aldis-client --test chaos` runs it alone.
 
+// Helpers of tests fail like tests.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aldis_client::core::ids::Rng;

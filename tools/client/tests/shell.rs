@@ -1,6 +1,9 @@
 //! The blocking client and the recorder over real sockets, against a scripted server on a thread.
 //! Goal: what the core decides happens on the wire, and every wait ends.
 
+// Helpers of tests fail like tests.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;

@@ -1,6 +1,9 @@
 //! The examples of `vectors/stream.json` against this client's rule. Goal: what other languages
 //! are told is what this one does.
 
+// Helpers of tests fail like tests.
+#![allow(clippy::unwrap_used)]
+
 use aldis_client::core::{PageOutcome, Stream};
 use aldis_wire::pb::MessageData;
 use serde::Deserialize;
