@@ -5,11 +5,12 @@ pub mod contract;
 mod pair;
 pub mod process;
 mod raw_client;
+pub mod requests;
 mod scene;
 mod server;
 
 pub use pair::Pair;
-pub use raw_client::{RawClient, Reply, frame, group_text, login_body, random_16, text_to};
+pub use raw_client::{RawClient, Reply, frame};
 pub use scene::{Scene, wait_for};
 pub use server::{SeededUser, Server, ServerOptions, aldis, aldisd};
 

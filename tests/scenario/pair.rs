@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use aldis_wire::{Code, Command, DeviceClass, pb};
 
-use crate::{RawClient, Server, text_to};
+use crate::requests::text_to;
+use crate::{RawClient, Server};
 
 const PASSWORD: &str = "a well-behaved pair";
 /// Nobody waits longer than this for news of the pair.

@@ -12,6 +12,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::SeededUser;
 use crate::contract::assert_conforms;
+use crate::requests::{login_body, register_body};
 
 /// No answer after this time counts as none: far above what a loaded machine takes.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -101,13 +102,10 @@ impl RawClient {
     /// Registers a user on a connection of its own; its id.
     pub fn register(address: SocketAddr, user: &str, password: &str) -> u64 {
         let mut client = Self::connect(address);
-        let body = pb::RegisterReq {
-            username: user.into(),
-            password: password.into(),
-            nickname: String::new(),
-            request_id: random_16().to_vec().into(),
-        };
-        client.call(Command::Register, &body).ok::<pb::RegisterResp>().user_id
+        client
+            .call(Command::Register, &register_body(user, password))
+            .ok::<pb::RegisterResp>()
+            .user_id
     }
 
     /// The socket, for what no method does.
@@ -223,39 +221,4 @@ pub fn frame(cmd: u16, seq: u32, body: &[u8]) -> Vec<u8> {
     let mut bytes = header.encode().to_vec();
     bytes.extend_from_slice(body);
     bytes
-}
-
-/// A LOGIN by password.
-pub fn login_body(user: &str, password: &str, class: DeviceClass) -> pb::LoginReq {
-    pb::LoginReq {
-        username: user.into(),
-        password: password.into(),
-        token: String::new(),
-        device_id: format!("scenario-{}", class.number()),
-        device_class: class.number() as i32,
-        device_name: String::new(),
-    }
-}
-
-/// A text for a user, under a fresh id.
-pub fn text_to(receiver_id: u64, text: &str) -> pb::MsgSendReq {
-    pb::MsgSendReq {
-        receiver_id,
-        client_msg_id: random_16().to_vec().into(),
-        r#type: pb::MsgType::Text as i32,
-        content: text.as_bytes().to_vec().into(),
-        ..Default::default()
-    }
-}
-
-/// A text for a group, under a fresh id.
-pub fn group_text(group_id: u64, text: &str) -> pb::MsgSendReq {
-    pb::MsgSendReq { receiver_id: 0, group_id, ..text_to(0, text) }
-}
-
-/// An id for a request.
-pub fn random_16() -> [u8; 16] {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).expect("the kernel gives random numbers");
-    id
 }

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::thread::sleep;
 use std::time::Duration;
 
-use aldis_scenario::{RawClient, Scene, frame, seed, text_to};
+use aldis_scenario::requests::text_to;
+use aldis_scenario::{RawClient, Scene, frame, seed};
 use aldis_wire::limits::{BODY_BEFORE_LOGIN_BYTES_MAX, BODY_BYTES_MAX, PIPELINED_REQUESTS_MAX};
 use aldis_wire::{Code, Command, HEADER_LEN, Header, Message, pb};
 
