@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::compare::Reading;
 use super::pool::ConnNo;
-use super::stage::{LIVE_CLASS, LOGINS_MAX, Replay, TICK, progress, refused};
+use super::stage::{LIVE_CLASS, LOGINS_MAX, Replay, TICK, progress, refused, retry_pause};
 
 /// Live connections of a batch, both ways.
 #[derive(Debug, Default)]
@@ -136,13 +136,9 @@ fn retry_at(error: &RequestError, tries: u32) -> Retry {
         // The account is there already: from an earlier replay with this tag, or from a try whose
         // answer was lost.
         RequestError::Refused { code: Code::Conflict, .. } => Retry::LogIn,
-        RequestError::Refused { retry_after_ms, .. }
-            if error.is_retryable() && tries < REGISTER_TRIES_MAX =>
-        {
-            let pause_ms = u64::from(*retry_after_ms).max(20);
-            Retry::At(Instant::now() + std::time::Duration::from_millis(pause_ms))
+        _ if error.is_retryable() && tries < REGISTER_TRIES_MAX => {
+            Retry::At(Instant::now() + retry_pause(error))
         }
-        RequestError::Lost if tries < REGISTER_TRIES_MAX => Retry::At(Instant::now() + TICK),
         RequestError::Refused { code, message, .. } => Retry::Never(*code, message.clone()),
         RequestError::Lost => Retry::Never(Code::Unavailable, "no connection stays".to_owned()),
     }

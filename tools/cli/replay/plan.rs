@@ -16,16 +16,10 @@ pub struct Batch {
 /// Cuts a script into batches of at most `people_max` people; one room alone may have more. All
 /// lanes of a room are in one batch, so that each reader hears a room on one connection.
 pub fn batches(script: &Script, people_max: usize) -> Vec<Batch> {
-    let mut lanes_by_room = vec![Vec::new(); script.rooms.len()];
-    for (index, lane) in script.lanes.iter().enumerate() {
-        if let Some(lanes) = lanes_by_room.get_mut(lane.room) {
-            lanes.push(index);
-        }
-    }
     let mut batches = Vec::new();
     let mut batch = Batch::default();
     let mut is_in = vec![false; script.people.len()];
-    for (index, (room, lanes)) in script.rooms.iter().zip(lanes_by_room).enumerate() {
+    for (index, room) in script.rooms.iter().enumerate() {
         let new_count = room.people.iter().filter(|person| !is_in[**person]).count();
         if !batch.rooms.is_empty() && batch.people.len() + new_count > people_max {
             batches.push(std::mem::take(&mut batch));
@@ -37,7 +31,7 @@ pub fn batches(script: &Script, people_max: usize) -> Vec<Batch> {
             }
         }
         batch.rooms.push(index);
-        batch.lanes.extend(lanes);
+        batch.lanes.extend(&room.lanes);
     }
     if !batch.rooms.is_empty() {
         batches.push(batch);

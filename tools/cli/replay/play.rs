@@ -2,6 +2,7 @@
 //! was acknowledged; what everybody hears meanwhile is compared. Opens no connections.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
 
 use aldis_client::ClientError;
 use aldis_client::core::{Event, Request, RequestNo, Response, SubmitError, Target, Via};
@@ -14,7 +15,7 @@ use super::compare::Way;
 use super::identity::display_name;
 use super::plan::Batch;
 use super::pool::ConnNo;
-use super::stage::{Replay, TICK, progress, refused};
+use super::stage::{Replay, TICK, progress, refused, retry_pause};
 
 /// The lanes of one batch while they are played.
 struct Play<'p> {
@@ -25,6 +26,8 @@ struct Play<'p> {
     lanes_left: usize,
     /// Lanes whose speaker had too much unanswered.
     blocked: VecDeque<usize>,
+    /// Groups to be asked for again, and when.
+    later: Vec<(Instant, usize)>,
     /// GROUP_CREATE requests on their way.
     creating: HashMap<(ConnNo, RequestNo), usize>,
     /// The ids of those requests, so that a repeat makes no second group.
@@ -46,6 +49,7 @@ pub fn play(replay: &mut Replay<'_>, batch: &Batch, live: &Live) -> anyhow::Resu
         next: batch.lanes.iter().map(|lane| (*lane, 0)).collect(),
         lanes_left: batch.lanes.len(),
         blocked: VecDeque::new(),
+        later: Vec::new(),
         creating: HashMap::new(),
         request_ids: HashMap::new(),
         unheard: hear_count + event_count,
@@ -57,6 +61,7 @@ pub fn play(replay: &mut Replay<'_>, batch: &Batch, live: &Live) -> anyhow::Resu
         if let Some((no, event)) = replay.pool.next_event(TICK)? {
             play.handle_event(replay, no, event)?;
         }
+        play.create_later(replay)?;
     }
     play.bar.finish_and_clear();
     Ok(replay.check_reachable()?)
@@ -95,7 +100,7 @@ impl Play<'_> {
             }
             // One person owns more groups than may be on their way at once.
             Err(SubmitError::WouldBlock) => {
-                self.creating.insert((no, RequestNo(u64::MAX - index as u64)), index);
+                self.later.push((Instant::now() + TICK, index));
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -103,10 +108,8 @@ impl Play<'_> {
     }
 
     fn start_room(&mut self, replay: &mut Replay<'_>, room: usize) -> anyhow::Result<()> {
-        let in_room =
-            |lane: &&usize| replay.script.lanes.get(**lane).is_some_and(|lane| lane.room == room);
-        let lanes: Vec<usize> = self.batch.lanes.iter().filter(in_room).copied().collect();
-        lanes.into_iter().try_for_each(|lane| self.say_next(replay, lane))
+        let Some(room) = replay.script.rooms.get(room) else { return Ok(()) };
+        room.lanes.iter().try_for_each(|lane| self.say_next(replay, *lane))
     }
 
     /// Sends the lane's next line, or counts the lane as done.
@@ -166,10 +169,9 @@ impl Play<'_> {
                             *id = resp.group_id;
                         }
                         self.start_room(replay, room)?;
-                        self.create_blocked(replay)?;
                     }
                     Err(error) if error.is_retryable() || !error.is_definite() => {
-                        self.create_group(replay, room)?;
+                        self.later.push((Instant::now() + retry_pause(&error), room));
                     }
                     Ok(_) => return Err(ClientError::Protocol.into()),
                     Err(error) => return Err(error.into()),
@@ -226,13 +228,12 @@ impl Play<'_> {
         Ok(())
     }
 
-    /// Tries again the groups for which there was no room.
-    fn create_blocked(&mut self, replay: &mut Replay<'_>) -> anyhow::Result<()> {
-        let waits =
-            |key: &(ConnNo, RequestNo), room: usize| key.1 == RequestNo(u64::MAX - room as u64);
-        let blocked = self.creating.extract_if(|key, room| waits(key, *room));
-        let rooms: Vec<usize> = blocked.map(|(_, room)| room).collect();
-        rooms.into_iter().try_for_each(|room| self.create_group(replay, room))
+    /// Tries again the groups whose time has come.
+    fn create_later(&mut self, replay: &mut Replay<'_>) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let due: Vec<usize> =
+            self.later.extract_if(.., |(at, _)| *at <= now).map(|(_, room)| room).collect();
+        due.into_iter().try_for_each(|room| self.create_group(replay, room))
     }
 }
 

@@ -2,6 +2,7 @@
 //! conversation by conversation. Sends nothing.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
 
 use aldis_client::ClientError;
 use aldis_client::core::{Event, Request, RequestNo, Response};
@@ -10,7 +11,7 @@ use aldis_wire::{ClientMsgId, pb};
 
 use super::compare::{Reading, Way};
 use super::pool::ConnNo;
-use super::stage::{LOGINS_MAX, Replay, SYNC_CLASS, TICK, progress, refused};
+use super::stage::{LOGINS_MAX, Replay, SYNC_CLASS, TICK, progress, refused, retry_pause};
 
 /// Entries of a HISTORY page.
 const PAGE_ENTRIES: u32 = SYNC_ENTRIES_MAX as u32;
@@ -27,6 +28,10 @@ struct Reader {
     rooms: VecDeque<usize>,
     after: u64,
     asked: Option<RequestNo>,
+    /// Not to be asked before.
+    retry_at: Option<Instant>,
+    /// All rooms of the person.
+    all_rooms: Vec<usize>,
 }
 
 /// Reads everything back. Who cannot read all is a finding, not an error.
@@ -54,6 +59,12 @@ pub fn read_back(replay: &mut Replay<'_>) -> anyhow::Result<()> {
                 core.login(now, credentials);
             }
             readers.insert(no, Reader::new(replay, person, rooms));
+        }
+        for (no, reader) in &mut readers {
+            // There is a page to ask for, so this never ends a reader.
+            if reader.retry_at.is_some() {
+                reader.ask(replay, *no)?;
+            }
         }
         let Some((no, event)) = replay.pool.next_event(TICK)? else { continue };
         let Some(reader) = readers.get_mut(&no) else { continue };
@@ -86,9 +97,11 @@ impl Reader {
             head: None,
             synced: Reading::from_seq(base_seq),
             history: Reading::default(),
+            all_rooms: rooms.iter().copied().collect(),
             rooms,
             after: 0,
             asked: None,
+            retry_at: None,
         }
     }
 
@@ -123,7 +136,9 @@ impl Reader {
                 match result {
                     Ok(Response::History(page)) => self.handle_page(replay, &page),
                     Ok(_) => return Err(ClientError::Protocol.into()),
-                    Err(error) if error.is_retryable() || !error.is_definite() => {}
+                    Err(error) if error.is_retryable() || !error.is_definite() => {
+                        self.retry_at = Some(Instant::now() + retry_pause(&error));
+                    }
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -138,6 +153,10 @@ impl Reader {
     fn ask(&mut self, replay: &mut Replay<'_>, no: ConnNo) -> anyhow::Result<bool> {
         let Some((core, _)) = replay.pool.core(no) else { return Ok(true) };
         let local = core.local_seq(0).unwrap_or(0);
+        if self.retry_at.is_some_and(|at| at > Instant::now()) {
+            return Ok(false);
+        }
+        self.retry_at = None;
         if self.head.is_none_or(|head| local < head) || self.asked.is_some() || !core.is_online() {
             return Ok(false);
         }
@@ -188,15 +207,10 @@ impl Reader {
     }
 
     fn finish(&self, replay: &mut Replay<'_>) {
-        let rooms: Vec<usize> = (0..replay.script.rooms.len())
-            .filter(|room| {
-                replay.script.rooms.get(*room).is_some_and(|r| r.people.contains(&self.person))
-            })
-            .collect();
         let live = replay.people.get(self.person).map(|p| p.live.clone()).unwrap_or_default();
-        let comparison = &mut replay.comparison;
-        comparison.finish_reading(&live, Way::Push, self.person, &rooms);
-        comparison.finish_reading(&self.synced, Way::Sync, self.person, &rooms);
-        comparison.finish_reading(&self.history, Way::History, self.person, &rooms);
+        let (comparison, rooms) = (&mut replay.comparison, &self.all_rooms);
+        comparison.finish_reading(&live, Way::Push, self.person, rooms);
+        comparison.finish_reading(&self.synced, Way::Sync, self.person, rooms);
+        comparison.finish_reading(&self.history, Way::History, self.person, rooms);
     }
 }

@@ -58,6 +58,8 @@ pub struct Room {
     pub owner: usize,
     /// Name of the group: its label.
     pub name: String,
+    /// Indexes of its lanes, in order.
+    pub lanes: Vec<usize>,
     /// Number of its lines.
     pub line_count: usize,
 }
@@ -212,7 +214,7 @@ impl Builder {
         let mut script = self.script;
         let mut pairs: HashMap<Vec<usize>, usize> = HashMap::new();
         let mut group_counts = vec![0_usize; script.people.len()];
-        for lane in &mut script.lanes {
+        for (lane_index, lane) in script.lanes.iter_mut().enumerate() {
             let speakers = lane.lines.iter().filter_map(|line| script.lines.get(*line));
             let mut people: Vec<usize> = speakers.clone().map(|line| line.person).collect();
             let owner = people.first().copied().unwrap_or_default();
@@ -238,9 +240,10 @@ impl Builder {
                 if is_group { index } else { *pairs.entry(people.clone()).or_insert(index) };
             if lane.room == index {
                 let name = lane.label.clone();
-                script.rooms.push(Room { people, owner, name, line_count: 0 });
+                script.rooms.push(Room { people, owner, name, lanes: Vec::new(), line_count: 0 });
             }
             if let Some(room) = script.rooms.get_mut(lane.room) {
+                room.lanes.push(lane_index);
                 room.line_count += lane.lines.len();
             }
         }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use aldis_client::ClientError;
-use aldis_client::core::{Config, Credentials, OfflineReason, SavedState, Start};
+use aldis_client::core::{Config, Credentials, OfflineReason, RequestError, SavedState, Start};
 use aldis_wire::{Code, DeviceClass};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -113,6 +113,16 @@ impl Replay<'_> {
 pub const LIVE_CLASS: DeviceClass = DeviceClass::Desktop;
 /// Class of the device that reads everything back.
 pub const SYNC_CLASS: DeviceClass = DeviceClass::Phone;
+
+/// How long to wait before a request is repeated.
+pub fn retry_pause(error: &RequestError) -> Duration {
+    match error {
+        RequestError::Refused { retry_after_ms, .. } => {
+            TICK.max(Duration::from_millis(u64::from(*retry_after_ms)))
+        }
+        RequestError::Lost => TICK,
+    }
+}
 
 /// The error of a refused login.
 pub fn refused(code: Code, message: String) -> ClientError {

@@ -153,7 +153,7 @@ impl Core {
         let Ok(body) = result else { return Some(()) };
         let resp = pb::RefreshTokenResp::decode(body).ok()?;
         self.saved.token = resp.token;
-        self.session.schedule_refresh(now, resp.token_expires_ms, self.unix_ms(now));
+        self.session.schedule_refresh(now, resp.token_expires_ms);
         Some(())
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Session {
     pub(super) heartbeat_due: bool,
     pub(super) heartbeat_on_wire: bool,
     refresh_at: Option<u64>,
+    /// The server's Unix time minus `now`, ms: its clock counts for its tokens, not ours.
+    server_offset_ms: i64,
     pub(super) refresh_due: bool,
     /// After GOAWAY: leave at this time at the latest, then wait so long.
     pub(super) leaving: Option<Leaving>,
@@ -57,11 +59,13 @@ impl Session {
         };
         self.heartbeat_ms = asked_ms.clamp(HEARTBEAT_MS_MIN, HEARTBEAT_MS_MAX);
         self.heartbeat_at = Some(now.saturating_add(self.heartbeat_ms));
-        self.schedule_refresh(now, resp.token_expires_ms, resp.server_time_ms);
+        self.server_offset_ms = (resp.server_time_ms as i64).saturating_sub(now as i64);
+        self.schedule_refresh(now, resp.token_expires_ms);
     }
 
     /// Asks for a new token when three quarters of its life are over.
-    pub(super) fn schedule_refresh(&mut self, now: u64, expires_ms: u64, server_time_ms: u64) {
+    pub(super) fn schedule_refresh(&mut self, now: u64, expires_ms: u64) {
+        let server_time_ms = (now as i64).saturating_add(self.server_offset_ms).max(0) as u64;
         let life_ms = expires_ms.saturating_sub(server_time_ms);
         self.refresh_at = (life_ms > 0).then(|| now.saturating_add(life_ms / 4 * 3));
     }

@@ -246,7 +246,7 @@ impl Client {
         loop {
             let no = match self.connection.core_mut().request(request.clone()) {
                 Ok(no) => no,
-                Err(SubmitError::WouldBlock) => {
+                Err(SubmitError::WouldBlock) if Instant::now() < deadline => {
                     self.pause(RETRY_PAUSE, deadline)?;
                     continue;
                 }

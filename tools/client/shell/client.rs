@@ -116,6 +116,8 @@ pub struct Client {
     ready: Events,
     waker: Waker,
     scratch: Vec<u8>,
+    /// The last pump used up its budget: the next wait must not block.
+    has_more: bool,
     started_at: Instant,
 }
 
@@ -147,6 +149,7 @@ impl Client {
             ready: Events::with_capacity(READY_EVENTS),
             waker,
             scratch: vec![0; READ_BYTES],
+            has_more: false,
             started_at: Instant::now(),
         })
     }
@@ -208,12 +211,7 @@ impl Client {
     /// Does what can be done without waiting.
     pub fn pump(&mut self) -> Result<(), ClientError> {
         let now = self.now();
-        let more = self.connection.pump(self.poll.registry(), now, &mut self.scratch)?;
-        // With a budget used up the socket stays readable, and the next wait must not block; the
-        // events taken meanwhile are what the budget is for.
-        if more {
-            self.waker.wake()?;
-        }
+        self.has_more = self.connection.pump(self.poll.registry(), now, &mut self.scratch)?;
         Ok(())
     }
 
@@ -238,6 +236,9 @@ impl Client {
         if let Some(at) = self.core().poll_timeout() {
             // Rounded up, or the last millisecond would be spent spinning.
             wait = wait.min(Duration::from_millis(at.saturating_sub(self.now()).max(1)));
+        }
+        if self.has_more {
+            wait = Duration::ZERO;
         }
         match self.poll.poll(&mut self.ready, Some(wait)) {
             Ok(()) => {}

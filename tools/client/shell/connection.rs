@@ -107,6 +107,7 @@ impl Connection {
         }
     }
 
+    /// Resolving a name waits for the resolver; an address does not.
     fn open_socket(&mut self, registry: &Registry, to: Option<&str>) -> io::Result<Socket> {
         let server = to.unwrap_or(&self.server);
         let addresses: Vec<SocketAddr> = server.to_socket_addrs()?.collect();
