@@ -90,6 +90,22 @@ impl World {
         }
     }
 
+    /// What was on the wire and not answered goes out again.
+    pub fn note_repeats(&mut self, d: usize) {
+        let Some(sender) = self.user_of(d) else { return };
+        let device = &self.devices[d];
+        let mut is_hit = false;
+        for (&conversation, ids) in &device.unanswered {
+            for &id in ids.iter().filter(|id| device.was_on_wire.contains(id)) {
+                is_hit = true;
+                self.ledger.note_repeat(SendKey { conversation, sender, id });
+            }
+        }
+        if is_hit {
+            self.out.coverage.hit("client: resend on the next connection");
+        }
+    }
+
     /// The session is open.
     pub fn handle_online(&mut self, d: usize, resp: &pb::LoginResp) {
         if Some(UserId(resp.user_id)) != self.user_of(d) {

@@ -70,6 +70,7 @@ pub const EXPECTED: &[&str] = &[
     "wait: page under way",
     "wait: pipelined requests",
     "wait: read credit",
+    "wait: sends that a failure will refuse",
     "wait: write credit",
     "writer: request behind the fence",
 ];

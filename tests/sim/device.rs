@@ -165,6 +165,7 @@ impl World {
                 let reactor = self.out.dice.index(self.plan.reactor_count);
                 let link = self.out.net.open(Owner::Device(d), reactor);
                 self.devices[d].link = Some(link);
+                self.out.trace(|| format!("device {d} connects by link {}", link.0));
                 self.devices[d].boundary = Boundary::default();
                 let latency_us = self.out.net.latency_us(&mut self.out.dice);
                 self.out.agenda.after(latency_us, Event::Accept(link));
@@ -299,10 +300,7 @@ impl World {
         self.out.trace(|| format!("device {d} (person {person}): {}", brief(&event)));
         match event {
             ClientEvent::Online(resp) => {
-                let device = &self.devices[d];
-                if device.was_on_wire.iter().any(|id| device.is_unanswered(*id)) {
-                    self.out.coverage.hit("client: resend on the next connection");
-                }
+                self.note_repeats(d);
                 self.handle_online(d, &resp);
             }
             ClientEvent::LoginFailed { code, .. } => self.handle_login_failed(d, code),

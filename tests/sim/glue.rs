@@ -31,6 +31,10 @@ impl Reactor {
     pub fn handle_frame(&mut self, outside: &mut Outside, id: ConnId, frame: Frame<'_>) -> Admit {
         let header = frame.header;
         let admit = self.service.handle_frame(outside.agenda.now(), id, frame);
+        if outside.is_traced {
+            let (from, name) = (self.name_of(id), Command::request(header.cmd));
+            outside.trace(|| format!("{from} -> {name:?} {}: {admit:?}", header.seq));
+        }
         match (admit, Command::request(header.cmd), self.io.conn(id)) {
             (Admit::Taken, Some(command), Some(conn)) => {
                 conn.unanswered.insert(header.seq, command);
@@ -80,6 +84,8 @@ impl Reactor {
             Mail::Written(replies) => {
                 self.mailbox.give_reply_slots(replies.len());
                 for reply in replies {
+                    self.writes.0 -= 1;
+                    self.writes.1 -= u64::from(reply.ticket.bytes);
                     self.service.handle_write_reply(now, reply);
                     self.drain_effects(outside, Cause::Other);
                 }
@@ -122,6 +128,12 @@ impl Reactor {
         }
     }
 
+    /// A connection in the trace: its reactor, slot, generation and link.
+    fn name_of(&mut self, id: ConnId) -> String {
+        let link = self.io.conn(id).map(|conn| conn.link.0);
+        format!("{}/{}.{} (link {link:?})", self.number, id.index, id.generation)
+    }
+
     fn drain_effects(&mut self, outside: &mut Outside, cause: Cause) {
         let now_us = outside.agenda.now_us();
         self.service.invariants();
@@ -146,7 +158,11 @@ impl Reactor {
                     }
                 }
                 Effect::Resume { conn } => self.io.resume(now_us, conn),
-                Effect::Write(request) => self.jobs.push(Job::Write(request)),
+                Effect::Write(request) => {
+                    self.writes.0 += 1;
+                    self.writes.1 += u64::from(request.ticket.bytes);
+                    self.jobs.push(Job::Write(request));
+                }
                 Effect::Read(request) => self.jobs.push(Job::Read(request)),
                 Effect::Hash(request) => self.jobs.push(Job::Hash(request)),
                 Effect::Directory(request) => self.ask_directory(outside, request),
@@ -176,6 +192,11 @@ impl Reactor {
         let Ok(header) = Header::decode(head, usize::MAX) else { return };
         let Some(conn) = self.io.conn(id) else { return };
         conn.unanswered.remove(&header.seq);
+        if outside.is_traced {
+            let (to, name) = (self.name_of(id), Command::from_server(header.cmd));
+            outside.trace(|| format!("{to} <- {name:?} {} code {}", header.seq, header.code));
+        }
+        let Some(conn) = self.io.conn(id) else { return };
         let is_unavailable = header.code == Code::Unavailable.as_u16();
         let what = match (Command::from_server(header.cmd), cause) {
             (Some(Command::MsgPushNotify), Cause::Drained) => "hint: after a drain of output",
@@ -194,6 +215,8 @@ impl Reactor {
 
     /// Names what a frame waits for, from what this side of the service can see.
     fn note_wait(&mut self, outside: &mut Outside, id: ConnId, command: Command) {
+        let (limits, (count, bytes)) = (self.credits, self.writes);
+        let can_write = count < limits.writes && bytes < limits.write_bytes;
         let Some(conn) = self.io.conn(id) else { return };
         let has = |wanted: &[Command]| conn.unanswered.values().any(|c| wanted.contains(c));
         let what = if has(&[Command::Login, Command::Register]) {
@@ -210,6 +233,7 @@ impl Reactor {
                 Command::Logout if !conn.unanswered.is_empty() => {
                     "wait: LOGOUT behind other requests"
                 }
+                Command::MsgSend if can_write => "wait: sends that a failure will refuse",
                 Command::Login | Command::Register => "wait: account credit",
                 Command::MsgSync
                 | Command::History

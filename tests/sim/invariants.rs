@@ -127,7 +127,7 @@ impl World {
             let mut last = 0;
             for &id in ids {
                 let key = SendKey { conversation, sender, id };
-                if self.ledger.is_copied(key) {
+                if self.ledger.may_be_out_of_order(key) {
                     continue;
                 }
                 let record = self.ledger.record(key);

@@ -33,6 +33,8 @@ pub struct Ledger {
     /// New messages of a device to a conversation in its order. Those that another device sent too
     /// may be overtaken and are not in here.
     orders: BTreeMap<(usize, ConversationKey), Vec<ClientMsgId>>,
+    /// Sent on more than one connection, so that an answer to it may have been lost.
+    repeated: BTreeSet<SendKey>,
     copied: BTreeSet<SendKey>,
     /// Groups that somebody was told of.
     pub groups: BTreeSet<GroupId>,
@@ -58,6 +60,11 @@ impl Ledger {
     /// A second device sends a message that was not answered yet.
     pub fn note_copy(&mut self, key: SendKey) {
         self.copied.insert(key);
+    }
+
+    /// A message that was not answered yet goes out on another connection.
+    pub fn note_repeat(&mut self, key: SendKey) {
+        self.repeated.insert(key);
     }
 
     /// A message was acknowledged; an error if it was before, in other words.
@@ -99,8 +106,10 @@ impl Ledger {
         self.orders.iter().map(|((device, conversation), ids)| (*device, *conversation, &ids[..]))
     }
 
-    /// Whether two devices sent it.
-    pub fn is_copied(&self, key: SendKey) -> bool {
-        self.copied.contains(&key)
+    /// Whether it can be out of its device's order. One that two devices sent may overtake. One to
+    /// a group may have been refused while its sender was no member, and that answer was lost.
+    pub fn may_be_out_of_order(&self, key: SendKey) -> bool {
+        let is_group = key.conversation.as_group().is_some();
+        self.copied.contains(&key) || (is_group && self.repeated.contains(&key))
     }
 }

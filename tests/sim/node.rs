@@ -7,12 +7,13 @@ use std::sync::Arc;
 use aldis_directory::MemoryDirectory;
 use aldis_logic::job::{
     DirectoryRequest, Event as Entry, HashJob, HashReply, HashRequest, HashResult, JobError,
-    NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, WriteJob, WriteReply, WriteRequest,
+    NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, Ticket, WriteJob, WriteReply, WriteRequest,
+    Written,
 };
-use aldis_logic::{Delivery, Keyring, Node, NodeConfig, PeerMail, Service, SigningKey, fan_out};
+use aldis_logic::{Delivery, Keyring, Node, NodeConfig, PeerMail, SigningKey, fan_out};
 use aldis_store::memory::{Fate, MemoryReader, MemoryStore, MemoryWriter};
 use aldis_store::{Batcher, Committed, Reader as _, Store as _};
-use aldis_wire::ConnId;
+use aldis_wire::{ConnId, ConversationKey};
 
 use crate::agenda::Event;
 use crate::conn::Io;
@@ -77,10 +78,8 @@ impl Server {
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
         let node = Arc::new(Node::new(config, keyring));
         let reactors = (0..plan.reactor_count).map(|number| {
-            let id = ReactorId(number as u16);
-            let service = Service::new(node.clone(), id, plan.credits);
             let mailbox = Mailbox::new(plan.delivery_bytes_max, plan.credits.reply_queue_len());
-            Reactor::new(number, boot, service, Io::new(plan.io), mailbox)
+            Reactor::new(number, boot, &node, plan.credits, Io::new(plan.io), mailbox)
         });
         Self {
             boot,
@@ -213,8 +212,9 @@ impl Server {
     /// The transaction ends so; readers see it before anybody is told.
     pub fn handle_writer_settles(&mut self, outside: &mut Outside, fate: Fate) {
         let Some(committed) = self.writer.settle(fate) else { return };
-        let len = self.batcher.batch().len();
-        outside.trace(|| format!("a batch of {len} ends: {fate:?}"));
+        for (request, result) in self.batcher.batch().iter().zip(&committed.results) {
+            outside.trace(|| brief(request, fate, result));
+        }
         self.writing = Writing::Telling(committed);
         let hop_us = outside.dice.range(HOP_US.0, HOP_US.1);
         outside.agenda.after(hop_us, Event::WriterSends(self.boot));
@@ -354,4 +354,18 @@ impl Server {
             && matches!(self.writing, Writing::Idle(_))
             && self.reactors.iter().all(|r| r.service.is_idle() && r.io.ids().is_empty())
     }
+}
+
+fn brief(request: &WriteRequest, fate: Fate, result: &Result<Written, JobError>) -> String {
+    let Ticket { reactor, conn, request: number, command, .. } = request.ticket;
+    let from = format!("{}/{}.{} {command:?} {number}", reactor.0, conn.index, conn.generation);
+    let what = match &request.job {
+        WriteJob::Append(append) => {
+            let ConversationKey { lo, hi } = append.conversation;
+            let tail = &append.client_msg_id.0[12..];
+            format!("{tail:?} from {} to {lo},{hi}", append.sender)
+        }
+        other => format!("{other:?}"),
+    };
+    format!("{fate:?} of {from} fence {}: {what}: {result:?}", request.fence)
 }

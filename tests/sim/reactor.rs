@@ -2,10 +2,10 @@
 //! src/net/input.rs. What a service does with it is in `glue`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use aldis_logic::Service;
-use aldis_logic::job::{DirectoryRequest, HashRequest, ReadRequest, WriteRequest};
-use aldis_logic::{Admit, PeerMail};
+use aldis_logic::job::{DirectoryRequest, HashRequest, ReactorId, ReadRequest, WriteRequest};
+use aldis_logic::{Admit, CreditLimits, Node, PeerMail, Service};
 use aldis_wire::limits::{BODY_BEFORE_LOGIN_BYTES_MAX, BODY_BYTES_MAX};
 use aldis_wire::{ConnId, FrameError, HEADER_LEN, parse_frame};
 
@@ -40,6 +40,8 @@ pub struct Reactor {
     pub number: usize,
     pub boot: u32,
     pub service: Service,
+    /// Of the service.
+    pub credits: CreditLimits,
     pub io: Io,
     pub mailbox: Mailbox,
     /// What the world carries on after the turn.
@@ -47,6 +49,8 @@ pub struct Reactor {
     pub accepts: VecDeque<LinkId>,
     pub is_listening: bool,
     pub is_stopping: bool,
+    /// Write jobs under way and their bytes, to name what others wait for.
+    pub writes: (u32, u64),
     turn_planned: bool,
     deadline_planned_us: Option<u64>,
 }
@@ -61,8 +65,17 @@ enum Flow {
 
 impl Reactor {
     /// A reactor without connections.
-    pub fn new(number: usize, boot: u32, service: Service, io: Io, mailbox: Mailbox) -> Self {
+    pub fn new(
+        number: usize,
+        boot: u32,
+        node: &Arc<Node>,
+        credits: CreditLimits,
+        io: Io,
+        mailbox: Mailbox,
+    ) -> Self {
+        let service = Service::new(node.clone(), ReactorId(number as u16), credits);
         Self {
+            credits,
             number,
             boot,
             service,
@@ -72,6 +85,7 @@ impl Reactor {
             accepts: VecDeque::new(),
             is_listening: true,
             is_stopping: false,
+            writes: (0, 0),
             turn_planned: false,
             deadline_planned_us: None,
         }
