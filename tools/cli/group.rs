@@ -11,7 +11,7 @@ use crate::connect::{ConnectArgs, Session};
 use crate::names::Names;
 use crate::terminal::{escape_line, local_time, now_ms};
 
-/// Creates groups and shows who is in them.
+/// Create groups and see who is in them.
 #[derive(Args, Debug)]
 pub struct GroupArgs {
     #[command(subcommand)]

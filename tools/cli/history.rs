@@ -10,7 +10,7 @@ use crate::connect::{ConnectArgs, Session};
 use crate::names::Names;
 use crate::print::print_entry;
 
-/// Prints a part of a conversation; by default its end.
+/// Print a part of a conversation, by default its end.
 #[derive(Args, Debug)]
 pub struct HistoryArgs {
     #[command(flatten)]

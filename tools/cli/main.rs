@@ -29,27 +29,18 @@ struct Cli {
     command: Command,
 }
 
+// What each one does is said where its arguments are.
 #[derive(Subcommand)]
 enum Command {
-    /// Create a user.
     Register(register::RegisterArgs),
-    /// Send one message and wait until it is durable.
     Send(send::SendArgs),
-    /// Print messages as they come.
     Tail(tail::TailArgs),
-    /// Print a part of the mailbox.
     Sync(sync::SyncArgs),
-    /// Print a part of a conversation.
     History(history::HistoryArgs),
-    /// Create groups and see who is in them.
     Group(group::GroupArgs),
-    /// Talk to people.
     Chat(chat::ChatArgs),
-    /// Play recorded dialogues through a server and compare what everybody can read.
     Replay(replay::ReplayArgs),
-    /// Measure a server under load.
     Bench(bench::BenchArgs),
-    /// Judge recorded histories.
     Check(check::CheckArgs),
 }
 

@@ -10,7 +10,9 @@ use clap::Args;
 use crate::connect::{ConnectArgs, ask_password, environment_password};
 use crate::exit::usage;
 
-/// Creates a user with the password from a prompt or ALDIS_PASSWORD.
+/// Create a user.
+///
+/// The password comes from ALDIS_PASSWORD or a prompt.
 #[derive(Args, Debug)]
 pub struct RegisterArgs {
     #[command(flatten)]

@@ -15,7 +15,7 @@ use crate::exit::usage;
 use crate::names::Names;
 use crate::print::hex;
 
-/// Sends a text and waits until it is durable.
+/// Send one message and wait until it is durable.
 #[derive(Args, Debug)]
 pub struct SendArgs {
     #[command(flatten)]

@@ -10,7 +10,7 @@ use crate::connect::ConnectArgs;
 use crate::names::Names;
 use crate::print::print_entry;
 
-/// Prints the mailbox above a position.
+/// Print a part of the mailbox.
 #[derive(Args, Debug)]
 pub struct SyncArgs {
     #[command(flatten)]

@@ -16,7 +16,9 @@ use crate::print::print_entry;
 /// Waits are cut into such pieces; nothing happens between them.
 const WAIT: Duration = Duration::from_secs(3_600);
 
-/// Prints messages as they come, until it is interrupted.
+/// Print messages as they come.
+///
+/// Runs until it is interrupted, over reconnects, each entry once and in order.
 #[derive(Args, Debug)]
 pub struct TailArgs {
     #[command(flatten)]

@@ -33,7 +33,9 @@ const LINES_MAX: usize = 16;
 /// Not longer: the editor must be there to take what the engine wants to show.
 const ANSWER_WAIT: Duration = Duration::from_millis(250);
 
-/// Talks to people. /help inside lists what can be typed.
+/// Talk to people.
+///
+/// /help inside lists what can be typed.
 #[derive(Args, Debug)]
 pub struct ChatArgs {
     #[command(flatten)]

@@ -40,7 +40,7 @@ const CONNECTIONS_DEFAULT: usize = 4_000;
 /// Descriptors for everything but live connections: reading back, terminal, libraries.
 const DESCRIPTORS_SPARE: u64 = 128;
 
-/// Plays dialogues and compares what everybody can read.
+/// Play recorded dialogues and compare what everybody can read.
 ///
 /// FILE holds one JSON object per line: {"conversation": LABEL, "from": LABEL, "text": TEXT}.
 /// A conversation of two people is a 1:1 chat, one of more is a group, one of a single person are
