@@ -10,7 +10,7 @@ use aldis_store::{SeedUsers, Store, Writer};
 use aldis_wire::{ClientMsgId, Command, ConnId, ConversationKey, GroupId, RequestId, UserId, pb};
 use bytes::Bytes;
 
-const USAGE: &str = "append [--seconds N] [--batch N] [--users N] [--payload BYTES] \
+const USAGE: &str = "append [--seconds N] [--batch N] [--users N] [--payload BYTES] [--burst N] \
      [--group MEMBERS [--groups N]] [--dir FOLDER] [--json]";
 
 struct Options {
@@ -18,6 +18,8 @@ struct Options {
     batch: usize,
     users: u32,
     payload: usize,
+    /// Messages that a sender has in a row, as from a connection with so many unanswered ones.
+    burst: usize,
     /// 0: 1:1 messages.
     group: usize,
     groups: usize,
@@ -32,6 +34,7 @@ impl Options {
             batch: 256,
             users: 1_000,
             payload: 100,
+            burst: 1,
             group: 0,
             groups: 1,
             dir: std::env::temp_dir(),
@@ -50,6 +53,7 @@ impl Options {
                 "--batch" => options.batch = number()?.max(1) as usize,
                 "--users" => options.users = number()?.max(2),
                 "--payload" => options.payload = number()? as usize,
+                "--burst" => options.burst = number()?.max(1) as usize,
                 "--group" => options.group = number()? as usize,
                 "--groups" => options.groups = number()?.max(1) as usize,
                 "--dir" => options.dir = PathBuf::from(&value),
@@ -94,14 +98,17 @@ fn measure(options: &Options, path: &std::path::Path) -> Result<(), Box<dyn std:
     };
     let content = Bytes::from(vec![b'x'; options.payload]);
     let mut random = 1;
+    let mut choice = 0;
     let (mut message_count, mut row_count) = (0u64, 0u64);
     let (cpu, written, started) = (cpu_time()?, bytes_written()?, Instant::now());
     let mut slowest = Duration::ZERO;
     while started.elapsed() < Duration::from_secs(options.seconds) {
         let now_ms = unix_ms();
         let batch: Vec<_> = (0..options.batch)
-            .map(|_| {
-                let choice = next_random(&mut random) as usize % targets.len();
+            .map(|number| {
+                if number % options.burst == 0 {
+                    choice = next_random(&mut random) as usize % targets.len();
+                }
                 let (conversation, sender) = targets[choice];
                 let id = client_msg_id(now_ms, next_random(&mut random));
                 request(append(conversation, sender, id, content.clone()))
