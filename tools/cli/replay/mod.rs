@@ -50,8 +50,8 @@ const DESCRIPTORS_SPARE: u64 = 128;
 /// pushed, by sync from zero on a new device, and by history.
 ///
 /// Each replay uses accounts of its own: user names begin with a tag that is new in each run, so a
-/// file can be replayed as often as one likes. --run sets the tag; a second replay with the same
-/// tag and password uses the same accounts again and judges only what is new.
+/// file can be replayed as often as one likes. --run sets the tag (and the password, unless
+/// ALDIS_PASSWORD does); a second replay with the same tag and password uses the same accounts again and judges only what is new.
 #[derive(Args, Debug)]
 pub struct ReplayArgs {
     /// Address of the server.
@@ -101,7 +101,13 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         None => random_tag()?,
     };
     let people_max = raise_descriptor_limit(args.connections)?;
-    let report = replay(&args, &script, tag, people_max)?;
+    let password = match (environment_password(), &args.run) {
+        (Some(password), _) => password,
+        // Whoever sets a tag wants to come back to the accounts, so the password follows from it.
+        (None, Some(tag)) => format!("replay-{tag}"),
+        (None, None) => format!("{}{}", random_tag()?, random_tag()?),
+    };
+    let report = replay(&args, &script, Accounts { tag, password }, people_max)?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
@@ -110,13 +116,20 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.is_equal() { ExitCode::SUCCESS } else { ExitCode::from(exit::REFUSED) })
 }
 
+/// Whose accounts a replay uses.
+struct Accounts {
+    tag: String,
+    password: String,
+}
+
 /// All stages.
 fn replay(
     args: &ReplayArgs,
     script: &Script,
-    tag: String,
+    accounts: Accounts,
     people_max: usize,
 ) -> anyhow::Result<Report> {
+    let Accounts { tag, password } = accounts;
     let started_at = Instant::now();
     let people = script.people.iter().map(|label| Person {
         username: username(&tag, label),
@@ -126,8 +139,7 @@ fn replay(
     let mut replay = Replay {
         script,
         people: people.collect(),
-        // Whoever sets a tag wants to come back to the accounts, so the password follows from it.
-        password: environment_password().unwrap_or_else(|| format!("replay-{tag}")),
+        password,
         directory: Directory {
             user_ids: vec![0; script.people.len()],
             group_ids: vec![0; script.rooms.len()],
