@@ -22,7 +22,7 @@ pub use credits::{CreditLimits, Credits};
 pub use effect::{Admit, Effect, Goodbye, Lane, PeerMail};
 pub use entry::message_data;
 pub use fanout::{Delivery, Target, fan_out};
-pub use node::{Node, NodeConfig};
+pub use node::{Node, NodeConfig, Outages};
 pub use now::Now;
 pub use service::Service;
 pub use table::{Entered, Online, SessionTable};

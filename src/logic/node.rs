@@ -1,5 +1,7 @@
 //! What all services of a node share.
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
 use parking_lot::Mutex;
 
 use crate::job::NodeId;
@@ -31,12 +33,41 @@ pub struct Node {
     pub throttle: Mutex<Throttle>,
     /// Signs and verifies tokens.
     pub keyring: Keyring,
+    /// How the store's failures end.
+    pub outages: Outages,
+}
+
+/// Failures of the writer, as the services hear of them. A batch whose outcome was unknown may be
+/// stored, and nobody was told: when the store works again, all sessions are checked.
+#[derive(Debug, Default)]
+pub struct Outages {
+    has_failed: AtomicBool,
+    ended_count: AtomicU32,
+}
+
+impl Outages {
+    /// A write was answered.
+    pub(crate) fn note(&self, is_unavailable: bool) {
+        if is_unavailable {
+            self.has_failed.store(true, Ordering::Relaxed);
+        } else if self.has_failed.load(Ordering::Relaxed)
+            && self.has_failed.swap(false, Ordering::Relaxed)
+        {
+            self.ended_count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many have ended.
+    pub(crate) fn ended_count(&self) -> u32 {
+        self.ended_count.load(Ordering::Relaxed)
+    }
 }
 
 impl Node {
     /// A node without sessions.
     pub fn new(config: NodeConfig, keyring: Keyring) -> Self {
         let table = SessionTable::default();
-        Self { config, table, throttle: Mutex::new(Throttle::default()), keyring }
+        let (throttle, outages) = (Mutex::new(Throttle::default()), Outages::default());
+        Self { config, table, throttle, keyring, outages }
     }
 }

@@ -5,7 +5,7 @@ use aldis_wire::{Command, ConnId, OutFrame, pb};
 use crate::effect::{Effect, Goodbye, Lane, PeerMail};
 use crate::fanout::Delivery;
 use crate::handlers::{self, head_check};
-use crate::job::{DirectoryReply, HashReply, ReadReply, Ticket, WriteReply};
+use crate::job::{DirectoryReply, HashReply, JobError, ReadReply, Ticket, WriteReply};
 use crate::now::Now;
 use crate::service::Service;
 use crate::session::State;
@@ -26,6 +26,7 @@ impl Service {
         self.now = now;
         self.credits.give_write(reply.ticket.bytes);
         self.fence = self.fence.max(reply.fence);
+        self.node.outages.note(matches!(reply.result, Err(JobError::Unavailable)));
         let ticket = reply.ticket;
         match self.finish(ticket) {
             Finished::Gone => {}

@@ -195,6 +195,7 @@ impl Service {
         while let Some(conn) = self.credits.poll_resumable() {
             self.effects.push_back(Effect::Resume { conn });
         }
+        head_check::note_outage(self);
         while self.head_checks.is_due(now.mono_ms) && self.credits.has(Need::Read) {
             head_check::begin(self);
         }

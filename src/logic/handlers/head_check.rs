@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use aldis_wire::{ConnId, Seq, pb};
+use aldis_wire::{ConnId, pb};
 
 use crate::job::{JobError, ReadJob, ReadResult, Ticket, UserHead};
 use crate::service::Service;
@@ -23,6 +23,8 @@ pub(crate) struct HeadChecks {
     /// Checks under way by the number in their ticket; bounded by the credits for reads.
     under_way: Vec<(u32, Vec<ConnId>)>,
     last_number: u32,
+    /// Outages of the store that were followed by a check of all sessions.
+    outages_seen: u32,
     /// No check begins before, mono ms.
     not_before_ms: u64,
 }
@@ -44,6 +46,21 @@ pub(crate) fn note(service: &mut Service, conn: ConnId) {
         }
         _ => service.head_checks.waiting.push_back(conn),
     }
+}
+
+/// After an outage of the store every session may have missed something: what was stored although
+/// its outcome was unknown was delivered to nobody.
+pub(crate) fn note_outage(service: &mut Service) {
+    let ended_count = service.node.outages.ended_count();
+    if std::mem::replace(&mut service.head_checks.outages_seen, ended_count) == ended_count {
+        return;
+    }
+    let sessions = service.sessions.iter().zip(0..);
+    let entered = sessions.filter_map(|(session, index)| {
+        let session = session.as_ref().filter(|session| session.entered().is_some())?;
+        Some(ConnId { index, generation: session.generation })
+    });
+    service.head_checks.waiting = entered.collect();
 }
 
 /// Asks the store about sessions that wait. A session whose LOGIN is under way counts: it may have
@@ -106,8 +123,11 @@ fn handle_heads(service: &mut Service, heads: &[UserHead]) {
             }
             let Some(session) = service.session(online.conn) else { continue };
             let Some(head) = session.head_of(user_head.user) else { continue };
-            *head = Seq(head.0.max(user_head.head.0));
-            service.send_hint(online.conn);
+            // Whatever raised the head before told the client of it.
+            if user_head.head > *head {
+                *head = user_head.head;
+                service.send_hint(online.conn);
+            }
         }
     }
 }

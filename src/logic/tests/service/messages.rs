@@ -138,6 +138,30 @@ fn a_send_does_not_overtake_those_that_a_failure_will_refuse() {
 }
 
 #[test]
+fn after_an_outage_all_sessions_are_checked_on_every_reactor() {
+    let node = node();
+    let (mut service, mut other) = (service(&node), service(&node));
+    login(&mut service, conn(1), ADA, 1);
+    login(&mut other, conn(2), BEN, 1);
+    let (_, out) = request(&mut service, conn(1), 2, Command::MsgSend, &send_body(1));
+    let ticket = ticket_of(&out);
+    let result = Err(JobError::Unavailable);
+    service.handle_write_reply(NOW, WriteReply { ticket, fence: 1, result, failed_send: None });
+    service.handle_turn_end(NOW);
+    other.handle_turn_end(NOW);
+    assert!(effects(&mut other).is_empty(), "it is not over");
+    effects(&mut service);
+    let (_, out) = request(&mut service, conn(1), 3, Command::MsgSend, &send_body(1));
+    let appended = Appended { msg_id: MsgId(3), seq: Seq(6), conv_seq: ConvSeq(1), time_ms: 9 };
+    written(&mut service, ticket_of(&out), Written::Appended(appended));
+    other.handle_turn_end(NOW);
+    let out = effects(&mut other);
+    assert!(matches!(&out[..], [Effect::Read(r)] if asks_heads_of(r, BEN)), "{out:?}");
+    other.handle_turn_end(NOW);
+    assert!(effects(&mut other).is_empty(), "once");
+}
+
+#[test]
 fn a_head_check_that_the_store_does_not_answer_is_made_again() {
     let node = node();
     let mut service = service(&node);
