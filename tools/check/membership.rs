@@ -20,6 +20,8 @@ struct Stay {
 /// A member that an acknowledged change made, from then on until a leave may have begun.
 #[derive(Clone, Copy, Debug)]
 struct Acknowledged {
+    /// When the change was asked for; it may have been made long before it was acknowledged.
+    begun_ns: u64,
     from_ns: u64,
     until_ns: u64,
 }
@@ -79,9 +81,9 @@ impl Membership {
         for op in &history.group_ops {
             let Outcome::Ok(outcome) = &op.outcome else { continue };
             for user in &outcome.joined {
-                let from_ns = op.span.end_ns;
+                let (begun_ns, from_ns) = (op.span.start_ns, op.span.end_ns);
                 let entry = self.acknowledged.entry((outcome.group, *user)).or_default();
-                entry.push(Acknowledged { from_ns, until_ns: u64::MAX });
+                entry.push(Acknowledged { begun_ns, from_ns, until_ns: u64::MAX });
             }
         }
         for op in &history.group_ops {
@@ -90,7 +92,7 @@ impl Membership {
                 continue;
             }
             for stay in self.acknowledged.entry((group, op.actor)).or_default() {
-                if op.span.end_ns >= stay.from_ns {
+                if op.span.end_ns >= stay.begun_ns {
                     stay.until_ns = stay.until_ns.min(op.span.start_ns);
                 }
             }
@@ -175,6 +177,29 @@ mod tests {
         // Nothing is known of later positions.
         assert!(!membership.is_outsider(conv, UserId(9), 5));
         assert_eq!(membership.members().count(), 3);
+    }
+
+    #[test]
+    fn a_leave_counts_that_came_between_an_invitation_and_its_late_acknowledgement() {
+        let line = |t_ns, process, op, phase, result: &str| {
+            let args = r#"{"user":1,"group_id":5,"member_ids":[2]}"#;
+            let args = if process == "b" { r#"{"user":2,"group_id":5}"# } else { args };
+            format!(
+                r#"{{"run":"r","t_ns":{t_ns},"process":"{process}","op":"{op}","phase":"{phase}","id":1,"args":{args},"result":{result}}}"#
+            )
+        };
+        let lines = [
+            line(10, "a", "group_invite", "invoke", "null"),
+            line(20, "b", "group_leave", "invoke", "null"),
+            line(30, "b", "group_leave", "ok", "{}"),
+            line(40, "a", "group_invite", "ok", r#"{"added_ids":[2]}"#),
+        ];
+        let membership = Membership::of(&History::parse("test", &lines.join("\n")));
+        let conv = ConversationKey::group(GroupId(5));
+        assert!(!membership.is_entitled(conv, UserId(2), 9, (50, 60)));
+        let membership =
+            Membership::of(&History::parse("test", &[&lines[0][..], &lines[3]].join("\n")));
+        assert!(membership.is_entitled(conv, UserId(2), 9, (50, 60)));
     }
 
     #[test]
