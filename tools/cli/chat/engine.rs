@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use aldis_client::core::{Event, OfflineReason, Target};
@@ -90,11 +90,11 @@ impl Engine {
     pub(super) fn run(
         mut self,
         lines: &Receiver<String>,
-        answers: &Sender<Answer>,
+        answers: &SyncSender<Answer>,
     ) -> anyhow::Result<ExitCode> {
         let result = self.converse(lines, answers);
         // The reader of lines may be gone already.
-        let _ = answers.send(Answer::Bye);
+        let _ = answers.try_send(Answer::Bye);
         result?;
         self.say_goodbye()
     }
@@ -102,10 +102,10 @@ impl Engine {
     fn converse(
         &mut self,
         lines: &Receiver<String>,
-        answers: &Sender<Answer>,
+        answers: &SyncSender<Answer>,
     ) -> Result<(), ClientError> {
         self.welcome()?;
-        let _ = answers.send(Answer::Prompt(self.prompt()));
+        let _ = answers.try_send(Answer::Prompt(self.prompt()));
         loop {
             loop {
                 match lines.try_recv() {
@@ -113,7 +113,7 @@ impl Engine {
                         if self.handle_line(&line)? == Next::Quit {
                             return Ok(());
                         }
-                        let _ = answers.send(Answer::Prompt(self.prompt()));
+                        let _ = answers.try_send(Answer::Prompt(self.prompt()));
                     }
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return Ok(()),

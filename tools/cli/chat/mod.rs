@@ -29,6 +29,8 @@ use output::Output;
 const MISSED_MAX: u64 = 500;
 /// Typed lines that wait for the engine, which looks at them many times a second.
 const LINES_MAX: usize = 16;
+/// Answers besides one to each line: the first prompt and the last word.
+const ANSWERS_EXTRA: usize = 2;
 /// How long the reader of lines waits for the engine's answer before it shows the prompt again.
 /// Not longer: the editor must be there to take what the engine wants to show.
 const ANSWER_WAIT: Duration = Duration::from_millis(250);
@@ -69,7 +71,8 @@ pub fn run(args: ChatArgs) -> anyhow::Result<ExitCode> {
     };
     let waker = session.client.waker();
     let (line_sender, lines) = mpsc::sync_channel(LINES_MAX);
-    let (answer_sender, answers) = mpsc::channel();
+    // One answer to each line; where nobody reads them (plain input), later ones are dropped.
+    let (answer_sender, answers) = mpsc::sync_channel(LINES_MAX + ANSWERS_EXTRA);
     let engine = Engine::new(session, output.clone(), with, args.history);
     let thread = std::thread::Builder::new()
         .name("chat".to_owned())
