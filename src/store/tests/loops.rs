@@ -12,9 +12,11 @@ use aldis_store::{
 };
 use aldis_wire::{ClientMsgId, Command, ConnId, ConversationKey, Seq, UserId, pb};
 use bytes::Bytes;
-use crossbeam::channel::unbounded;
+use crossbeam::channel::bounded;
 
 const NOW_MS: u64 = MSG_ID_EPOCH_MS + 1_000;
+/// More than any test queues before the loop runs.
+const QUEUE_LEN: usize = 4 * BATCH_REQUESTS_MAX;
 
 fn ticket(request: u32) -> Ticket {
     let conn = ConnId { index: 0, generation: 0 };
@@ -43,7 +45,7 @@ fn send(key: ConversationKey, sender: UserId, number: u32, bytes: usize) -> Writ
 
 /// Runs the loop over the requests; returns what each call of `done` got.
 fn run(store: &MemoryStore, requests: Vec<WriteRequest>) -> Vec<(Vec<WriteReply>, Vec<Event>)> {
-    let (queue, jobs) = unbounded();
+    let (queue, jobs) = bounded(QUEUE_LEN);
     requests.into_iter().for_each(|request| queue.send(request).unwrap());
     drop(queue);
     let mut calls = Vec::new();
@@ -134,13 +136,13 @@ fn an_unknown_outcome_is_settled_by_sending_again() {
 #[test]
 fn readers_share_a_queue() {
     let (store, _, sender) = store_with_two_users();
-    let (queue, jobs) = unbounded();
+    let (queue, jobs) = bounded(QUEUE_LEN);
     for number in 0..100 {
         let job = ReadJob::Heads { users: vec![sender] };
         queue.send(ReadRequest { ticket: ticket(number), job }).unwrap();
     }
     drop(queue);
-    let (done, answers) = unbounded();
+    let (done, answers) = bounded(QUEUE_LEN);
     std::thread::scope(|scope| {
         for _ in 0..3 {
             let (reader, jobs, done) = (store.reader().unwrap(), jobs.clone(), done.clone());
