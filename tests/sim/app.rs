@@ -1,11 +1,8 @@
 //! What the owners of devices do: register, write, make and leave groups, read back, restart, log
-//! out, and what they expect to be told. Knows nothing of the server.
+//! out. What they expect to be told is in `answers`. Knows nothing of the server.
 
-use aldis_client::core::{
-    Core, Credentials, Outgoing, Request, RequestError, RequestNo, Response, SavedState, Start,
-    Target,
-};
-use aldis_wire::{ClientMsgId, Code, GroupId, UserId, pb};
+use aldis_client::core::{Core, Credentials, Outgoing, Request, SavedState, Start, Target};
+use aldis_wire::{ClientMsgId, GroupId, UserId, pb};
 use bytes::Bytes;
 
 use crate::agenda::Event;
@@ -88,34 +85,6 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    /// What was on the wire and not answered goes out again.
-    pub fn note_repeats(&mut self, d: usize) {
-        let Some(sender) = self.user_of(d) else { return };
-        let device = &self.devices[d];
-        let mut is_hit = false;
-        for (&conversation, ids) in &device.unanswered {
-            for &id in ids.iter().filter(|id| device.was_on_wire.contains(id)) {
-                is_hit = true;
-                self.ledger.note_repeat(SendKey { conversation, sender, id });
-            }
-        }
-        if is_hit {
-            self.out.coverage.hit("client: resend on the next connection");
-        }
-    }
-
-    /// The session is open.
-    pub fn handle_online(&mut self, d: usize, resp: &pb::LoginResp) {
-        if Some(UserId(resp.user_id)) != self.user_of(d) {
-            self.out.violation(format!("device {d} is logged in as {}", resp.user_id));
-        }
-    }
-
-    /// A login was refused for good: with the right password that must not be.
-    pub fn handle_login_failed(&mut self, d: usize, code: Code) {
-        self.out.violation(format!("the login of device {d} was refused: {code:?}"));
     }
 
     /// The owner's next deed.
@@ -232,50 +201,8 @@ impl World {
         }
     }
 
-    /// A message was acknowledged.
-    pub fn handle_send_acked(&mut self, d: usize, id: ClientMsgId, ack: pb::MsgSendResp) {
-        let Some(user) = self.user_of(d) else { return };
-        let Some(conversation) = self.devices[d].settle(id) else {
-            return self.out.violation(format!("device {d} got an answer it did not wait for"));
-        };
-        let key = SendKey { conversation, sender: user, id };
-        if self.devices[d].conflicts.remove(&id) {
-            return self.out.violation(format!("{key:?} with another content was acknowledged"));
-        }
-        if self.ledger.record(key).is_some_and(|record| record.ack.is_some()) {
-            self.out.coverage.hit("client: resend of an acknowledged id");
-        }
-        if self.devices[d].applied.contains_key(&ack.seq) {
-            self.out.coverage.hit("client: own entry after its sync");
-        }
-        if let Err(what) = self.ledger.note_ack(key, ack) {
-            self.out.violation(what);
-        }
-    }
-
-    /// A message was refused for good.
-    pub fn handle_send_failed(&mut self, d: usize, id: ClientMsgId, code: Code, maybe: bool) {
-        let Some(user) = self.user_of(d) else { return };
-        let Some(conversation) = self.devices[d].settle(id) else { return };
-        let key = SendKey { conversation, sender: user, id };
-        let is_conflict = self.devices[d].conflicts.remove(&id);
-        match code {
-            Code::Conflict if is_conflict => {
-                self.out.coverage.hit("client: conflicting id refused");
-            }
-            Code::NotFound if !is_conflict && conversation.as_group().is_some() => {
-                self.out.coverage.hit("client: send refused, not a member");
-                if self.ledger.record(key).is_some_and(|record| record.ack.is_some()) {
-                    self.out.violation(format!("{key:?} was acknowledged and then refused"));
-                }
-            }
-            _ => self.out.violation(format!(
-                "{key:?} was refused: {code:?} (perhaps committed: {maybe}, changed: {is_conflict})"
-            )),
-        }
-    }
-
-    fn ask(&mut self, d: usize, request: Request, asked: Asked) {
+    /// Asks something and remembers what it was.
+    pub fn ask(&mut self, d: usize, request: Request, asked: Asked) {
         if let Ok(no) = self.devices[d].core.request(request) {
             self.devices[d].asked.insert(no, asked);
         }
@@ -398,87 +325,5 @@ impl World {
         let body = pb::MsgSyncReq { stream: 0, after_seq, limit: FINAL_SYNC_LIMIT };
         self.ask(d, Request::Sync(body), Asked::FinalSync);
         self.pump(d);
-    }
-
-    /// Something that was asked is answered.
-    pub fn handle_response(
-        &mut self,
-        d: usize,
-        no: RequestNo,
-        result: Result<Response, RequestError>,
-    ) {
-        let Some(asked) = self.devices[d].asked.remove(&no) else { return };
-        match (asked, result) {
-            (Asked::Register, Ok(Response::Register(resp))) => {
-                self.handle_registered(d, UserId(resp.user_id));
-            }
-            (Asked::Register, Err(error)) => {
-                if !error.is_retryable() {
-                    self.out.violation(format!("person of device {d} cannot register: {error}"));
-                }
-                let pause_us = self.out.dice.range(50, 500) * 1_000;
-                self.out.agenda.after(pause_us, Event::OwnerLooks(d));
-            }
-            (Asked::History, Ok(_)) => self.out.coverage.hit("client: history read"),
-            (Asked::BeyondHead, Err(RequestError::Refused { code: Code::Resync, .. })) => {
-                self.out.coverage.hit("client: RESYNC for a position above the head");
-            }
-            (Asked::GroupCreate(_), Ok(Response::GroupCreate(resp))) => {
-                self.out.coverage.hit("client: group created");
-                self.ledger.groups.insert(GroupId(resp.group_id));
-            }
-            (Asked::GroupCreate(body), Err(error)) if error.is_retryable() && self.is_loading => {
-                self.ask(d, Request::GroupCreate(body.clone()), Asked::GroupCreate(body));
-            }
-            (Asked::Invite(group), Ok(Response::GroupInvite(resp))) => {
-                self.out.coverage.hit("client: members invited");
-                let again = resp.added_ids.iter().any(|id| self.left.contains(&(group, *id)));
-                if again {
-                    self.out.coverage.hit("client: group entered again");
-                }
-            }
-            (Asked::Leave(group), Ok(Response::GroupLeave(resp))) => {
-                if resp.seq != 0
-                    && let Some(user) = self.user_of(d)
-                {
-                    self.out.coverage.hit("client: group left");
-                    self.left.insert((group, user.0));
-                }
-            }
-            (Asked::Logout, Ok(_)) => {
-                self.out.coverage.hit("client: logged out");
-                self.devices[d].rest = Rest::LoggedOut;
-                let pause_us = self.out.dice.range(300, 4_000) * 1_000;
-                self.out.agenda.after(pause_us, Event::OwnerLooks(d));
-            }
-            (Asked::FinalSync, Ok(Response::Sync(page))) => {
-                let last = page.entries.last().map_or(0, |entry| entry.seq);
-                if page.more {
-                    self.begin_final_sync(d, last);
-                } else {
-                    self.devices[d].final_sync_done = true;
-                }
-            }
-            (_, Ok(_)) | (_, Err(_)) => {}
-        }
-    }
-
-    fn handle_registered(&mut self, d: usize, user: UserId) {
-        let person = self.devices[d].person;
-        match self.people[person].user.replace(user) {
-            Some(first) if first != user => {
-                self.out.violation(format!("person {person} is {first}, and now {user}"));
-            }
-            Some(_) => {}
-            None => {
-                self.out.coverage.hit("client: registered");
-                for other in self.people[person].devices.clone() {
-                    let pause_us = self.out.dice.range(1, 1_500) * 1_000;
-                    self.out.agenda.after(pause_us, Event::OwnerLooks(other));
-                    self.devices[other].rest = Rest::Unborn;
-                }
-                self.log_in(d);
-            }
-        }
     }
 }

@@ -8,6 +8,7 @@
 #![allow(missing_docs)] // A test's inside: what the names do not say is said where it matters.
 
 mod agenda;
+mod answers;
 mod app;
 mod conn;
 mod coverage;

@@ -31,6 +31,9 @@ fn main() {
         if !outcome.violations.is_empty() {
             failed += 1;
             println!("seed {seed}: {}", outcome.violations.join("\n  "));
+            if is_traced {
+                println!("{}", outcome.history);
+            }
         }
     }
     print!("{coverage}");
