@@ -111,7 +111,7 @@ impl Plan {
             pest_count: dice.below(2) as usize,
             reactor_count: dice.range(2, 3) as usize,
             reader_count: dice.range(1, 2) as usize,
-            load_ms: dice.range(4_000, 12_000),
+            load_ms: dice.range(3_000, 8_000),
             pause_ms_max: dice.range(200, 1_500),
             window: *dice.pick(&[1, 4, 64]),
             credits: CreditLimits {
