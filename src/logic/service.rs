@@ -57,6 +57,12 @@ impl Service {
         self.effects.pop_front()
     }
 
+    /// When the service wants a turn although nothing happens, mono ms. While it waits for a reader
+    /// it needs none: the reply is a turn.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        self.head_checks.retry_at_ms().filter(|_| self.credits.has(Need::Read))
+    }
+
     /// Sessions that are logged in.
     pub fn online_count(&self) -> usize {
         self.sessions.iter().flatten().filter(|session| session.online().is_some()).count()

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aldis_logic::job::{
     DirectoryJob, DirectoryReply, DirectoryRequest, HashRequest, ReadRequest, Registration,
@@ -178,10 +178,11 @@ impl Handler for ClientHandler {
         self.drain_effects(io);
     }
 
+    /// The turn that follows is all the service needs.
     fn handle_timeout(&mut self, _io: &mut Io) {}
 
     fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.service.poll_timeout().map(|mono_ms| self.clock.start + Duration::from_millis(mono_ms))
     }
 
     fn handle_turn_end(&mut self, io: &mut Io) {

@@ -34,6 +34,11 @@ impl HeadChecks {
     pub fn is_due(&self, mono_ms: u64) -> bool {
         !self.waiting.is_empty() && mono_ms >= self.not_before_ms
     }
+
+    /// When a check that must be made again can begin, mono ms.
+    pub fn retry_at_ms(&self) -> Option<u64> {
+        (!self.waiting.is_empty()).then_some(self.not_before_ms)
+    }
 }
 
 /// Notes a session that may have missed something. One that lost its place in the node's table to a

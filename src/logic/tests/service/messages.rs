@@ -254,3 +254,22 @@ fn who_closed_its_side_still_gets_its_answers() {
 fn asks_heads_of(request: &ReadRequest, user: UserId) -> bool {
     matches!(&request.job, ReadJob::Heads { users } if users[..] == [user])
 }
+
+#[test]
+fn a_check_that_the_store_did_not_answer_wakes_the_service_later() {
+    let node = node();
+    let mut service = service(&node);
+    login(&mut service, conn(1), ADA, 1);
+    assert_eq!(service.poll_timeout(), None);
+    service.handle_missed(NOW, &[conn(1)]);
+    service.handle_turn_end(NOW);
+    let ticket = ticket_of(&effects(&mut service));
+    assert_eq!(service.poll_timeout(), None, "the answer is a turn of its own");
+    service.handle_read_reply(NOW, ReadReply { ticket, result: Err(JobError::Unavailable) });
+    service.handle_turn_end(NOW);
+    let retry_at_ms = service.poll_timeout().expect("a later turn");
+    assert!(retry_at_ms > NOW.mono_ms && effects(&mut service).is_empty());
+    service.handle_turn_end(Now { mono_ms: retry_at_ms, ..NOW });
+    let out = effects(&mut service);
+    assert!(matches!(&out[..], [Effect::Read(r)] if asks_heads_of(r, ADA)), "{out:?}");
+}
