@@ -266,16 +266,22 @@ fn many_registrations_at_once_are_done_or_told_to_wait() {
             client.send(Command::Register, &register_body(&name, PASSWORD))
         })
         .collect();
-    let (mut done, mut busy, mut taken) = (0, 0, 0);
+    let (mut done, mut busy, mut taken, mut late) = (0, 0, 0, 0);
     for (client, seq) in clients.iter_mut().zip(sent) {
-        match client.response(seq).code() {
+        let Some(reply) = client.receive() else {
+            // On a slow machine the time to log in is over before it is its turn.
+            late += 1;
+            continue;
+        };
+        assert_eq!(reply.header.seq, seq);
+        match reply.code() {
             Code::Ok => done += 1,
             Code::Busy => busy += 1,
             Code::Conflict => taken += 1,
             code => panic!("{code}"),
         }
     }
-    println!("{done} registered, {busy} told to wait, {taken} came too late");
+    println!("{done} registered, {busy} told to wait, {taken} names were taken, {late} closed");
     assert!(done > 0 && taken <= 9);
     drop(clients);
     scene.finish();
