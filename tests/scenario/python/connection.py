@@ -66,19 +66,17 @@ class Connection:
 
     # ------------------------------------------------------------ sending
 
-    def next_seq(self):
-        return next(self._seqs)
-
-    def send(self, name, **fields):
+    def send(self, command, /, **fields):
         """Sends a request and returns a future of its Response. Does not wait: this is pipelining."""
-        return self.send_body(name, getattr(messages, COMMANDS[name].request_message)(**fields).SerializeToString())
+        message = getattr(messages, COMMANDS[command].request_message)(**fields)
+        return self.send_body(command, message.SerializeToString())
 
-    def send_body(self, name, body):
+    def send_body(self, command, body):
         """Like `send`, with any bytes as the body."""
-        command = COMMANDS[name]
-        seq = self.next_seq()
-        future = self.expect(command.response_id, seq)
-        self.send_raw(pack_frame(command.request_id, seq, body))
+        ids = COMMANDS[command]
+        seq = next(self._seqs)
+        future = self.expect(ids.response_id, seq)
+        self.send_raw(pack_frame(ids.request_id, seq, body))
         return future
 
     def send_raw(self, data):
@@ -95,15 +93,15 @@ class Connection:
         self._waiting.setdefault((response_id, seq), []).append(future)
         return future
 
-    async def answer(self, name, **fields):
+    async def answer(self, command, /, **fields):
         """Sends a request and waits for its Response, whatever its code."""
-        return await wait(self.send(name, **fields), name)
+        return await wait(self.send(command, **fields), command)
 
-    async def request(self, name, **fields):
+    async def request(self, command, /, **fields):
         """Sends a request and waits for its message; any code but OK is a RequestFailed."""
-        response = await self.answer(name, **fields)
+        response = await self.answer(command, **fields)
         if response.code != Code.OK:
-            raise RequestFailed(name, response)
+            raise RequestFailed(command, response)
         return response.body
 
     # ------------------------------------------------------------ receiving

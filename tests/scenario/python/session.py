@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from connection import Connection, ConnectionEnded, RequestFailed, wait
 from mailbox import Mailbox
@@ -119,15 +119,15 @@ class Client:
 
     # ------------------------------------------------------------ requests
 
-    async def answer(self, name, **fields):
-        return await self.connection.answer(name, **fields)
+    async def answer(self, command, /, **fields):
+        return await self.connection.answer(command, **fields)
 
-    async def request(self, name, **fields):
+    async def request(self, command, /, **fields):
         """The command's message; its own entry of the mailbox, if it has one, is synced (rule 5)."""
-        body = await self.connection.request(name, **fields)
-        if name.startswith("GROUP_") and getattr(body, "seq", 0):
+        body = await self.connection.request(command, **fields)
+        if command.startswith("GROUP_") and getattr(body, "seq", 0):
             self.mailbox.see_head(body.seq)
-        if name == "HEARTBEAT":
+        if command == "HEARTBEAT":
             self.mailbox.see_head(body.head_seq)
         return body
 
