@@ -6,7 +6,7 @@ use aldis_scenario::{RawClient, Scene};
 use aldis_wire::limits::{GROUP_MEMBERS_MAX, SYNC_ENTRIES_MAX, USER_GET_MAX};
 use aldis_wire::{Code, Command, DeviceClass, pb};
 
-/// Ids that no user and no group can have.
+/// Ids that no user and no group has: the highest possible one, and impossible ones.
 const IMPOSSIBLE_IDS: [u64; 6] =
     [i32::MAX as u64, 1 << 31, (1 << 32) + 1, 1 << 63, u64::MAX - 1, u64::MAX];
 

@@ -30,7 +30,7 @@ fn assert_alive(client: &mut RawClient) {
     client.call(Command::Heartbeat, &pb::HeartbeatReq::default()).ok::<pb::HeartbeatResp>();
 }
 
-/// The name that HEARTBEAT has for the head of the mailbox.
+/// The head of the mailbox as HEARTBEAT tells it.
 fn head(client: &mut RawClient) -> u64 {
     let beat = client.call(Command::Heartbeat, &pb::HeartbeatReq::default());
     beat.ok::<pb::HeartbeatResp>().head_seq
@@ -115,13 +115,12 @@ fn tokens_are_refreshed_and_revoked() {
         drop(RawClient::login_seeded(address, &same));
     }
     // LOGOUT ends all tokens of the device, and those of no other device.
-    let other = pb::LoginReq { ..user.login_body() };
     drop(client);
     let mut client = RawClient::login_seeded(address, &user);
     client.call(Command::Logout, &pb::LogoutReq {}).ok::<pb::LogoutResp>();
     assert!(client.is_closed_silently());
     for token in tokens {
-        let body = pb::LoginReq { token, ..other.clone() };
+        let body = pb::LoginReq { token, ..user.login_body() };
         let reply = RawClient::connect(address).call(Command::Login, &body);
         assert_eq!(reply.code(), Code::BadCredentials);
     }
