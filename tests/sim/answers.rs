@@ -11,14 +11,29 @@ use crate::ledger::SendKey;
 use crate::world::World;
 
 impl World {
+    /// Sends that the store did not take: their clients try again without anybody seeing it.
+    pub fn note_unavailable(&mut self, keys: Vec<SendKey>) {
+        let now_us = self.out.agenda.now_us();
+        for key in keys {
+            self.ledger.note_repeat(key);
+            for device in &mut self.devices {
+                if self.people[device.person].user == Some(key.sender) {
+                    device.recorder.record_repeat(&mut self.lines, now_us, key.id);
+                }
+            }
+        }
+    }
+
     /// What was on the wire and not answered goes out again.
     pub fn note_repeats(&mut self, d: usize) {
         let Some(sender) = self.user_of(d) else { return };
-        let device = &self.devices[d];
+        let now_us = self.out.agenda.now_us();
+        let device = &mut self.devices[d];
         let mut is_hit = false;
         for (&conversation, ids) in &device.unanswered {
             for &id in ids.iter().filter(|id| device.was_on_wire.contains(id)) {
                 is_hit = true;
+                device.recorder.record_repeat(&mut self.lines, now_us, id);
                 self.ledger.note_repeat(SendKey { conversation, sender, id });
             }
         }
@@ -133,8 +148,9 @@ impl World {
                 let pause_us = self.out.dice.range(300, 4_000) * 1_000;
                 self.out.agenda.after(pause_us, Event::OwnerLooks(d));
             }
-            (Asked::FinalSync, Ok(Response::Sync(page))) => {
-                let last = page.entries.last().map_or(0, |entry| entry.seq);
+            (Asked::FinalSync(after), Err(_)) => self.begin_final_sync(d, after),
+            (Asked::FinalSync(after), Ok(Response::Sync(page))) => {
+                let last = page.entries.last().map_or(after, |entry| entry.seq);
                 if page.more {
                     self.begin_final_sync(d, last);
                 } else {

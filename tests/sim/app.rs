@@ -31,8 +31,8 @@ pub enum Asked {
     Leave(GroupId),
     /// The end of the session.
     Logout,
-    /// A page of the full sync at the end.
-    FinalSync,
+    /// A page of the full sync at the end, above this.
+    FinalSync(u64),
 }
 
 impl World {
@@ -323,7 +323,7 @@ impl World {
     pub fn begin_final_sync(&mut self, d: usize, after_seq: u64) {
         self.devices[d].recorder.final_sync = true;
         let body = pb::MsgSyncReq { stream: 0, after_seq, limit: FINAL_SYNC_LIMIT };
-        self.ask(d, Request::Sync(body), Asked::FinalSync);
+        self.ask(d, Request::Sync(body), Asked::FinalSync(after_seq));
         self.pump(d);
     }
 }

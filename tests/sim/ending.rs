@@ -146,7 +146,8 @@ impl World {
     fn check_one_session_per_class(&mut self) {
         let mut online: BTreeMap<(usize, i64), Vec<usize>> = BTreeMap::new();
         for (d, device) in self.devices.iter().enumerate() {
-            if device.core.is_online() {
+            // One that does not know yet that its connection is gone is not live.
+            if device.core.is_online() && device.link.is_some_and(|id| self.out.net.is_alive(id)) {
                 online.entry((device.person, device.class.number())).or_default().push(d);
             }
         }

@@ -33,7 +33,7 @@ pub struct Ledger {
     /// New messages of a device to a conversation in its order. Those that another device sent too
     /// may be overtaken and are not in here.
     orders: BTreeMap<(usize, ConversationKey), Vec<ClientMsgId>>,
-    /// Sent on more than one connection, so that an answer to it may have been lost.
+    /// Tried more than once: an answer to it may have been lost.
     repeated: BTreeSet<SendKey>,
     copied: BTreeSet<SendKey>,
     /// Groups that somebody was told of.
@@ -62,7 +62,7 @@ impl Ledger {
         self.copied.insert(key);
     }
 
-    /// A message that was not answered yet goes out on another connection.
+    /// A message that was not answered for good is tried again.
     pub fn note_repeat(&mut self, key: SendKey) {
         self.repeated.insert(key);
     }

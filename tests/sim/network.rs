@@ -131,6 +131,14 @@ impl Network {
         self.links.get_mut(&id)
     }
 
+    /// Whether bytes can go both ways.
+    pub fn is_alive(&self, id: LinkId) -> bool {
+        self.links.get(&id).is_some_and(|link| {
+            let is_ended = link.to_client.is_ended || link.to_server.is_ended;
+            link.client_open && link.server_open && !link.is_swallowed && !is_ended
+        })
+    }
+
     /// Connections of which one end is open.
     pub fn open_links(&self) -> Vec<LinkId> {
         self.links.keys().copied().collect()

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use aldis_directory::MemoryDirectory;
 use aldis_logic::job::{
-    DirectoryRequest, Event as Entry, HashJob, HashReply, HashRequest, HashResult, JobError,
-    NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, Ticket, WriteJob, WriteReply, WriteRequest,
-    Written,
+    Append, DirectoryRequest, Event as Entry, HashJob, HashReply, HashRequest, HashResult,
+    JobError, NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, Ticket, WriteJob, WriteReply,
+    WriteRequest, Written,
 };
 use aldis_logic::{Delivery, Keyring, Node, NodeConfig, PeerMail, SigningKey, fan_out};
 use aldis_store::memory::{Fate, MemoryReader, MemoryStore, MemoryWriter};
@@ -17,6 +17,7 @@ use aldis_wire::{ConnId, ConversationKey};
 
 use crate::agenda::Event;
 use crate::conn::Io;
+use crate::ledger::SendKey;
 use crate::mail::{Mail, Mailbox, weight};
 use crate::outside::Outside;
 use crate::plan::Plan;
@@ -58,6 +59,8 @@ pub struct Server {
     hash_at_us: u64,
     directory: MemoryDirectory,
     directory_at_us: u64,
+    /// Sends that were answered Unavailable; the world takes them.
+    pub unavailable: Vec<SendKey>,
 }
 
 impl Server {
@@ -95,6 +98,7 @@ impl Server {
             hash_at_us: 0,
             directory: MemoryDirectory::default(),
             directory_at_us: 0,
+            unavailable: Vec::new(),
         }
     }
 
@@ -190,11 +194,12 @@ impl Server {
         let mut stale = Vec::new();
         while !self.batcher.is_full() {
             let Some(request) = self.writes.pop_front() else { break };
-            stale.extend(self.batcher.admit(&self.writer, request));
+            let key = send_key(&request);
+            let refused = self.batcher.admit(&self.writer, request);
+            self.unavailable.extend(refused.as_ref().and(key));
+            stale.extend(refused);
         }
-        for _ in &stale {
-            outside.coverage.hit("writer: request behind the fence");
-        }
+        stale.iter().for_each(|_| outside.coverage.hit("writer: request behind the fence"));
         self.send_out(outside, stale, &[]);
         if self.batcher.is_empty() {
             return self.wake_writer(outside);
@@ -235,6 +240,9 @@ impl Server {
         if is_ok && answered > made {
             outside.coverage.hit("store: resend answered from what is stored");
         }
+        let pairs = self.batcher.batch().iter().zip(&committed.results);
+        let failed = pairs.filter(|(_, result)| **result == Err(JobError::Unavailable));
+        self.unavailable.extend(failed.filter_map(|(request, _)| send_key(request)));
         let (replies, events) = self.batcher.finish(committed);
         self.send_out(outside, replies, &events);
         self.wake_writer(outside);
@@ -354,6 +362,12 @@ impl Server {
             && matches!(self.writing, Writing::Idle(_))
             && self.reactors.iter().all(|r| r.service.is_idle() && r.io.ids().is_empty())
     }
+}
+
+fn send_key(request: &WriteRequest) -> Option<SendKey> {
+    let WriteJob::Append(append) = &request.job else { return None };
+    let Append { conversation, sender, client_msg_id, .. } = append;
+    Some(SendKey { conversation: *conversation, sender: *sender, id: *client_msg_id })
 }
 
 fn brief(request: &WriteRequest, fate: Fate, result: &Result<Written, JobError>) -> String {

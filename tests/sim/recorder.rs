@@ -139,6 +139,15 @@ impl Recorder {
         }
     }
 
+    /// A message that was on the wire of a connection that ended goes out again: another try.
+    pub fn record_repeat(&mut self, lines: &mut Lines, now_us: u64, id: ClientMsgId) {
+        let Some(open) = self.sends.remove(&id) else { return };
+        lines.last_ns = (lines.last_ns + 1).max(now_us * 1_000);
+        self.complete(lines, &open, "info", "null");
+        let open = self.invoke(lines, "send", open.args);
+        self.sends.insert(id, open);
+    }
+
     fn send_args(&self, message: &Outgoing) -> String {
         let conv = ledger::conversation_of(UserId(self.user), message.target);
         format!(

@@ -200,7 +200,11 @@ impl World {
                 server.handle_writer_takes(out, is_slow);
             }
             Event::WriterSettles(boot) if boot == now => self.settle_batch(),
-            Event::WriterSends(boot) if boot == now => server.handle_writer_sends(out),
+            Event::WriterSends(boot) if boot == now => {
+                server.handle_writer_sends(out);
+                let keys = std::mem::take(&mut server.unavailable);
+                self.note_unavailable(keys);
+            }
             Event::ReaderTakes(boot) if boot == now => {
                 let fails = if loading { self.plan.read_fails } else { 0 };
                 server.handle_reader_takes(out, fails);
