@@ -7,7 +7,7 @@ use aldis_logic::job::{ReadJob, ReadResult};
 use aldis_store::{Reader as _, Store as _};
 use aldis_wire::{Seq, UserId};
 
-use crate::device::Rest;
+use crate::device::{Device, Rest};
 use crate::world::World;
 
 /// Time for everybody who tries to be back and current: a silent connection is noticed after
@@ -129,8 +129,9 @@ impl World {
     /// It has all answers and has applied everything, whether or not it is online now.
     fn is_current(&self, d: usize) -> bool {
         let Some(user) = self.user_of(d) else { return false };
-        let core = &self.devices[d].core;
-        core.unanswered_send_count() == 0 && core.local_seq(0) == Some(self.head_of(user))
+        let Device { core, asked, .. } = &self.devices[d];
+        let has_answers = core.unanswered_send_count() == 0 && asked.is_empty();
+        has_answers && core.local_seq(0) == Some(self.head_of(user))
     }
 
     /// Whether the device whose turn it is has caught up. A LOGOUT that waited for its session is
