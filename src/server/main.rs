@@ -8,6 +8,7 @@ mod mail;
 mod reactor_handler;
 mod serve;
 mod signals;
+mod sys;
 mod threads;
 
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ enum CommandArgs {
 }
 
 fn main() -> ExitCode {
+    sys::give_memory_back();
     let log = env_logger::Env::new().filter_or("ALDIS_LOG", "info").write_style("ALDIS_LOG_STYLE");
     env_logger::Builder::from_env(log).format_target(false).init();
     match run(Args::parse()) {
