@@ -91,8 +91,10 @@ impl Membership {
             if op.outcome == Outcome::Fail {
                 continue;
             }
+            let is_answered = matches!(op.outcome, Outcome::Ok(_));
             for stay in self.acknowledged.entry((group, op.actor)).or_default() {
-                if op.span.end_ns >= stay.begun_ns {
+                // One without an answer may take effect at any time later.
+                if !is_answered || op.span.end_ns >= stay.begun_ns {
                     stay.until_ns = stay.until_ns.min(op.span.start_ns);
                 }
             }
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leave_counts_that_came_between_an_invitation_and_its_late_acknowledgement() {
+    fn a_leave_counts_that_may_have_come_after_the_invitation() {
         let line = |t_ns, process, op, phase, result: &str| {
             let args = r#"{"user":1,"group_id":5,"member_ids":[2]}"#;
             let args = if process == "b" { r#"{"user":2,"group_id":5}"# } else { args };
@@ -197,8 +199,16 @@ mod tests {
         let membership = Membership::of(&History::parse("test", &lines.join("\n")));
         let conv = ConversationKey::group(GroupId(5));
         assert!(!membership.is_entitled(conv, UserId(2), 9, (50, 60)));
+        let lines = [
+            line(10, "b", "group_leave", "invoke", "null"),
+            line(20, "b", "group_leave", "info", "null"),
+            line(30, "a", "group_invite", "invoke", "null"),
+            line(40, "a", "group_invite", "ok", r#"{"added_ids":[2]}"#),
+        ];
+        let membership = Membership::of(&History::parse("test", &lines.join("\n")));
+        assert!(!membership.is_entitled(conv, UserId(2), 9, (50, 60)), "the leave came late");
         let membership =
-            Membership::of(&History::parse("test", &[&lines[0][..], &lines[3]].join("\n")));
+            Membership::of(&History::parse("test", &[&lines[2][..], &lines[3]].join("\n")));
         assert!(membership.is_entitled(conv, UserId(2), 9, (50, 60)));
     }
 
