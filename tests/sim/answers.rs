@@ -87,7 +87,9 @@ impl World {
             }
             Code::NotFound if !is_conflict && conversation.as_group().is_some() => {
                 self.out.coverage.hit("client: send refused, not a member");
-                if self.ledger.record(key).is_some_and(|record| record.ack.is_some()) {
+                // A copy's refusal may be older than the acknowledgement, and come later.
+                let is_acked = self.ledger.record(key).is_some_and(|record| record.ack.is_some());
+                if is_acked && !self.ledger.is_copied(key) {
                     self.out.violation(format!("{key:?} was acknowledged and then refused"));
                 }
             }

@@ -46,7 +46,14 @@ impl World {
                 return self.explain(&format!("wait for device {d}, which does not catch up"));
             }
             self.begin_final_sync(d, 0);
-            if !self.run(CATCH_UP_MS_MAX, |world| world.devices[d].final_sync_done) {
+            let is_done = |world: &mut World| {
+                if world.devices[d].core.is_stopped() {
+                    // Another one had not known that its connection was gone, and came back.
+                    world.log_in(d);
+                }
+                world.devices[d].final_sync_done
+            };
+            if !self.run(CATCH_UP_MS_MAX, is_done) {
                 return self.explain(&format!("wait for the final sync of device {d}"));
             }
         }

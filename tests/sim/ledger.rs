@@ -106,6 +106,11 @@ impl Ledger {
         self.orders.iter().map(|((device, conversation), ids)| (*device, *conversation, &ids[..]))
     }
 
+    /// Whether two devices sent it.
+    pub fn is_copied(&self, key: SendKey) -> bool {
+        self.copied.contains(&key)
+    }
+
     /// Whether it can be out of its device's order. One that two devices sent may overtake. One to
     /// a group may have been refused while its sender was no member, and that answer was lost.
     pub fn may_be_out_of_order(&self, key: SendKey) -> bool {

@@ -5,7 +5,6 @@
 //! A run: people register, log in, write, make groups; connections break, the node crashes; then
 //! everything heals, everybody catches up in bounded virtual time, and the promises are checked
 //! against the store, against what devices applied, and by aldis-check on the recorded history.
-#![allow(missing_docs)] // A test's inside: what the names do not say is said where it matters.
 
 mod agenda;
 mod answers;
