@@ -97,6 +97,12 @@ impl Service {
             session.is_waiting = true;
             return Admit::Wait;
         }
+        if header.code != 0 {
+            let refusal = Refusal::new(Code::BadFrame, "a request's code is 0");
+            self.refuse(conn, header.cmd, header.seq, refusal);
+            self.close(conn, Goodbye::BadFrame);
+            return Admit::Taken;
+        }
         let Some(command) = Command::request(header.cmd) else {
             self.refuse(
                 conn,
@@ -106,12 +112,6 @@ impl Service {
             );
             return Admit::Taken;
         };
-        if header.code != 0 {
-            let refusal = Refusal::new(Code::BadFrame, "a request's code is 0");
-            self.refuse(conn, header.cmd, header.seq, refusal);
-            self.close(conn, Goodbye::BadFrame);
-            return Admit::Taken;
-        }
         if session.online().is_none() && !command.allowed_before_login() {
             self.refuse(
                 conn,

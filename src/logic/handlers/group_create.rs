@@ -12,10 +12,10 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     let body: pb::GroupCreateReq = request.decode()?;
     let owner = online(service, request)?.user;
     check_display_name(&body.name)?;
-    if body.member_ids.len() > GROUP_MEMBERS_MAX {
+    let members = user_ids(&body.member_ids, owner)?;
+    if members.len() >= GROUP_MEMBERS_MAX {
         return Err(too_large("too many members"));
     }
-    let members = user_ids(&body.member_ids, owner)?;
     let request_id = RequestId(id_16(&body.request_id, "request_id has 16 bytes")?);
     let group = CreateGroup { owner, name: body.name, members, request_id };
     service.write(request, WriteJob::CreateGroup(group));

@@ -15,10 +15,10 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     if body.member_ids.is_empty() {
         return Err(bad_request("member_ids is empty"));
     }
-    if body.member_ids.len() > GROUP_MEMBERS_MAX {
+    let members = user_ids(&body.member_ids, actor)?;
+    if members.len() >= GROUP_MEMBERS_MAX {
         return Err(too_large("too many members"));
     }
-    let members = user_ids(&body.member_ids, actor)?;
     service.write(request, WriteJob::InviteMembers { actor, group, members });
     Ok(())
 }

@@ -36,6 +36,11 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         return Err(Refusal::new(Code::Unavailable, "the node is going away"));
     }
     let class = check_device(&body)?;
+    let has_password = !body.username.is_empty() && !body.password.is_empty();
+    let has_either = !body.username.is_empty() || !body.password.is_empty();
+    if has_password != has_either || has_either != body.token.is_empty() {
+        return Err(bad_request("either a token, or a username and a password"));
+    }
     if body.token.is_empty() {
         begin_with_password(service, request, body, class)
     } else {

@@ -1,16 +1,19 @@
 //! USER_FIND: users whose username begins with what was typed.
 
-use aldis_wire::limits::{USER_FIND_DEFAULT, USER_FIND_MAX};
+use aldis_wire::limits::{USER_FIND_DEFAULT, USER_FIND_MAX, USERNAME_BYTES_MAX};
 use aldis_wire::name::normalize_username;
 use aldis_wire::pb;
 
-use super::{bad_request, page_rows};
+use super::{bad_request, page_rows, too_large};
 use crate::job::{ReadJob, Ticket};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::UserFindReq = request.decode()?;
+    if body.query.len() > USERNAME_BYTES_MAX {
+        return Err(too_large("query is over the limit of usernames"));
+    }
     let prefix = normalize_username(&body.query)
         .ok_or_else(|| bad_request("query is not the beginning of a username"))?;
     let limit = page_rows(body.limit, USER_FIND_DEFAULT, USER_FIND_MAX);

@@ -170,11 +170,14 @@ async def waiting_frames(env):
         futures = [connection.send("LOGIN", **login), connection.send("MSG_SYNC"),
                    connection.send("MSG_SEND", **message_fields(bob.user_id)), connection.send("HEARTBEAT")]
         await _all_ok_first_first(futures)
-    with env.case("a frame of more than 4 KiB behind a LOGIN waits too"):
+    with env.case("a frame of more than 4 KiB behind an unanswered LOGIN is BAD_FRAME, one after its answer is none"):
         connection = await env.connect()
-        futures = [connection.send("LOGIN", **login),
-                   connection.send("MSG_SEND", **message_fields(bob.user_id, content=b"x" * 20000))]
-        await _all_ok_first_first(futures)
+        connection.send("LOGIN", **login)
+        large = message_fields(bob.user_id, content=b"x" * 20000)
+        expect_code(await connection.send("MSG_SEND", **large), Code.BAD_FRAME)
+        connection = await env.connect()
+        expect_code(await connection.send("LOGIN", **login), Code.OK)
+        expect_code(await connection.send("MSG_SEND", **large), Code.OK)
     with env.case("frames behind a LOGIN that fails are NOT_LOGGED_IN, the connection stays"):
         connection = await env.connect()
         futures = [connection.send("LOGIN", **dict(login, password="wrong password")), connection.send("MSG_SYNC")]
