@@ -1,0 +1,45 @@
+//! What the logic asks of other threads and what they answer: store, hashing. Data only.
+//!
+//! A job carries a [`Ticket`] and its reply brings it back, so nothing waits in a table for it; a
+//! reply to a connection that is gone is discarded by the generation in the ticket.
+
+mod directory;
+mod hash;
+mod read;
+mod stored;
+mod write;
+
+use aldis_wire::{Command, ConnId};
+
+pub use directory::{
+    DirectoryJob, DirectoryReply, DirectoryRequest, NodeId, Registration, SessionRecord,
+};
+pub use hash::{HashJob, HashReply, HashRequest, HashResult};
+pub use read::{
+    Credentials, HistoryPage, HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest,
+    ReadResult, SyncPage, UserHead,
+};
+pub use stored::{Event, JobError, StoredMessage};
+pub use write::{
+    Append, Appended, CreateGroup, FailedSend, Generations, NewUser, OpenSession, SessionOpened,
+    WriteJob, WriteReply, WriteRequest, Written,
+};
+
+/// A reactor of this node, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReactorId(pub u16);
+
+/// Who waits for a reply: one request of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    /// Where the connection lives.
+    pub reactor: ReactorId,
+    /// The connection.
+    pub conn: ConnId,
+    /// The request's seq in the frame header.
+    pub request: u32,
+    /// The request's command, for the answer.
+    pub command: Command,
+    /// Bytes that the request keeps in memory until its reply; queues are bounded by their sum.
+    pub bytes: u32,
+}

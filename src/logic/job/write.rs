@@ -1,0 +1,212 @@
+//! Changes of the store: what is asked, what comes of it.
+
+use aldis_wire::{
+    ClientMsgId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, RequestId, Seq,
+    UserId, pb,
+};
+use bytes::Bytes;
+
+use super::{JobError, Ticket};
+/// One change of the store and who waits for it.
+#[derive(Clone, Debug)]
+pub struct WriteRequest {
+    /// Who waits.
+    pub ticket: Ticket,
+    /// Count of store failures that the asking reactor knew of. A writer that failed since then
+    /// answers the same failure again, so that later sends cannot overtake a failed one.
+    pub fence: u32,
+    /// The change.
+    pub job: WriteJob,
+}
+
+/// A change of the store. All of a batch are one transaction.
+#[derive(Clone, Debug)]
+pub enum WriteJob {
+    /// MSG_SEND.
+    Append(Append),
+    /// REGISTER, after hashing.
+    Register(NewUser),
+    /// LOGIN, after the credentials were checked.
+    OpenSession(OpenSession),
+    /// LOGOUT: the device's tokens end.
+    RevokeDevice {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        device_id: String,
+    },
+    /// MARK_DELIVERED.
+    MarkDelivered {
+        /// Whose.
+        user: UserId,
+        /// Of which device.
+        device_id: String,
+        /// Up to where; a lower one than stored changes nothing.
+        seq: Seq,
+    },
+    /// GROUP_CREATE.
+    CreateGroup(CreateGroup),
+    /// GROUP_INVITE.
+    InviteMembers {
+        /// Who invites; must be a member.
+        actor: UserId,
+        /// Where to.
+        group: GroupId,
+        /// Whom; members already are skipped, unknown users refuse the whole job.
+        members: Vec<UserId>,
+    },
+    /// GROUP_LEAVE. An ex-member's repeat changes nothing and is answered OK.
+    LeaveGroup {
+        /// Who leaves. An owner's role passes to the longest-standing member.
+        user: UserId,
+        /// What.
+        group: GroupId,
+    },
+}
+
+/// A message to append to a conversation and to the mailboxes of its members.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// Where. The sender of a 1:1 is one of the two; a group's sender must be a member.
+    pub conversation: ConversationKey,
+    /// Who.
+    pub sender: UserId,
+    /// (conversation, sender, this) is unique.
+    pub client_msg_id: ClientMsgId,
+    /// What it is.
+    pub kind: pb::MsgType,
+    /// What it says; already validated.
+    pub content: Bytes,
+    /// What goes with it.
+    pub extra: Bytes,
+}
+
+/// A user to create.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// In its comparable form (`aldis_wire::name::normalize_username`).
+    pub username: String,
+    /// As shown.
+    pub nickname: String,
+    /// PHC string of the password; empty: no password login.
+    pub password_phc: String,
+    /// A repeat with the same name and id returns the user it made.
+    pub request_id: RequestId,
+}
+
+/// A session to open: takes the next epoch of (user, class).
+#[derive(Clone, Debug)]
+pub struct OpenSession {
+    /// Whose.
+    pub user: UserId,
+    /// On which device; created when unknown.
+    pub device_id: String,
+    /// Its class now.
+    pub class: DeviceClass,
+    /// Its name now.
+    pub device_name: String,
+    /// With a token: the generations it names; others than the stored ones are BAD_CREDENTIALS.
+    pub generations: Option<Generations>,
+}
+
+/// What makes tokens revocable: a token holds as long as both are what they were. A device that
+/// the store does not know yet has generation 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generations {
+    /// Raised by a change of password.
+    pub user: u32,
+    /// Raised by LOGOUT and by revoking the device.
+    pub device: u32,
+}
+
+/// A group to create.
+#[derive(Clone, Debug)]
+pub struct CreateGroup {
+    /// Becomes its owner and first member.
+    pub owner: UserId,
+    /// As shown.
+    pub name: String,
+    /// The others, each once, without the owner; an unknown one refuses the job.
+    pub members: Vec<UserId>,
+    /// (owner, this) is unique; a repeat returns the group it made.
+    pub request_id: RequestId,
+}
+
+/// Outcome of one change, sent after the transaction that holds it is durable.
+#[derive(Clone, Debug)]
+pub struct WriteReply {
+    /// From the request.
+    pub ticket: Ticket,
+    /// The writer's count of failures now; later requests carry it.
+    pub fence: u32,
+    /// What came of it.
+    pub result: Result<Written, JobError>,
+    /// Of an `Append` that ended `Unavailable`: which send it was. The connection's later sends
+    /// to that conversation must fail too until this one is sent again.
+    pub failed_send: Option<FailedSend>,
+}
+
+/// A send that may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedSend {
+    /// Where to.
+    pub conversation: ConversationKey,
+    /// Which.
+    pub client_msg_id: ClientMsgId,
+}
+
+/// What a durable change gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Of `Append`, also when it was a resend.
+    Appended(Appended),
+    /// Of `Register`.
+    Registered(UserId),
+    /// Of `OpenSession`.
+    SessionOpened(SessionOpened),
+    /// Of `RevokeDevice`.
+    DeviceRevoked,
+    /// Of `MarkDelivered`.
+    Marked,
+    /// Of `CreateGroup`.
+    GroupCreated {
+        /// Its id.
+        group: GroupId,
+        /// Of the creator's GROUP_CREATED entry; 0 when it was a repeat.
+        seq: Seq,
+    },
+    /// Of `InviteMembers`.
+    Invited {
+        /// Those who were no members before.
+        added: Vec<UserId>,
+        /// Of the inviter's entry; 0 when nobody was added.
+        seq: Seq,
+    },
+    /// Of `LeaveGroup`; `seq` of the leaver's last entry, 0 when it was a repeat.
+    Left {
+        /// See above.
+        seq: Seq,
+    },
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its id.
+    pub msg_id: MsgId,
+    /// In the sender's mailbox.
+    pub seq: Seq,
+    /// In the conversation.
+    pub conv_seq: ConvSeq,
+    /// When, Unix ms.
+    pub time_ms: u64,
+}
+
+/// What LOGIN needs to know of a session that was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOpened {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// For its token.
+    pub generations: Generations,
+}
