@@ -10,10 +10,12 @@ use aldis_net::{MailLimits, MailReceiver, MailSender, mailbox};
 use aldis_wire::ConnId;
 use parking_lot::Mutex;
 
-/// Deliveries that may wait for a reactor, bytes: a burst of a few large groups.
+/// Deliveries and kicks that may wait for a reactor, bytes: a burst of a few large groups.
 const DELIVERIES_BYTES_MAX: usize = 64 << 20;
-/// Slots for mail that answers no job: kicks, missed deliveries, drain.
-const OTHER_MAILS_MAX: usize = 4_096;
+/// Slots for mail that answers no job: one for missed deliveries, the others for drain and stop.
+const OTHER_MAILS_MAX: usize = 4;
+/// What a kick takes while it waits, bytes.
+const PEER_MAIL_BYTES: usize = 256;
 /// What a target of a delivery takes in memory, bytes.
 const TARGET_BYTES: usize = 32;
 /// What a delivery takes besides its targets and its body, bytes.
@@ -126,7 +128,8 @@ impl PostOffice {
     /// Posts what another service says; if it does not fit, a head check finds out.
     pub fn peer(&self, reactor: ReactorId, mail: PeerMail) {
         let Some(post) = self.posts.get(usize::from(reactor.0)) else { return };
-        if let Err(Mail::Peer(PeerMail::Kick { conn, .. })) = post.sender.post(Mail::Peer(mail)) {
+        let result = post.sender.try_post(Mail::Peer(mail), PEER_MAIL_BYTES);
+        if let Err(Mail::Peer(PeerMail::Kick { conn, .. })) = result {
             post.miss([conn]);
         }
     }
