@@ -155,7 +155,7 @@ impl Credits {
 
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.writes == 0 && self.reads == 0 && self.hashes == 0
+        self.writes + self.reads + self.hashes + self.accounts == 0
     }
 }
 

@@ -259,6 +259,34 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("./aldis-data"));
     }
 
+    /// All values, without their places in a file.
+    fn values(config: &Config) -> (PathBuf, SocketAddr, bool, [u16; 3], [u32; 6]) {
+        let Config { data_dir, listen, threads, session, connection, drain } = config;
+        let counts = [&threads.reactors, &threads.readers, &threads.hashers];
+        let numbers = [
+            &session.heartbeat_s,
+            &session.token_hours,
+            &connection.max,
+            &connection.output_soft_kib,
+            &connection.output_hard_kib,
+            &drain.seconds,
+        ];
+        (
+            data_dir.clone(),
+            *listen.client.get_ref(),
+            listen.allow_plaintext,
+            counts.map(|count| *count.get_ref()),
+            numbers.map(|number| *number.get_ref()),
+        )
+    }
+
+    #[test]
+    fn the_commented_file_says_the_defaults() {
+        let text = include_str!("../../conf/embedded.toml");
+        let file = Config::parse(text, Path::new("embedded.toml")).unwrap();
+        assert_eq!(values(&file), values(&Config::default()));
+    }
+
     #[test]
     fn errors_name_file_key_and_line() {
         let unknown = error("[listen]\nclinet = \"127.0.0.1:1\"\n");
