@@ -1,12 +1,19 @@
 //! The steps of LOGIN and REGISTER: which of the two a reply belongs to is the session's state.
 
-use aldis_wire::ConnId;
+use aldis_wire::{Code, ConnId};
 
 use super::{login, register};
 use crate::job::{HashResult, JobError, ReadResult, Registration, Ticket, Written};
 use crate::request::Refusal;
 use crate::service::Service;
 use crate::session::State;
+
+/// The password pool has no room. The pause is about what it needs to get through its queue.
+pub(super) const POOL_FULL: Refusal = Refusal {
+    code: Code::Busy,
+    message: "too many logins and registrations at once",
+    retry_after_ms: 1_000,
+};
 
 /// A store writer answered.
 pub(crate) fn handle_written(

@@ -17,9 +17,6 @@ use crate::session::{LoggingIn, OnlineSession, State};
 use crate::table::{Entered, Online};
 use crate::token::{Claims, TokenError};
 
-/// When the password pool is full: about the time it needs to get through its queue. ms
-const HASH_RETRY_MS: u32 = 1_000;
-
 /// Why a login is refused. One text for all, so that nobody learns which accounts exist.
 const BAD_CREDENTIALS: Refusal = Refusal {
     code: Code::BadCredentials,
@@ -71,8 +68,7 @@ fn begin_with_password(
     }
     let username = normalize_username(&body.username).ok_or(BAD_CREDENTIALS)?;
     if !service.credits.has_hash() {
-        let refusal = Refusal::new(Code::Busy, "too many logins at once");
-        return Err(Refusal { retry_after_ms: HASH_RETRY_MS, ..refusal });
+        return Err(account::POOL_FULL);
     }
     let now = service.now;
     let Some(session) = service.session(request.conn) else { return Ok(()) };
@@ -142,9 +138,7 @@ pub(super) fn handle_credentials(
     found: Option<Credentials>,
 ) {
     if !service.credits.has_hash() {
-        let refusal = Refusal::new(Code::Busy, "too many logins at once");
-        let refusal = Refusal { retry_after_ms: HASH_RETRY_MS, ..refusal };
-        return account::fail(service, ticket, refusal);
+        return account::fail(service, ticket, account::POOL_FULL);
     }
     let Some(login) = logging_in(service, ticket) else { return };
     // An unknown user costs the same time as a wrong password: an empty PHC string never fits.

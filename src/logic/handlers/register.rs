@@ -4,14 +4,11 @@ use aldis_wire::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, USERNAME_BYTES_
 use aldis_wire::name::normalize_username;
 use aldis_wire::{Code, RequestId, UserId, pb};
 
-use super::{bad_request, check_display_name, id_16, too_large};
+use super::{account, bad_request, check_display_name, id_16, too_large};
 use crate::job::{HashJob, NewUser, Ticket, WriteJob};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::{Registering, State};
-
-/// When the password pool is full: about the time it needs to get through its queue. ms
-const HASH_RETRY_MS: u32 = 1_000;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::RegisterReq = request.decode()?;
@@ -34,8 +31,7 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     }
     let request_id = RequestId(id_16(&body.request_id, "request_id has 16 bytes")?);
     if !service.credits.has_hash() {
-        let refusal = Refusal::new(Code::Busy, "too many registrations at once");
-        return Err(Refusal { retry_after_ms: HASH_RETRY_MS, ..refusal });
+        return Err(account::POOL_FULL);
     }
     let now = service.now;
     let Some(session) = service.session(request.conn) else { return Ok(()) };
