@@ -48,13 +48,14 @@ impl Directory for MemoryDirectory {
 
 #[cfg(test)]
 mod tests {
-    use aldis_logic::job::NodeId;
+    use aldis_logic::job::{BootId, NodeId};
     use aldis_wire::{DeviceClass, Epoch};
 
     use super::*;
 
     fn record(epoch: u64, class: DeviceClass, node: u16) -> SessionRecord {
-        SessionRecord { user: UserId(10_001), class, epoch: Epoch(epoch), node: NodeId(node) }
+        let (epoch, node, boot) = (Epoch(epoch), NodeId(node), BootId(1));
+        SessionRecord { user: UserId(10_001), class, epoch, node, boot }
     }
 
     #[test]

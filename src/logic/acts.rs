@@ -7,6 +7,7 @@ use crate::job::{
     DirectoryJob, DirectoryRequest, HashJob, HashRequest, ReadJob, ReadRequest, SessionRecord,
     Ticket, WriteJob, WriteRequest,
 };
+use crate::node::NodeConfig;
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::{Session, State};
@@ -148,7 +149,8 @@ impl Service {
     pub(crate) fn leave(&mut self, conn: ConnId, user: UserId, online: Online) {
         self.node.table.leave(user, online);
         let (class, epoch) = (online.class, online.epoch);
-        let record = SessionRecord { user, class, epoch, node: self.node.config.node };
+        let NodeConfig { node, boot, .. } = self.node.config;
+        let record = SessionRecord { user, class, epoch, node, boot };
         let ticket = self.own_ticket(conn);
         let job = DirectoryJob::Unregister(record);
         self.effects.push_back(Effect::Directory(DirectoryRequest { ticket, job }));

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::job::NodeId;
+use crate::job::{BootId, NodeId};
 use crate::table::SessionTable;
 use crate::throttle::Throttle;
 use crate::token::Keyring;
@@ -14,6 +14,8 @@ use crate::token::Keyring;
 pub struct NodeConfig {
     /// This node.
     pub node: NodeId,
+    /// This life of it.
+    pub boot: BootId,
     /// Of the store; another one than last time sends clients into RESYNC.
     pub store_epoch: u64,
     /// What LOGIN_RESP asks of clients. ms

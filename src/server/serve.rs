@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aldis_logic::job::NodeId;
+use aldis_logic::job::{BootId, NodeId};
 use aldis_logic::{CreditLimits, Keyring, Node, NodeConfig, SigningKey};
 use aldis_net::Listeners;
 use aldis_store::{Boot, Store};
@@ -35,6 +35,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let actual = listeners.address;
     let node_config = NodeConfig {
         node: NodeId(data_dir::NODE),
+        boot: boot_id()?,
         store_epoch: boot.store_epoch,
         heartbeat_interval_ms: config.session.heartbeat_s.get_ref() * 1000,
         token_ttl_ms: token_ttl_ms(config),
@@ -48,6 +49,11 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     drop(lock);
     log::info!("ended");
     Ok(())
+}
+
+/// Random: no two lives of a node have the same.
+fn boot_id() -> anyhow::Result<BootId> {
+    Ok(BootId(getrandom::u64().context("no random numbers")?))
 }
 
 /// The keyring of a store: the newest active key signs, all verify.

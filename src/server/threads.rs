@@ -23,6 +23,10 @@ use crate::reactor_handler::{ClientHandler, Workers, unix_ms};
 /// millions per second.
 const DIRECTORY_QUEUE_LEN: usize = 16_384;
 
+/// Exit code of a server that was replaced by another process or lost its store: a supervisor may
+/// start it again, unlike after a wrong configuration.
+const FENCED_EXIT_CODE: i32 = 75;
+
 /// How many threads of each kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Counts {
@@ -104,9 +108,14 @@ fn start_writer(
 ) -> anyhow::Result<JoinHandle<()>> {
     let writer = store.writer().context("cannot open the store for writing")?;
     let run = move || {
-        run_writer(writer, jobs, unix_ms, |replies, events| {
+        let ended = run_writer(writer, jobs, unix_ms, |replies, events| {
             send_out(replies, &events, &node, &office);
         });
+        if let Err(fenced) = ended {
+            // Whatever this process would still write or answer could contradict its successor.
+            log::error!("{fenced}");
+            std::process::exit(FENCED_EXIT_CODE);
+        }
     };
     Ok(Builder::new().name("write-0".into()).spawn(run)?)
 }

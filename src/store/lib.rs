@@ -13,5 +13,9 @@ mod writer_loop;
 
 pub use reader_loop::run_reader;
 pub use snowflake::{CLOCK_BEHIND_MS_MAX, ClockError, MSG_ID_EPOCH_MS, NODE_MAX, Snowflake};
-pub use traits::{Boot, Committed, Reader, SeedUsers, SigningKey, Store, StoreError, Writer};
-pub use writer_loop::{BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, BATCH_ROWS_MAX, Batcher, run_writer};
+pub use traits::{
+    Boot, Committed, Fenced, Reader, SeedUsers, SigningKey, Store, StoreError, Writer,
+};
+pub use writer_loop::{
+    BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, BATCH_ROWS_MAX, Batcher, MAINTAIN_INTERVAL, run_writer,
+};

@@ -52,8 +52,31 @@ pub trait Writer {
     /// How many mailbox entries the job makes; where that is not known, an upper bound.
     fn mailbox_rows(&self, job: &WriteJob) -> usize;
 
-    /// Housekeeping that may take some milliseconds; the loop calls it when a batch was answered.
-    fn maintain(&mut self) {}
+    /// Housekeeping that may take some milliseconds; the loop calls it when a batch was answered,
+    /// and at least every [`crate::MAINTAIN_INTERVAL`]. `now_ms` is Unix time. An error means that
+    /// this process must not write any more.
+    fn maintain(&mut self, _now_ms: u64) -> Result<(), Fenced> {
+        Ok(())
+    }
+}
+
+/// Why a process must not write any more: somebody else may act in its place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fenced {
+    /// Another process has claimed this node's number.
+    #[error("node {node} was claimed by another process")]
+    NodeClaimed {
+        /// This node.
+        node: u16,
+    },
+    /// The store was restored or replaced by one that may lack commits.
+    #[error("the store has another epoch now ({found}, it was {known}): restart the server")]
+    StoreReplaced {
+        /// In the store now.
+        found: u64,
+        /// When this process started.
+        known: u64,
+    },
 }
 
 /// Answers questions, each from one consistent snapshot.

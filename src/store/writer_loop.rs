@@ -1,10 +1,12 @@
 //! Takes write jobs from a queue and commits them in natural batches: what has queued up while the
 //! last batch was committed is the next one. Knows no backend and starts no thread.
 
-use aldis_logic::job::{Event, FailedSend, JobError, WriteJob, WriteReply, WriteRequest, Written};
-use crossbeam::channel::Receiver;
+use std::time::Duration;
 
-use crate::traits::{Committed, Writer};
+use aldis_logic::job::{Event, FailedSend, JobError, WriteJob, WriteReply, WriteRequest, Written};
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+
+use crate::traits::{Committed, Fenced, Writer};
 
 /// Requests of one batch: bounds what a reply waits for others.
 pub const BATCH_REQUESTS_MAX: usize = 1_024;
@@ -14,16 +16,29 @@ pub const BATCH_ROWS_MAX: usize = 16_384;
 /// Content bytes at which a batch ends: bounds the transaction's memory and its part of the log.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
-/// Commits what comes until the queue's other end is gone. `done` gets the replies of a batch in
+/// Pause between housekeepings of a writer that has nothing to do: well below the leases that it
+/// renews there.
+pub const MAINTAIN_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Commits what comes until the queue's other end is gone, or until the writer must not write any
+/// more: then what is queued stays unanswered and the process has to end. `done` gets the replies of a batch in
 /// the order of their requests and the entries it made.
 pub fn run_writer<W: Writer>(
     mut writer: W,
     jobs: Receiver<WriteRequest>,
     mut clock: impl FnMut() -> u64,
     mut done: impl FnMut(Vec<WriteReply>, Vec<Event>),
-) {
+) -> Result<(), Fenced> {
     let mut batcher = Batcher::default();
-    while let Ok(first) = jobs.recv() {
+    loop {
+        let first = match jobs.recv_timeout(MAINTAIN_INTERVAL) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                writer.maintain(clock())?;
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        };
         let mut stale = Vec::new();
         let mut next = Some(first);
         while let Some(request) = next {
@@ -39,7 +54,7 @@ pub fn run_writer<W: Writer>(
         let committed = writer.commit(clock(), batcher.batch());
         let (replies, events) = batcher.finish(committed);
         done(replies, events);
-        writer.maintain();
+        writer.maintain(clock())?;
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aldis_directory::MemoryDirectory;
 use aldis_logic::job::{
-    Append, DirectoryRequest, Event as Entry, HashJob, HashReply, HashRequest, HashResult,
+    Append, BootId, DirectoryRequest, Event as Entry, HashJob, HashReply, HashRequest, HashResult,
     JobError, NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, Ticket, WriteJob, WriteReply,
     WriteRequest, Written,
 };
@@ -74,6 +74,7 @@ impl Server {
             .collect();
         let config = NodeConfig {
             node: NodeId(0),
+            boot: BootId(boot.into()),
             store_epoch: facts.store_epoch,
             heartbeat_interval_ms: plan.heartbeat_ms,
             token_ttl_ms: plan.token_ttl_ms,

@@ -197,7 +197,8 @@ pub(super) fn handle_opened(service: &mut Service, ticket: Ticket, opened: Sessi
     }
     let Some(login) = logging_in(service, ticket) else { return };
     login.entered = Some(online);
-    let record = SessionRecord { user, class, epoch, node: node.config.node };
+    let record =
+        SessionRecord { user, class, epoch, node: node.config.node, boot: node.config.boot };
     let job = DirectoryJob::Register(record);
     service.emit(Effect::Directory(DirectoryRequest { ticket, job }));
 }

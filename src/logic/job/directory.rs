@@ -32,11 +32,17 @@ pub struct SessionRecord {
     pub epoch: Epoch,
     /// The node it is on.
     pub node: NodeId,
+    /// The life of that node: a record of an earlier one is void.
+    pub boot: BootId,
 }
 
 /// A node of the cluster, 0 to 1023.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u16);
+
+/// One life of a node's process: random, made at its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BootId(pub u64);
 
 /// Answer to `Register`.
 #[derive(Clone, Debug)]

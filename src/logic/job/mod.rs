@@ -12,7 +12,7 @@ mod write;
 use aldis_wire::{Command, ConnId};
 
 pub use directory::{
-    DirectoryJob, DirectoryReply, DirectoryRequest, NodeId, Registration, SessionRecord,
+    BootId, DirectoryJob, DirectoryReply, DirectoryRequest, NodeId, Registration, SessionRecord,
 };
 pub use hash::{HashJob, HashReply, HashRequest, HashResult};
 pub use read::{

@@ -121,7 +121,7 @@ fn measure(options: &Options, path: &std::path::Path) -> Result<(), Box<dyn std:
         }
         message_count += committed.results.len() as u64;
         row_count += committed.events.iter().map(|event| event.owners.len() as u64).sum::<u64>();
-        writer.maintain();
+        writer.maintain(now_ms)?;
         slowest = slowest.max(begun.elapsed());
     }
     let seconds = started.elapsed().as_secs_f64();

@@ -17,7 +17,7 @@ use super::connection;
 use super::failure::{Abort, Stop, is_contention};
 use super::once::StoredHash;
 use crate::snowflake::Snowflake;
-use crate::traits::{Committed, StoreError, Writer};
+use crate::traits::{Committed, Fenced, StoreError, Writer};
 
 /// Pages that the log grows by before a pause between batches is used for a checkpoint: 16 MiB.
 /// Fewer means writing the same pages more often, more means longer pauses.
@@ -256,12 +256,13 @@ impl Writer for SqliteWriter {
     /// Copies the log into the database file. It happens here and not in a commit, so that replies
     /// do not wait for it, and not on a thread of its own, because the log can only start over
     /// when no commit has come in between.
-    fn maintain(&mut self) {
+    fn maintain(&mut self, _now_ms: u64) -> Result<(), Fenced> {
         if let Some(open) = &mut self.open
             && let Err(error) = open.checkpoint_if_due()
         {
             log::warn!("the log cannot be copied into the database: {error}");
         }
+        Ok(())
     }
 }
 

@@ -134,7 +134,7 @@ fn readers_see_dense_mailboxes_while_a_writer_appends() {
                 .collect();
             let committed = writer.commit(NOW_MS + batch, &requests);
             assert!(committed.results.iter().all(Result::is_ok));
-            writer.maintain();
+            writer.maintain(0).unwrap();
         }
         is_over.store(true, Ordering::SeqCst);
     });
@@ -168,7 +168,7 @@ fn the_log_stays_bounded_although_readers_always_hold_a_snapshot() {
                 job.content = content.clone();
             }
             assert!(writer.commit(NOW_MS, &[one]).results[0].is_ok());
-            writer.maintain();
+            writer.maintain(0).unwrap();
         }
         is_over.store(true, Ordering::SeqCst);
     });

@@ -50,7 +50,7 @@ fn run(store: &MemoryStore, requests: Vec<WriteRequest>) -> Vec<(Vec<WriteReply>
     drop(queue);
     let mut calls = Vec::new();
     let writer = store.writer().unwrap();
-    run_writer(writer, jobs, || NOW_MS, |replies, events| calls.push((replies, events)));
+    run_writer(writer, jobs, || NOW_MS, |replies, events| calls.push((replies, events))).unwrap();
     calls
 }
 

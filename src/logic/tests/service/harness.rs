@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use aldis_logic::job::{
-    Credentials, DirectoryReply, Event, Generations, HashReply, HashResult, LoginState, NodeId,
-    ReactorId, ReadJob, ReadReply, ReadResult, Registration, SessionOpened, StoredMessage, Ticket,
-    WriteJob, WriteReply, Written,
+    BootId, Credentials, DirectoryReply, Event, Generations, HashReply, HashResult, LoginState,
+    NodeId, ReactorId, ReadJob, ReadReply, ReadResult, Registration, SessionOpened, StoredMessage,
+    Ticket, WriteJob, WriteReply, Written,
 };
 use aldis_logic::{
     Admit, CreditLimits, Delivery, Effect, Keyring, Node, NodeConfig, Now, Service, SigningKey,
@@ -30,6 +30,7 @@ pub fn conn(index: u32) -> ConnId {
 pub fn node() -> Arc<Node> {
     let config = NodeConfig {
         node: NodeId(0),
+        boot: BootId(1),
         store_epoch: 77,
         heartbeat_interval_ms: 60_000,
         token_ttl_ms: 3_600_000,
