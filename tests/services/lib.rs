@@ -1,0 +1,2 @@
+//! Private MariaDB and Redis servers for tests: free ports, directories of their own, gone at the
+//! end. Knows nothing of Aldis.
