@@ -6,6 +6,7 @@ pub mod memory;
 mod page;
 mod reader_loop;
 mod refusal;
+mod secrets;
 mod snowflake;
 pub mod sqlite;
 mod traits;

@@ -22,6 +22,10 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// What a server needs to know of the store before it serves.
     fn boot(&self) -> Result<Boot, StoreError>;
 
+    /// Gives the store a new epoch, after a restore or a failover that may have lost commits: what
+    /// clients remember of positions is void. Returns it. Running servers have to end.
+    fn renew_epoch(&self) -> Result<u64, StoreError>;
+
     /// Users without passwords for load tests. Those that exist already are returned as they are.
     fn seed_users(&self, seed: &SeedUsers, now_ms: u64) -> Result<Vec<UserId>, StoreError>;
 

@@ -130,6 +130,13 @@ impl Store for MemoryStore {
         Ok(self.shared.lock().boot.clone())
     }
 
+    /// The next number, so that runs can be repeated.
+    fn renew_epoch(&self) -> Result<u64, StoreError> {
+        let epoch = &mut self.shared.lock().boot.store_epoch;
+        *epoch += 1;
+        Ok(*epoch)
+    }
+
     fn seed_users(&self, seed: &SeedUsers, _now_ms: u64) -> Result<Vec<UserId>, StoreError> {
         let state = &mut self.shared.lock().durable;
         let mut users = Vec::new();

@@ -1,17 +1,13 @@
 //! Brings the schema up to date and makes what is made once: store epoch, signing key, hash key.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
+use crate::secrets::{SECRET_BYTES, random, random_epoch, random_kid, unix_ms};
 use crate::traits::StoreError;
 
 /// Every migration, in order; the position + 1 is the schema's version. A released one is never
 /// changed.
 const MIGRATIONS: &[&str] = &[include_str!("../../../sql/sqlite/0001_first.sql")];
-
-/// Bytes of a signing key: 256 bits, as many as HS256 uses.
-const SECRET_BYTES: usize = 32;
 
 /// Applies the migrations that the file lacks, all in one transaction under the write lock.
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
@@ -44,16 +40,20 @@ fn apply(conn: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
 }
 
 fn make_secrets(tx: &Transaction<'_>) -> Result<(), StoreError> {
-    // Positive, so that it is the same number in every database, and never 0, which means none.
-    let store_epoch = (random::<8>()?.iter().fold(0u64, |n, &b| n << 8 | u64::from(b)) >> 1).max(1);
-    tx.execute("INSERT INTO im_meta VALUES ('store_epoch', ?)", [store_epoch as i64])?;
+    renew_epoch(tx)?;
     tx.execute("INSERT INTO im_meta VALUES ('hash_key', ?)", [random::<16>()?])?;
-    let kid: String = random::<8>()?.iter().map(|byte| format!("{byte:02x}")).collect();
     tx.execute(
         "INSERT INTO im_key (kid, secret, created_ms, active) VALUES (?, ?, ?, 1)",
-        (kid, random::<SECRET_BYTES>()?, unix_ms() as i64),
+        (random_kid()?, random::<SECRET_BYTES>()?, unix_ms() as i64),
     )?;
     Ok(())
+}
+
+/// Another epoch than before.
+pub(super) fn renew_epoch(conn: &Connection) -> Result<u64, StoreError> {
+    let epoch = random_epoch()?;
+    conn.execute("INSERT OR REPLACE INTO im_meta VALUES ('store_epoch', ?)", [epoch as i64])?;
+    Ok(epoch)
 }
 
 /// Random, made with the store.
@@ -75,16 +75,6 @@ fn meta<T: rusqlite::types::FromSql>(
         .query_row("SELECT value FROM im_meta WHERE name = ?", [name], |row| row.get(0))
         .optional()?;
     Ok(value)
-}
-
-fn random<const N: usize>() -> Result<[u8; N], StoreError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 #[cfg(test)]

@@ -98,6 +98,10 @@ impl Store for SqliteStore {
         Ok(Boot { store_epoch: migrate::store_epoch(&conn)?, signing_keys })
     }
 
+    fn renew_epoch(&self) -> Result<u64, StoreError> {
+        migrate::renew_epoch(&connection::open_for_writing(&self.options.path)?)
+    }
+
     fn seed_users(&self, seed: &SeedUsers, now_ms: u64) -> Result<Vec<UserId>, StoreError> {
         let mut conn = connection::open_for_writing(&self.options.path)?;
         let names = seed_names(seed)?;
