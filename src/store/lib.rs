@@ -5,6 +5,7 @@ mod group_event;
 pub mod memory;
 mod page;
 mod reader_loop;
+mod recent;
 mod refusal;
 mod secrets;
 mod snowflake;

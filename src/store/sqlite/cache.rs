@@ -3,12 +3,11 @@
 //! Nothing here is written to the database: a counter is the maximum of its range in an index and
 //! is read from there when it is not remembered.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use aldis_wire::{ConversationKey, GroupId, UserId};
-use foldhash::fast::RandomState;
+
+use crate::recent::Recent;
 
 /// Mailbox heads: about 40 bytes each, 5 MiB.
 const HEADS_MAX: usize = 1 << 17;
@@ -75,74 +74,5 @@ impl Caches {
     /// After a rollback or another process's commit nothing remembered is sure.
     pub(super) fn forget(&mut self) {
         *self = Self::new();
-    }
-}
-
-/// A map that keeps about its most recently used entries: two generations, of which the older one
-/// is dropped when the younger one has grown to half the limit. Costs nothing per use, unlike a list.
-#[derive(Debug)]
-pub(super) struct Recent<K, V> {
-    young: HashMap<K, V, RandomState>,
-    old: HashMap<K, V, RandomState>,
-    entries_max: usize,
-}
-
-impl<K: Eq + Hash + Copy, V> Recent<K, V> {
-    fn new(entries_max: usize) -> Self {
-        Self { young: HashMap::default(), old: HashMap::default(), entries_max }
-    }
-
-    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        if !self.old.is_empty()
-            && !self.young.contains_key(&key)
-            && let Some(value) = self.old.remove(&key)
-        {
-            self.young.insert(key, value);
-        }
-        self.young.get_mut(&key)
-    }
-
-    /// Looks without making it recent.
-    pub(super) fn peek(&self, key: K) -> Option<&V> {
-        self.young.get(&key).or_else(|| self.old.get(&key))
-    }
-
-    pub(super) fn insert(&mut self, key: K, value: V) {
-        self.old.remove(&key);
-        self.young.insert(key, value);
-    }
-
-    fn trim(&mut self) {
-        if self.young.len() >= self.entries_max / 2 {
-            self.old = std::mem::take(&mut self.young);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_used_stays_and_the_rest_goes() {
-        let mut recent = Recent::new(8);
-        for key in 0..100u32 {
-            recent.insert(key, key);
-            assert_eq!(recent.get_mut(0).copied(), Some(0), "used all the time");
-            recent.trim();
-            assert!(recent.young.len() + recent.old.len() <= 8);
-        }
-        assert_eq!(recent.get_mut(1), None);
-        assert_eq!(recent.peek(99), Some(&99));
-    }
-
-    #[test]
-    fn the_newer_value_wins() {
-        let mut recent = Recent::new(2);
-        recent.insert(1, 'a');
-        recent.trim();
-        recent.insert(1, 'b');
-        assert_eq!(recent.peek(1), Some(&'b'));
-        assert_eq!(recent.get_mut(1), Some(&mut 'b'));
     }
 }
