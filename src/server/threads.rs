@@ -3,9 +3,11 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
 
-use aldis_directory::MemoryDirectory;
+use aldis_directory::{DirectoryOutput, MemoryDirectory, NodeAnnouncement, run_directory};
 use aldis_logic::job::{
     DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, WriteReply, WriteRequest,
 };
@@ -86,7 +88,7 @@ pub fn start(
     for number in 0..counts.hashers {
         workers.push(start_hasher(number, hasher.clone(), hash_jobs.clone(), office.clone())?);
     }
-    workers.push(start_directory(directory_jobs, office.clone())?);
+    workers.push(start_directory(directory_jobs, &node, office.clone())?);
 
     let mut reactors = Vec::with_capacity(counts.reactors);
     for (number, (listener, end)) in listeners.sockets.into_iter().zip(ends).enumerate() {
@@ -171,16 +173,20 @@ fn start_hasher(
 
 fn start_directory(
     jobs: Receiver<DirectoryRequest>,
+    node: &Node,
     office: PostOffice,
 ) -> anyhow::Result<JoinHandle<()>> {
+    let (number, boot) = (node.config.node, node.config.boot);
+    let directory = MemoryDirectory::new(number, boot, NodeAnnouncement::default());
     let run = move || {
-        let mut directory = MemoryDirectory::default();
-        for request in jobs {
-            let reactor = request.ticket.reactor;
-            if let Some(reply) = aldis_directory::handle_request(&mut directory, request) {
-                office.reply(reactor, Mail::Directory(reply));
+        let start = Instant::now();
+        let clock = || start.elapsed().as_millis() as u64;
+        run_directory(directory, jobs, &AtomicBool::new(false), clock, |output| match output {
+            DirectoryOutput::Reply(reply) => {
+                office.reply(reply.ticket.reactor, Mail::Directory(reply));
             }
-        }
+            DirectoryOutput::Conflict(conflict) => log::debug!("{conflict:?}"),
+        });
     };
     Ok(Builder::new().name("dir".into()).spawn(run)?)
 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aldis_directory::MemoryDirectory;
+use aldis_directory::{Directory, MemoryDirectory, NodeAnnouncement, handle_batch};
 use aldis_logic::job::{
     Append, BootId, DirectoryRequest, Event as Entry, HashJob, HashReply, HashRequest, HashResult,
     JobError, NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, Ticket, WriteJob, WriteReply,
@@ -79,6 +79,8 @@ impl Server {
             heartbeat_interval_ms: plan.heartbeat_ms,
             token_ttl_ms: plan.token_ttl_ms,
         };
+        let announcement = NodeAnnouncement::default();
+        let directory = MemoryDirectory::new(config.node, config.boot, announcement);
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
         let node = Arc::new(Node::new(config, keyring));
         let reactors = (0..plan.reactor_count).map(|number| {
@@ -97,7 +99,7 @@ impl Server {
             reads: VecDeque::new(),
             free_readers: plan.reader_count,
             hash_at_us: 0,
-            directory: MemoryDirectory::default(),
+            directory,
             directory_at_us: 0,
             unavailable: Vec::new(),
         }
@@ -326,7 +328,11 @@ impl Server {
     /// The directory carries out a job.
     pub fn handle_directory_done(&mut self, outside: &mut Outside, request: DirectoryRequest) {
         let to = request.ticket.reactor;
-        if let Some(reply) = aldis_directory::handle_request(&mut self.directory, request) {
+        let now_ms = outside.agenda.now_ms();
+        self.directory.maintain(now_ms);
+        let mut answer = None;
+        handle_batch(&mut self.directory, now_ms, &[request], |reply| answer = Some(reply));
+        if let Some(reply) = answer {
             self.reply(outside, to, 1, Mail::Directory(reply));
         }
     }
