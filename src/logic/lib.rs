@@ -2,6 +2,7 @@
 //! randomness of its own: the same code runs in the server and in the simulation.
 
 mod acts;
+mod check_times;
 mod credits;
 mod effect;
 mod entry;
@@ -18,6 +19,7 @@ mod table;
 mod throttle;
 mod token;
 
+pub use check_times::HeadCheckTimes;
 pub use credits::{CreditLimits, Credits};
 pub use effect::{Admit, Effect, Goodbye, Lane, PeerMail};
 pub use entry::message_data;

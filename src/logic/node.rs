@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::check_times::HeadCheckTimes;
 use crate::job::{BootId, NodeId};
 use crate::table::SessionTable;
 use crate::throttle::Throttle;
@@ -22,6 +23,9 @@ pub struct NodeConfig {
     pub heartbeat_interval_ms: u32,
     /// How long a token holds. ms
     pub token_ttl_ms: u64,
+    /// When sessions are compared with the store unasked. `None`: nobody but this node writes to
+    /// it, so that this node knows of every commit and every login.
+    pub head_checks: Option<HeadCheckTimes>,
 }
 
 /// Shared by the services of all reactors of a node.

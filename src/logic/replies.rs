@@ -5,7 +5,9 @@ use aldis_wire::{Command, ConnId, OutFrame, pb};
 use crate::effect::{Effect, Goodbye, Lane, PeerMail};
 use crate::fanout::Delivery;
 use crate::handlers::{self, head_check};
-use crate::job::{DirectoryReply, HashReply, JobError, ReadReply, Ticket, WriteReply};
+use crate::job::{
+    DirectoryReply, HashReply, JobError, ReadReply, SessionRecord, Ticket, WriteReply,
+};
 use crate::now::Now;
 use crate::service::Service;
 use crate::session::State;
@@ -114,6 +116,25 @@ impl Service {
                     self.kick(conn, reason, device_name);
                 }
             }
+        }
+    }
+
+    /// The directory says that this session lost its place to a newer one, on whichever node. One
+    /// that has ended, or is another reactor's, is not minded.
+    pub fn handle_fenced(&mut self, now: Now, fenced: &SessionRecord) {
+        self.now = now;
+        let SessionRecord { user, class, epoch, boot, .. } = *fenced;
+        if boot != self.node.config.boot {
+            return;
+        }
+        let mut found = None;
+        self.node.table.for_each_of(user, |online| {
+            if (online.reactor, online.class, online.epoch) == (self.reactor, class, epoch) {
+                found = Some(online.conn);
+            }
+        });
+        if let Some(conn) = found {
+            self.kick(conn, pb::KickReason::Replaced, String::new());
         }
     }
 

@@ -31,7 +31,7 @@ pub struct Service {
     pub(crate) credits: Credits,
     /// Failures of the writer that this service knows of.
     pub(crate) fence: u32,
-    /// Sessions that may have missed a delivery.
+    /// Which sessions are compared with the store, and when.
     pub(crate) head_checks: HeadChecks,
     pub(crate) is_draining: bool,
 }
@@ -39,6 +39,7 @@ pub struct Service {
 impl Service {
     /// A service without sessions.
     pub fn new(node: Arc<Node>, reactor: ReactorId, limits: CreditLimits) -> Self {
+        let head_checks = HeadChecks::new(node.config.head_checks);
         Self {
             node,
             reactor,
@@ -47,7 +48,7 @@ impl Service {
             effects: VecDeque::new(),
             credits: Credits::new(limits),
             fence: 0,
-            head_checks: HeadChecks::default(),
+            head_checks,
             is_draining: false,
         }
     }
@@ -60,7 +61,7 @@ impl Service {
     /// When the service wants a turn although nothing happens, mono ms. While it waits for a reader
     /// it needs none: the reply is a turn.
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.head_checks.retry_at_ms().filter(|_| self.credits.has(Need::Read))
+        self.head_checks.due_at_ms().filter(|_| self.credits.has(Need::Read))
     }
 
     /// Sessions that are logged in.

@@ -91,7 +91,7 @@ pub(crate) struct OnlineSession {
     pub user: UserId,
     pub online: Online,
     pub generations: Generations,
-    /// Highest seq of the mailbox that this node knows of.
+    /// Highest seq of the mailbox that the client was told of, or is being told of.
     pub head: Seq,
     pub device_id: Box<str>,
 }

@@ -39,6 +39,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         store_epoch: boot.store_epoch,
         heartbeat_interval_ms: config.session.heartbeat_s.get_ref() * 1000,
         token_ttl_ms: token_ttl_ms(config),
+        head_checks: None,
     };
     let node = Arc::new(Node::new(node_config, keyring(&boot)?));
     let running = start(config, counts, listeners, node.clone(), &store)?;

@@ -78,6 +78,7 @@ impl Server {
             store_epoch: facts.store_epoch,
             heartbeat_interval_ms: plan.heartbeat_ms,
             token_ttl_ms: plan.token_ttl_ms,
+            head_checks: None,
         };
         let announcement = NodeAnnouncement::default();
         let directory = MemoryDirectory::new(config.node, config.boot, announcement);

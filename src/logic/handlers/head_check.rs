@@ -1,26 +1,35 @@
-//! Head checks: what a session may have missed, and whether it is still the live one.
+//! Head checks: what a session may have missed, and whether it is still the live one. Here is which
+//! sessions are asked about and what the answer does; when they are due by themselves is in
+//! `check_times`.
 
 use std::collections::VecDeque;
 
 use aldis_wire::{ConnId, pb};
 
+use crate::check_times::{CheckTimes, HeadCheckTimes};
 use crate::job::{JobError, ReadJob, ReadResult, Ticket, UserHead};
 use crate::service::Service;
+use crate::session::Session;
 
 /// Users of one head check: a query that a reader answers in well under a millisecond.
 const HEAD_CHECK_USERS_MAX: usize = 256;
+/// Checks of one reactor that may be under way: one that is answered and one that waits behind it.
+/// Clients' own questions stand in the same queue.
+const UNDER_WAY_MAX: usize = 2;
 /// Pause after a check that the store did not answer, so that a store that is down is not asked
 /// without end. ms
 const RETRY_MS: u64 = 100;
 /// The connection in the ticket of a check: no reactor has so many.
 const NO_CONN: ConnId = ConnId { index: u32::MAX, generation: 0 };
 
-/// The sessions that may have missed something.
-#[derive(Debug, Default)]
+/// The sessions to ask about.
+#[derive(Debug)]
 pub(crate) struct HeadChecks {
-    /// Those that await a check.
+    /// Those that are known to have missed something.
     waiting: VecDeque<ConnId>,
-    /// Checks under way by the number in their ticket; bounded by the credits for reads.
+    /// Those that may have missed something that nobody here knows of.
+    times: CheckTimes,
+    /// Checks under way by the number in their ticket.
     under_way: Vec<(u32, Vec<ConnId>)>,
     last_number: u32,
     /// Outages of the store that were followed by a check of all sessions.
@@ -30,15 +39,37 @@ pub(crate) struct HeadChecks {
 }
 
 impl HeadChecks {
-    /// Whether a check can begin.
-    pub fn is_due(&self, mono_ms: u64) -> bool {
-        !self.waiting.is_empty() && mono_ms >= self.not_before_ms
+    /// Nobody is to be asked about.
+    pub fn new(times: Option<HeadCheckTimes>) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            times: CheckTimes::new(times),
+            under_way: Vec::new(),
+            last_number: 0,
+            outages_seen: 0,
+            not_before_ms: 0,
+        }
     }
 
-    /// When a check that must be made again can begin, mono ms.
-    pub fn retry_at_ms(&self) -> Option<u64> {
-        (!self.waiting.is_empty()).then_some(self.not_before_ms)
+    /// Whether a check can begin.
+    pub fn is_due(&self, mono_ms: u64) -> bool {
+        self.due_at_ms().is_some_and(|at_ms| at_ms <= mono_ms)
     }
+
+    /// When a check can begin, mono ms. `None`: not before something else happens.
+    pub fn due_at_ms(&self) -> Option<u64> {
+        if self.under_way.len() >= UNDER_WAY_MAX {
+            return None;
+        }
+        let at_ms = if self.waiting.is_empty() { self.times.due_at_ms()? } else { 0 };
+        Some(at_ms.max(self.not_before_ms))
+    }
+}
+
+/// Notes a session that entered the directory: what other nodes do before they hear of that does
+/// not reach it.
+pub(crate) fn note_login(service: &mut Service, conn: ConnId) {
+    service.head_checks.times.note_login(service.now.mono_ms, conn);
 }
 
 /// Notes a session that may have missed something. One that lost its place in the node's table to a
@@ -60,25 +91,40 @@ pub(crate) fn note_outage(service: &mut Service) {
     if std::mem::replace(&mut service.head_checks.outages_seen, ended_count) == ended_count {
         return;
     }
-    let sessions = service.sessions.iter().zip(0..);
-    let entered = sessions.filter_map(|(session, index)| {
-        let session = session.as_ref().filter(|session| session.entered().is_some())?;
-        Some(ConnId { index, generation: session.generation })
-    });
-    service.head_checks.waiting = entered.collect();
+    let slots = 0..service.sessions.len();
+    service.head_checks.waiting =
+        slots.filter_map(|slot| entered_at(&service.sessions, slot)).collect();
 }
 
-/// Asks the store about sessions that wait. A session whose LOGIN is under way counts: it may have
-/// read its head before what it missed was committed.
+/// The session in a slot that is to be compared with the store. One whose LOGIN is under way
+/// counts: it may have read its head before what it missed was committed.
+fn entered_at(sessions: &[Option<Session>], slot: usize) -> Option<ConnId> {
+    let session = sessions.get(slot)?.as_ref()?;
+    let is_entered = session.entered().is_some() && !session.is_closing;
+    is_entered.then_some(ConnId { index: slot as u32, generation: session.generation })
+}
+
+/// Asks the store about the sessions that are due, as many as one check takes.
 pub(crate) fn begin(service: &mut Service) {
-    let (mut users, mut conns) = (Vec::new(), Vec::new());
-    while users.len() < HEAD_CHECK_USERS_MAX {
-        let Some(conn) = service.head_checks.waiting.pop_front() else { break };
-        if let Some((user, _)) = service.session(conn).and_then(|session| session.entered()) {
-            users.push(user);
-            conns.push(conn);
-        }
+    let (checks, mono_ms) = (&mut service.head_checks, service.now.mono_ms);
+    let mut conns = Vec::new();
+    while conns.len() < HEAD_CHECK_USERS_MAX {
+        let Some(conn) = checks.waiting.pop_front() else { break };
+        conns.push(conn);
     }
+    if checks.waiting.is_empty() {
+        checks.waiting.shrink_to(HEAD_CHECK_USERS_MAX);
+    }
+    while conns.len() < HEAD_CHECK_USERS_MAX && checks.times.take_login(mono_ms, &mut conns) {}
+    let sessions = &service.sessions;
+    let session_at = |slot| entered_at(sessions, slot);
+    checks.times.take_step(mono_ms, sessions.len(), session_at, &mut conns, HEAD_CHECK_USERS_MAX);
+    let mut users = Vec::with_capacity(conns.len());
+    conns.retain(|&conn| {
+        let user = service.session(conn).and_then(|session| session.entered());
+        users.extend(user.map(|(user, _)| user));
+        user.is_some()
+    });
     if users.is_empty() {
         return;
     }
@@ -107,7 +153,7 @@ pub(crate) fn handle_answer(
     let position = checks.under_way.iter().position(|(number, _)| *number == ticket.request);
     let conns = position.map(|at| checks.under_way.swap_remove(at).1).unwrap_or_default();
     match result {
-        Ok(ReadResult::Heads(heads)) => handle_heads(service, &heads),
+        Ok(ReadResult::Heads(heads)) => handle_heads(service, &conns, heads),
         Ok(_) | Err(_) => {
             checks.waiting.extend(conns);
             checks.not_before_ms = service.now.mono_ms + RETRY_MS;
@@ -115,24 +161,25 @@ pub(crate) fn handle_answer(
     }
 }
 
-/// Raises heads; whoever is behind gets a hint, whoever was fenced is kicked.
-fn handle_heads(service: &mut Service, heads: &[UserHead]) {
-    for user_head in heads {
-        let (mut here, reactor) = (Vec::new(), service.reactor);
-        service.node.table.for_each_of(user_head.user, |online| here.push(online));
-        for online in here.into_iter().filter(|online| online.reactor == reactor) {
-            let newest = user_head.epochs.iter().find(|(class, _)| *class == online.class);
-            if newest.is_some_and(|&(_, epoch)| epoch > online.epoch) {
-                service.kick(online.conn, pb::KickReason::Replaced, String::new());
-                continue;
-            }
-            let Some(session) = service.session(online.conn) else { continue };
-            let Some(head) = session.head_of(user_head.user) else { continue };
-            // Whatever raised the head before told the client of it.
-            if user_head.head > *head {
-                *head = user_head.head;
-                service.send_hint(online.conn);
-            }
+/// Raises heads; whoever is behind gets a hint, whoever was fenced is kicked. Heads and epochs only
+/// grow, so an answer that is overtaken by newer facts changes nothing.
+fn handle_heads(service: &mut Service, conns: &[ConnId], mut heads: Vec<UserHead>) {
+    heads.sort_unstable_by_key(|found| found.user);
+    for &conn in conns {
+        let entered = service.session(conn).and_then(|session| session.entered());
+        let Some((user, online)) = entered else { continue };
+        let Ok(at) = heads.binary_search_by_key(&user, |found| found.user) else { continue };
+        let newest = heads[at].epochs.iter().find(|(class, _)| *class == online.class);
+        if newest.is_some_and(|&(_, epoch)| epoch > online.epoch) {
+            service.kick(conn, pb::KickReason::Replaced, String::new());
+            continue;
+        }
+        let Some(session) = service.session(conn) else { continue };
+        let Some(head) = session.head_of(user) else { continue };
+        // Whatever raised the head before told the client of it.
+        if heads[at].head > *head {
+            *head = heads[at].head;
+            service.send_hint(conn);
         }
     }
 }

@@ -5,7 +5,7 @@ use aldis_wire::limits::{DEVICE_ID_BYTES_MAX, PASSWORD_BYTES_MAX, TOKEN_BYTES_MA
 use aldis_wire::name::normalize_username;
 use aldis_wire::{Code, DeviceClass, Seq, UserId, limits, pb};
 
-use super::{account, bad_request, check_display_name, refresh_token, too_large};
+use super::{account, bad_request, check_display_name, head_check, refresh_token, too_large};
 use crate::effect::{Effect, PeerMail};
 use crate::job::{
     Credentials, DirectoryJob, DirectoryRequest, HashJob, LoginState, OpenSession, ReadJob,
@@ -211,6 +211,7 @@ pub(super) fn handle_registration(service: &mut Service, ticket: Ticket, answer:
         return service.kick(ticket.conn, pb::KickReason::Replaced, device_name);
     }
     let (user, device_id) = (login.user, login.device_id.clone());
+    head_check::note_login(service, ticket.conn);
     service.start_read(ticket, ReadJob::LoginState { user, device_id });
 }
 

@@ -28,12 +28,13 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
 pub(super) fn handle_page(service: &mut Service, ticket: Ticket, page: SyncPage) {
     let Some(session) = service.session(ticket.conn) else { return };
     let after = session.page_after;
-    service.raise_head(ticket.conn, page.head);
     if after > page.head {
+        // The refusal does not say the head, so it is none that the client knows of.
         let refusal = Refusal::new(Code::Resync, "after_seq is above the head");
         service.refuse(ticket.conn, ticket.command.id(), ticket.request, refusal);
         return;
     }
+    service.raise_head(ticket.conn, page.head);
     let last = page.entries.last().map_or(after, |(seq, _)| *seq);
     let entries = page.entries.iter().map(|(seq, message)| message_data(message, *seq));
     let body = pb::MsgSyncResp {

@@ -9,8 +9,8 @@ use aldis_logic::job::{
     Ticket, WriteJob, WriteReply, Written,
 };
 use aldis_logic::{
-    Admit, CreditLimits, Delivery, Effect, Keyring, Node, NodeConfig, Now, Service, SigningKey,
-    fan_out,
+    Admit, CreditLimits, Delivery, Effect, HeadCheckTimes, Keyring, Node, NodeConfig, Now, Service,
+    SigningKey, fan_out,
 };
 use aldis_wire::{
     ClientMsgId, Command, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, Frame, Header,
@@ -28,12 +28,18 @@ pub fn conn(index: u32) -> ConnId {
 }
 
 pub fn node() -> Arc<Node> {
+    node_with(None)
+}
+
+/// A node that compares its sessions with the store at these times.
+pub fn node_with(head_checks: Option<HeadCheckTimes>) -> Arc<Node> {
     let config = NodeConfig {
         node: NodeId(0),
         boot: BootId(1),
         store_epoch: 77,
         heartbeat_interval_ms: 60_000,
         token_ttl_ms: 3_600_000,
+        head_checks,
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()))
@@ -111,6 +117,16 @@ pub fn login_body() -> pb::LoginReq {
 
 /// Steps of a LOGIN up to where the head is read; its ticket.
 pub fn login_until_state(service: &mut Service, conn: ConnId, user: UserId, epoch: u64) -> Ticket {
+    login_until_state_at(service, NOW, conn, user, epoch)
+}
+
+fn login_until_state_at(
+    service: &mut Service,
+    now: Now,
+    conn: ConnId,
+    user: UserId,
+    epoch: u64,
+) -> Ticket {
     service.handle_open(NOW, conn, ADDRESS);
     let (admit, out) = request(service, conn, 1, Command::Login, &login_body());
     assert_eq!(admit, Admit::Taken);
@@ -125,14 +141,25 @@ pub fn login_until_state(service: &mut Service, conn: ConnId, user: UserId, epoc
     let opened = SessionOpened { epoch: Epoch(epoch), generations: Generations::default() };
     written(service, ticket, Written::SessionOpened(opened));
     let registration = Registration::Live { replaced: None };
-    service.handle_directory_reply(NOW, DirectoryReply { ticket, registration });
+    service.handle_directory_reply(now, DirectoryReply { ticket, registration });
     let out = effects(service);
     assert!(matches!(&out[..], [Effect::Read(r)] if matches!(r.job, ReadJob::LoginState { .. })));
     ticket
 }
 
 pub fn login(service: &mut Service, conn: ConnId, user: UserId, epoch: u64) -> pb::LoginResp {
-    let ticket = login_until_state(service, conn, user, epoch);
+    login_at(service, NOW, conn, user, epoch)
+}
+
+/// A login that the directory learns of at this time.
+pub fn login_at(
+    service: &mut Service,
+    now: Now,
+    conn: ConnId,
+    user: UserId,
+    epoch: u64,
+) -> pb::LoginResp {
+    let ticket = login_until_state_at(service, now, conn, user, epoch);
     let state = LoginState { head: Seq(5), username: "ada".into(), ..Default::default() };
     let out = read(service, ticket, ReadResult::LoginState(state));
     assert!(out.iter().any(|effect| matches!(effect, Effect::LoggedIn { .. })));

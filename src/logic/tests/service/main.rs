@@ -4,4 +4,5 @@
 
 mod accounts;
 mod harness;
+mod head_checks;
 mod messages;
