@@ -3,6 +3,7 @@
 
 mod group_event;
 pub mod memory;
+pub mod mysql;
 mod page;
 mod reader_loop;
 mod recent;
@@ -10,6 +11,7 @@ mod refusal;
 mod secrets;
 mod snowflake;
 pub mod sqlite;
+mod stored_hash;
 mod traits;
 mod writer_loop;
 

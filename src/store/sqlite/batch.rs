@@ -6,9 +6,9 @@ use rusqlite::{CachedStatement, Connection};
 
 use super::cache::Caches;
 use super::failure::{Abort, Stop};
-use super::once::StoredHash;
 use super::runs::{self, Entry};
 use crate::snowflake::Snowflake;
+use crate::stored_hash::StoredHash;
 
 /// Statements of the message path, looked up once for each batch.
 pub(super) struct HotStatements<'a> {

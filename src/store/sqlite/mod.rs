@@ -32,10 +32,10 @@ pub use read::SqliteReader;
 pub use writer::SqliteWriter;
 
 use crate::snowflake::NODE_MAX;
+use crate::stored_hash::StoredHash;
 use crate::traits::{Boot, SeedUsers, SigningKey, Store, StoreError};
 use accounts::{insert_user, take_ids, user_by_name};
 use failure::{Abort, Stop};
-use once::StoredHash;
 
 /// Users that seeding writes in one transaction: the server beside it waits some ms at most.
 const SEED_USERS_PER_TRANSACTION: usize = 500;

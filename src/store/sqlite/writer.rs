@@ -15,8 +15,8 @@ use super::batch::{Batch, HotStatements, PendingEntries};
 use super::cache::Caches;
 use super::connection;
 use super::failure::{Abort, Stop, is_contention};
-use super::once::StoredHash;
 use crate::snowflake::Snowflake;
+use crate::stored_hash::StoredHash;
 use crate::traits::{Committed, Fenced, StoreError, Writer};
 
 /// Pages that the log grows by before a pause between batches is used for a checkpoint: 16 MiB.
