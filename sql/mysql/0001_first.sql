@@ -22,6 +22,7 @@ INSERT IGNORE INTO im_sequence (name, next_id) VALUES ('user', 10001), ('group',
 CREATE TABLE IF NOT EXISTS im_node (
     node_id SMALLINT UNSIGNED NOT NULL PRIMARY KEY,
     boot_id BIGINT UNSIGNED NOT NULL, -- random, made at each start of the process
+    host VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, -- for people
     machine VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, -- where the process is
     process VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, -- its pid and start time
     reserved_ms BIGINT UNSIGNED NOT NULL, -- Unix time that no id of this node has passed

@@ -145,6 +145,40 @@ pub enum StoreError {
     /// The database says no.
     #[error("database: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The database server says no, or is not there.
+    #[error("database: {0}")]
+    Mysql(#[from] mysql::Error),
+    /// The database server could not be asked.
+    #[error("database: {0}")]
+    Unreachable(String),
+    /// The database's URL; it is not repeated, because of the password in it.
+    #[error("the database's URL is wrong: {0}")]
+    Url(&'static str),
+    /// The tables are not those of this program.
+    #[error("{0}; run `aldisd migrate` with an account that may make tables")]
+    Schema(crate::mysql::SchemaState),
+    /// Another process migrates.
+    #[error("another process has been bringing the schema up to date for a minute; try again")]
+    MigrationLocked,
+    /// Batches do not fit.
+    #[error("the database's max_allowed_packet is {found}; it must be at least {needed}")]
+    PacketLimit {
+        /// Bytes, as set.
+        found: u64,
+        /// Bytes.
+        needed: u64,
+    },
+    /// A crash of the database would lose what was acknowledged.
+    #[error(
+        "the database's {variable} is {value}: acknowledged messages are lost when it crashes; \
+         set it to 1, or allow_unsafe_durability"
+    )]
+    UnsafeDurability {
+        /// Of the server.
+        variable: &'static str,
+        /// As set.
+        value: String,
+    },
     /// The file cannot be made or read.
     #[error("{path}: {source}")]
     File {
