@@ -3,5 +3,9 @@
 
 mod mariadb;
 mod program;
+mod redis;
+mod replica;
 
 pub use mariadb::{MariaDb, MariaDbOptions};
+pub use redis::{Redis, RedisCluster};
+pub use replica::Replicated;
