@@ -45,6 +45,7 @@ impl MariaDb {
     pub fn start_with(options: MariaDbOptions) -> Self {
         let parent = options.parent.unwrap_or_else(std::env::temp_dir);
         let dir = TempDir::with_prefix_in("aldis-mariadb-", parent).expect("a temporary directory");
+        remove_after_exit(dir.path());
         install(dir.path());
         let port = free_port();
         let program = start(dir.path(), port, &options.args);
@@ -63,7 +64,6 @@ impl MariaDb {
             let (sender, receiver) = std::sync::mpsc::sync_channel(1);
             std::thread::spawn(move || {
                 let server = Self::start();
-                remove_after_exit(server.dir.path());
                 let _ = sender.send(server);
                 loop {
                     std::thread::park();

@@ -87,8 +87,8 @@ impl Program {
     }
 }
 
-/// Removes a folder when this process has ended, however it ends: for what statics hold, which are
-/// never dropped. A shell waits for the end of its input, which only this process holds open.
+/// Removes a folder when this process has ended, however it ends: statics are never dropped, and
+/// nothing is when it is killed. A shell waits for the end of its input, which only this process holds open.
 pub(crate) fn remove_after_exit(folder: &Path) {
     static SHELLS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
     let script = "trap '' INT TERM HUP; read -r _; sleep 1; rm -rf -- \"$0\"";

@@ -6,7 +6,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::program::{POLL, Program, START_MAX, find, free_port};
+use crate::program::{POLL, Program, START_MAX, find, free_port, remove_after_exit};
 
 /// Debian's package with the server.
 const SERVER_PACKAGE: &str = "redis-server";
@@ -29,6 +29,7 @@ impl Redis {
 
     fn start_as(is_cluster: bool) -> Self {
         let dir = TempDir::with_prefix("aldis-redis-").expect("a temporary directory");
+        remove_after_exit(dir.path());
         let port = if is_cluster { free_cluster_port() } else { free_port() };
         let program = start(&dir, port, is_cluster);
         let mut server = Self { dir, port, is_cluster, program };
