@@ -3,17 +3,28 @@
 
 #![allow(dead_code, reason = "the writer and the reader come with the next commits")]
 
+mod accounts;
+mod append;
+mod batch;
 mod claim;
 mod connection;
 mod durable;
 mod failure;
+mod groups;
 mod link;
+mod load;
+mod mailboxes;
 pub mod migrate;
 mod options;
+mod packet;
+mod plan;
 mod process;
+mod questions;
 mod read;
 mod rows;
 mod sql_text;
+mod working_set;
+mod write_back;
 mod writer;
 
 use std::collections::HashMap;

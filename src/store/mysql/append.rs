@@ -1,0 +1,129 @@
+//! Appends entries to conversations: who may, what is a resend, which place. Knows members only as
+//! a list.
+
+use aldis_logic::job::{Append, Appended, StoredMessage, Ticket, Written};
+use aldis_wire::{ClientMsgId, ConvSeq, ConversationKey, MsgId, MsgNo, Seq, UserId, pb};
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::batch::{Batch, Entry, Outcome};
+use super::failure::Stop;
+use super::plan::SentKey;
+use super::working_set::Sent;
+use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY, OTHER_BODY};
+
+/// The owners of an entry, without their seqs.
+pub(super) type Owners = SmallVec<[(UserId, Seq); 2]>;
+
+/// An entry before it has its place.
+pub(super) struct Draft {
+    pub msg_id: MsgId,
+    pub conversation: ConversationKey,
+    pub sender: UserId,
+    /// `None`: the server's own entry.
+    pub client_msg_id: Option<ClientMsgId>,
+    pub body_hash: i64,
+    pub kind: pb::MsgType,
+    pub content: Bytes,
+    pub extra: Bytes,
+}
+
+/// Where an entry was placed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    /// Which one of the batch it is.
+    pub entry: usize,
+    pub conv_seq: ConvSeq,
+}
+
+impl Batch<'_, '_> {
+    /// MSG_SEND.
+    pub(super) fn append(&mut self, origin: Ticket, job: &Append) -> Result<Outcome, Stop> {
+        let body_hash = self.stored_hash.body(job);
+        let key = SentKey::of(job);
+        if let Some(sent) = self.set.sent.get(&key) {
+            // Who may no longer send still learns what became of a message sent before.
+            if sent.body_hash != body_hash {
+                return Err(OTHER_BODY.into());
+            }
+            return Ok(Outcome { written: Written::Appended(sent.first), entry: sent.entry });
+        }
+        let owners = self.recipients(job)?;
+        let draft = Draft {
+            msg_id: self.next_id()?,
+            conversation: job.conversation,
+            sender: job.sender,
+            client_msg_id: Some(job.client_msg_id),
+            body_hash,
+            kind: job.kind,
+            content: job.content.clone(),
+            extra: job.extra.clone(),
+        };
+        let msg_id = draft.msg_id;
+        let Placed { entry, conv_seq } = self.deliver(origin, draft, owners);
+        let first = Appended { msg_id, seq: Seq(0), conv_seq, time_ms: self.now_ms };
+        self.set.sent.insert(key, Sent { first, body_hash, entry: Some(entry) });
+        Ok(Outcome { written: Written::Appended(first), entry: Some(entry) })
+    }
+
+    fn recipients(&self, job: &Append) -> Result<Owners, Stop> {
+        let key = job.conversation;
+        if let Some(group) = key.as_group() {
+            let group = self.set.groups.get(&group);
+            let group = group.filter(|group| group.member(job.sender).is_some());
+            let group = group.ok_or(NO_SUCH_GROUP)?;
+            return Ok(group.members.iter().map(|member| (member.user, Seq(0))).collect());
+        }
+        if key.lo != job.sender.0 && key.hi != job.sender.0 {
+            return Err(NOT_A_PARTY.into());
+        }
+        let (lo, hi) = (UserId(key.lo), UserId(key.hi));
+        if !(self.user_exists(lo) && self.user_exists(hi)) {
+            return Err(NO_SUCH_USER.into());
+        }
+        let mut owners = Owners::from_buf([(lo, Seq(0)), (hi, Seq(0))]);
+        owners.dedup();
+        Ok(owners)
+    }
+
+    /// Gives the entry its place in the conversation. The sender is one of the owners, who are
+    /// ascending.
+    pub(super) fn deliver(&mut self, origin: Ticket, draft: Draft, owners: Owners) -> Placed {
+        // A conversation that was not locked is one of users or of a group of this very batch.
+        let conversation = self.set.conversations.entry(draft.conversation).or_default();
+        let is_message = draft.client_msg_id.is_some();
+        let now = &mut conversation.now;
+        now.max_seq += 1;
+        now.change_seq += 1;
+        now.msg_count += u64::from(is_message);
+        let conv_seq = ConvSeq(now.max_seq);
+        let message = StoredMessage {
+            msg_id: draft.msg_id,
+            conversation: draft.conversation,
+            conv_seq,
+            msg_no: MsgNo(now.msg_count),
+            sender: draft.sender,
+            client_msg_id: draft.client_msg_id.unwrap_or_default(),
+            kind: draft.kind,
+            content: draft.content,
+            extra: draft.extra,
+            time_ms: self.now_ms,
+            flags: 0,
+        };
+        let entry = self.made.entries.len();
+        self.made.entries.push(Entry {
+            message,
+            is_message,
+            body_hash: draft.body_hash,
+            owners,
+            sender_seq: Seq(0),
+            origin,
+        });
+        Placed { entry, conv_seq }
+    }
+
+    /// The id of the next entry.
+    pub(super) fn next_id(&self) -> Result<MsgId, Stop> {
+        self.claim.next_id(self.now_ms).map_err(|why| Stop::Abort(why.into()))
+    }
+}

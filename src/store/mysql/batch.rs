@@ -1,0 +1,146 @@
+//! A batch whose jobs run, in memory, on the rows that were locked for it. Knows nothing of when its
+//! transaction began and how it ends.
+//!
+//! What runs here is step A of an append: its place in the conversation. Its places in mailboxes
+//! are step B, see `mailboxes`; the two are apart because owners and conversations may once be in
+//! different databases.
+
+use aldis_logic::job::{JobError, StoredMessage, Ticket, WriteJob, WriteRequest, Written};
+use aldis_wire::{GroupId, RequestId, Seq, UserId};
+use smallvec::SmallVec;
+
+use super::claim::Claim;
+use super::failure::{Abort, Stop};
+use super::working_set::{Caches, DeviceKey, WorkingSet};
+use crate::stored_hash::StoredHash;
+
+/// What a job gave, but for the seq, which is known once the mailboxes are locked.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub written: Written,
+    /// The entry whose seq in its sender's mailbox belongs into it.
+    pub entry: Option<usize>,
+}
+
+impl From<Written> for Outcome {
+    fn from(written: Written) -> Self {
+        Self { written, entry: None }
+    }
+}
+
+/// An entry with its place in the conversation.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub message: StoredMessage,
+    /// Of a message; the server's own entries have no client_msg_id.
+    pub is_message: bool,
+    pub body_hash: i64,
+    /// Ascending. Seqs come with step B.
+    pub owners: SmallVec<[(UserId, Seq); 2]>,
+    /// Of the sender, who is one of the owners.
+    pub sender_seq: Seq,
+    pub origin: Ticket,
+}
+
+/// A cursor to move once the mailbox's head is known.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub device: DeviceKey,
+    pub seq: Seq,
+    /// How many entries the batch had made when it was asked for.
+    pub entry_count: usize,
+}
+
+/// A row of im_user to insert.
+#[derive(Debug)]
+pub(super) struct NewAccount<'a> {
+    pub user: UserId,
+    pub account: &'a aldis_logic::job::NewUser,
+}
+
+/// A row of im_group to insert.
+#[derive(Debug)]
+pub(super) struct NewGroup<'a> {
+    pub group: GroupId,
+    pub name: &'a str,
+    pub creator: UserId,
+    pub request_id: RequestId,
+}
+
+/// A row of im_group_member to insert or to change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StayRow {
+    pub group: GroupId,
+    pub user: UserId,
+    pub join_seq: u64,
+    /// 0: still there.
+    pub leave_seq: u64,
+    pub role: crate::group_event::Role,
+}
+
+/// What the jobs made beside changing the working set.
+#[derive(Debug, Default)]
+pub(super) struct Made<'a> {
+    pub entries: Vec<Entry>,
+    pub marks: Vec<Mark>,
+    pub accounts: Vec<NewAccount<'a>>,
+    pub groups: Vec<NewGroup<'a>>,
+    /// In the order in which they happened.
+    pub stays: Vec<StayRow>,
+    /// Groups with other members or another owner than before, ascending and each once in the end.
+    pub changed_groups: Vec<GroupId>,
+}
+
+/// A batch that runs: the requests outlive what the writer lends it.
+pub(super) struct Batch<'r, 'w> {
+    pub set: WorkingSet,
+    pub made: Made<'r>,
+    pub caches: &'w Caches,
+    pub claim: &'w Claim,
+    pub stored_hash: &'w StoredHash,
+    pub now_ms: u64,
+}
+
+impl<'r> Batch<'r, '_> {
+    /// Runs the jobs in order.
+    pub(super) fn run_all(
+        &mut self,
+        requests: &'r [WriteRequest],
+    ) -> Result<Vec<Result<Outcome, JobError>>, Abort> {
+        let mut outcomes = Vec::with_capacity(requests.len());
+        for request in requests {
+            match self.run(request) {
+                Ok(outcome) => outcomes.push(Ok(outcome)),
+                Err(Stop::Refuse(why)) => outcomes.push(Err(why)),
+                Err(Stop::Abort(why)) => return Err(why),
+            }
+        }
+        self.made.changed_groups.sort_unstable();
+        self.made.changed_groups.dedup();
+        Ok(outcomes)
+    }
+
+    /// Runs one job. A refused one has changed nothing.
+    fn run(&mut self, request: &'r WriteRequest) -> Result<Outcome, Stop> {
+        let ticket = request.ticket;
+        match &request.job {
+            WriteJob::Append(job) => self.append(ticket, job),
+            WriteJob::Register(user) => self.register(user),
+            WriteJob::OpenSession(job) => self.open_session(job),
+            WriteJob::RevokeDevice { user, device_id } => Ok(self.revoke_device(*user, device_id)),
+            WriteJob::MarkDelivered { user, device_id, seq } => {
+                self.mark_delivered(*user, device_id, *seq)
+            }
+            WriteJob::CreateGroup(job) => self.create_group(ticket, job),
+            WriteJob::InviteMembers { actor, group, members } => {
+                self.invite_members(ticket, *actor, *group, members)
+            }
+            WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
+        }
+    }
+
+    /// Whether the user exists, as far as the plan asked.
+    pub(super) fn user_exists(&self, user: UserId) -> bool {
+        self.set.users.contains_key(&user) || self.caches.users.peek(user).is_some()
+    }
+}

@@ -1,0 +1,233 @@
+//! Begins a batch's transaction: runs the questions and makes the working set of the answers. Knows
+//! tables, no rules.
+
+use aldis_logic::job::Appended;
+use aldis_wire::{
+    ClientMsgId, ConvSeq, ConversationKey, DeviceClass, GroupId, MsgId, RequestId, Seq, UserId,
+};
+use mysql::Row;
+
+use super::connection::Session;
+use super::failure::{Abort, damaged};
+use super::packet::{Failed, ask};
+use super::plan::{Plan, SentKey};
+use super::questions::{self, Asked, LIST_MAX};
+use super::rows::{bytes, number, signed, small_number, text};
+use super::sql_text::SqlText;
+use super::working_set::{
+    Caches, Conversation, Counters, Device, DeviceKey, Group, NamedUser, Sent, Sequence, WorkingSet,
+};
+use crate::group_event::Standing;
+
+/// Learns which users of the plan's 1:1 conversations exist, outside of the transaction, and leaves
+/// out those conversations whose users do not.
+pub(super) fn learn_users(
+    session: &mut Session,
+    sql: &mut SqlText,
+    caches: &mut Caches,
+    plan: &mut Plan<'_>,
+) -> Result<(), Failed> {
+    let of_directs = |plan: &Plan<'_>| -> Vec<UserId> {
+        let keys = plan.directs.iter().map(|direct| direct.conversation);
+        keys.flat_map(|key| [UserId(key.lo), UserId(key.hi)]).collect()
+    };
+    let mut unknown = of_directs(plan);
+    unknown.retain(|&user| caches.users.get_mut(user).is_none());
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    unknown.sort_unstable();
+    unknown.dedup();
+    sql.clear();
+    for users in unknown.chunks(LIST_MAX) {
+        sql.statement("SELECT user_id FROM im_user FORCE INDEX (PRIMARY) WHERE user_id IN ");
+        sql.numbers(users.iter().map(|user| user.0));
+    }
+    for row in &mut ask(session, sql)?.iter_mut().flatten() {
+        caches.users.insert(UserId(number(row, 0)?), ());
+    }
+    plan.keep_directs(|user| caches.users.peek(user).is_some());
+    Ok(())
+}
+
+/// Begins the transaction.
+pub(super) fn load(
+    session: &mut Session,
+    sql: &mut SqlText,
+    caches: &mut Caches,
+    plan: &Plan<'_>,
+) -> Result<WorkingSet, Failed> {
+    sql.clear();
+    let asked = questions::write(sql, plan, session.server.is_mariadb);
+    let mut set = WorkingSet::default();
+    let sets = ask(session, sql)?;
+    for (asked, rows) in asked.into_iter().zip(sets) {
+        for mut row in rows {
+            take_row(asked, &mut row, &mut set, plan)?;
+        }
+    }
+    for &user in set.users.keys() {
+        caches.users.insert(user, ());
+    }
+    load_groups(session, sql, caches, plan, &mut set)?;
+    Ok(set)
+}
+
+fn take_row(
+    asked: Asked,
+    row: &mut Row,
+    set: &mut WorkingSet,
+    plan: &Plan<'_>,
+) -> Result<(), Abort> {
+    match asked {
+        Asked::Nothing => {}
+        Asked::Conversations => {
+            let (key, conversation) = conversation(row, plan)?;
+            set.conversations.insert(key, conversation);
+        }
+        Asked::Users => {
+            set.users.insert(UserId(number(row, 0)?), small_number(row, 1)?);
+        }
+        Asked::Sequences => {
+            let ids = Sequence::locked(number(row, 1)?);
+            match text(row, 0)?.as_str() {
+                "user" => set.user_ids = ids,
+                _ => set.group_ids = ids,
+            }
+        }
+        Asked::Sent => {
+            let (key, sent) = sent(row)?;
+            set.sent.insert(key, sent);
+        }
+        Asked::Names => {
+            let request_id = RequestId(id_bytes(row, 2)?);
+            let user = NamedUser { user: UserId(number(row, 1)?), request_id };
+            set.names.insert(text(row, 0)?, user);
+        }
+        Asked::Devices => {
+            let (key, device) = device(row)?;
+            set.devices.insert(key, device);
+        }
+        Asked::Sessions => {
+            let class = DeviceClass::from_number(signed(row, 1)?)
+                .ok_or_else(|| damaged("a class that nobody knows"))?;
+            set.sessions.entry((UserId(number(row, 0)?), class)).or_default().epoch =
+                number(row, 2)?;
+        }
+        Asked::Requests => {
+            let key = (UserId(number(row, 0)?), RequestId(id_bytes(row, 1)?));
+            set.group_requests.insert(key, GroupId(number(row, 2)?));
+        }
+        Asked::GroupCounts => {
+            set.group_counts.insert(UserId(number(row, 0)?), number(row, 1)?);
+        }
+        Asked::EverMembers => {
+            set.ever_members.insert((GroupId(number(row, 0)?), UserId(number(row, 1)?)));
+        }
+    }
+    Ok(())
+}
+
+fn conversation(row: &mut Row, plan: &Plan<'_>) -> Result<(ConversationKey, Conversation), Abort> {
+    let key = ConversationKey { lo: number(row, 0)?, hi: number(row, 1)? };
+    let stored = Counters {
+        max_seq: number(row, 2)?,
+        msg_count: number(row, 3)?,
+        change_seq: number(row, 4)?,
+        member_version: number(row, 5)?,
+    };
+    let planned = plan.directs.binary_search_by_key(&key, |direct| direct.conversation);
+    let planned = planned.ok().and_then(|at| plan.directs.get(at));
+    let count = planned.map_or(0, |direct| direct.message_count);
+    let before = |value: u64| {
+        value.checked_sub(count).ok_or_else(|| damaged("a conversation counts too few"))
+    };
+    let now = Counters {
+        max_seq: before(stored.max_seq)?,
+        msg_count: before(stored.msg_count)?,
+        change_seq: before(stored.change_seq)?,
+        member_version: stored.member_version,
+    };
+    Ok((key, Conversation { now, stored }))
+}
+
+fn sent(row: &mut Row) -> Result<(SentKey, Sent), Abort> {
+    let key = SentKey {
+        client_msg_id: ClientMsgId(id_bytes(row, 0)?),
+        sender: UserId(number(row, 1)?),
+        conversation: ConversationKey { lo: number(row, 2)?, hi: number(row, 3)? },
+    };
+    let first = Appended {
+        msg_id: MsgId(number(row, 4)?),
+        seq: Seq(number(row, 5)?),
+        conv_seq: ConvSeq(number(row, 6)?),
+        time_ms: number(row, 7)?,
+    };
+    Ok((key, Sent { first, body_hash: signed(row, 8)?, entry: None }))
+}
+
+fn device(row: &mut Row) -> Result<(DeviceKey, Device), Abort> {
+    let device_id =
+        String::from_utf8(bytes(row, 1)?).map_err(|_| damaged("a device id is no text"))?;
+    let class = u8::try_from(number(row, 2)?).map_err(|_| damaged("a class"))?;
+    let device = Device {
+        class,
+        name: text(row, 3)?,
+        token_generation: small_number(row, 4)?,
+        cursor: number(row, 5)?,
+        is_changed: false,
+    };
+    Ok((DeviceKey { user: UserId(number(row, 0)?), device_id }, device))
+}
+
+fn id_bytes(row: &mut Row, column: usize) -> Result<[u8; 16], Abort> {
+    <[u8; 16]>::try_from(bytes(row, column)?).map_err(|_| damaged("an id that is not 16 bytes"))
+}
+
+/// Fills in the member lists: remembered ones as long as they have the version of the locked row.
+fn load_groups(
+    session: &mut Session,
+    sql: &mut SqlText,
+    caches: &mut Caches,
+    plan: &Plan<'_>,
+    set: &mut WorkingSet,
+) -> Result<(), Failed> {
+    let mut stale = Vec::new();
+    for &id in &plan.groups {
+        let Some(row) = set.conversations.get(&ConversationKey::group(id)) else { continue };
+        let version = row.stored.member_version;
+        match caches.groups.get_mut(id) {
+            Some(group) if group.version == version => {
+                set.groups.insert(id, group.clone());
+            }
+            _ => stale.push((id, version)),
+        }
+    }
+    if stale.is_empty() {
+        return Ok(());
+    }
+    sql.clear();
+    for &(group, _) in &stale {
+        sql.statement("SELECT owner_id FROM im_group WHERE group_id = ").number(group.0);
+        sql.statement(
+            "SELECT user_id, join_seq FROM im_group_member FORCE INDEX (PRIMARY) WHERE group_id = ",
+        );
+        sql.number(group.0).push(" AND leave_seq = 0 ORDER BY user_id");
+    }
+    let mut sets = ask(session, sql)?.into_iter();
+    for (id, version) in stale {
+        let (owner, members) = (sets.next().unwrap_or_default(), sets.next().unwrap_or_default());
+        let mut owner = owner.into_iter().next();
+        let owner =
+            owner.as_mut().ok_or_else(|| damaged("a group's conversation, but no group"))?;
+        let owner = UserId(number(owner, 0)?);
+        let members = members.into_iter().map(|mut row| {
+            Ok(Standing { user: UserId(number(&mut row, 0)?), join_seq: number(&mut row, 1)? })
+        });
+        let members = members.collect::<Result<Vec<_>, Abort>>()?.into();
+        let group = Group { owner, version, members };
+        caches.groups.insert(id, group.clone());
+        set.groups.insert(id, group);
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! What a batch must know before it runs: which rows it locks and what it looks up, sorted as locks
+//! are taken. Knows the jobs, no SQL and no rules.
+
+use aldis_logic::job::{Append, WriteJob, WriteRequest};
+use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, GroupId, RequestId, UserId};
+
+/// What is unique about a message that somebody sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct SentKey {
+    pub client_msg_id: ClientMsgId,
+    pub sender: UserId,
+    pub conversation: ConversationKey,
+}
+
+impl SentKey {
+    pub(super) fn of(job: &Append) -> Self {
+        Self {
+            client_msg_id: job.client_msg_id,
+            sender: job.sender,
+            conversation: job.conversation,
+        }
+    }
+}
+
+/// A 1:1 conversation and how many messages the batch has for it, resends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Direct {
+    pub conversation: ConversationKey,
+    pub message_count: u64,
+}
+
+/// Everything that a batch's jobs look at. The lists are ascending and name everything once.
+#[derive(Debug, Default)]
+pub(super) struct Plan<'a> {
+    /// 1:1 conversations that one of the two sends to.
+    pub directs: Vec<Direct>,
+    pub groups: Vec<GroupId>,
+    /// Messages that may be resends.
+    pub sent: Vec<SentKey>,
+    /// Users whose rows guard devices, sessions and the number of groups they are in.
+    pub users: Vec<UserId>,
+    pub names: Vec<&'a str>,
+    pub devices: Vec<(UserId, &'a str)>,
+    pub sessions: Vec<(UserId, DeviceClass)>,
+    /// Creations of groups that may be repeats.
+    pub requests: Vec<(UserId, RequestId)>,
+    /// Users whose number of groups counts.
+    pub counted: Vec<UserId>,
+    /// Whose leave may be a repeat.
+    pub leavers: Vec<(GroupId, UserId)>,
+    pub takes_user_ids: bool,
+    pub takes_group_ids: bool,
+    /// Whether a message id may be needed.
+    pub takes_msg_ids: bool,
+}
+
+impl<'a> Plan<'a> {
+    /// Reads the jobs.
+    pub(super) fn of(batch: &'a [WriteRequest]) -> Self {
+        let mut plan = Self::default();
+        let mut directs = Vec::new();
+        for request in batch {
+            plan.add(&request.job, &mut directs);
+        }
+        directs.sort_unstable();
+        plan.directs = directs
+            .chunk_by(|a, b| a == b)
+            .map(|same| Direct { conversation: same[0], message_count: same.len() as u64 })
+            .collect();
+        sort_once(&mut plan.groups);
+        sort_once(&mut plan.sent);
+        sort_once(&mut plan.users);
+        sort_once(&mut plan.names);
+        sort_once(&mut plan.devices);
+        sort_once(&mut plan.sessions);
+        sort_once(&mut plan.requests);
+        sort_once(&mut plan.counted);
+        sort_once(&mut plan.leavers);
+        plan
+    }
+
+    fn add(&mut self, job: &'a WriteJob, directs: &mut Vec<ConversationKey>) {
+        match job {
+            WriteJob::Append(job) => self.add_append(job, directs),
+            WriteJob::Register(user) => {
+                self.takes_user_ids = true;
+                self.names.push(&user.username);
+            }
+            WriteJob::OpenSession(job) => {
+                self.users.push(job.user);
+                self.devices.push((job.user, &job.device_id));
+                self.sessions.push((job.user, job.class));
+            }
+            WriteJob::RevokeDevice { user, device_id }
+            | WriteJob::MarkDelivered { user, device_id, .. } => {
+                self.users.push(*user);
+                self.devices.push((*user, device_id));
+            }
+            WriteJob::CreateGroup(job) => {
+                self.takes_group_ids = true;
+                self.takes_msg_ids = true;
+                self.requests.push((job.owner, job.request_id));
+                self.add_members(&job.members);
+                self.add_members(&[job.owner]);
+            }
+            WriteJob::InviteMembers { group, members, .. } => {
+                self.takes_msg_ids = true;
+                self.groups.push(*group);
+                self.add_members(members);
+            }
+            WriteJob::LeaveGroup { user, group } => {
+                self.takes_msg_ids = true;
+                self.groups.push(*group);
+                self.leavers.push((*group, *user));
+            }
+        }
+    }
+
+    fn add_append(&mut self, job: &Append, directs: &mut Vec<ConversationKey>) {
+        let key = job.conversation;
+        if let Some(group) = key.as_group() {
+            self.groups.push(group);
+        } else if key.lo == job.sender.0 || key.hi == job.sender.0 {
+            directs.push(key);
+        } else {
+            // Nobody else sends there, so there is nothing to look up.
+            return;
+        }
+        self.takes_msg_ids = true;
+        self.sent.push(SentKey::of(job));
+    }
+
+    fn add_members(&mut self, members: &[UserId]) {
+        self.users.extend(members);
+        self.counted.extend(members);
+    }
+
+    /// Leaves out the 1:1 conversations of users who do not exist.
+    pub(super) fn keep_directs(&mut self, mut exists: impl FnMut(UserId) -> bool) {
+        self.directs.retain(|direct| {
+            let ConversationKey { lo, hi } = direct.conversation;
+            exists(UserId(lo)) && (lo == hi || exists(UserId(hi)))
+        });
+    }
+}
+
+fn sort_once<T: Ord>(list: &mut Vec<T>) {
+    list.sort_unstable();
+    list.dedup();
+}
+
+#[cfg(test)]
+mod tests {
+    use aldis_logic::job::{ReactorId, Ticket};
+    use aldis_wire::{Command, ConnId, pb};
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn request(job: WriteJob) -> WriteRequest {
+        let conn = ConnId { index: 0, generation: 0 };
+        let command = Command::MsgSend;
+        let ticket = Ticket { reactor: ReactorId(0), conn, request: 0, command, bytes: 0 };
+        WriteRequest { ticket, fence: 0, job }
+    }
+
+    fn send(conversation: ConversationKey, sender: u64, id: u8) -> WriteRequest {
+        request(WriteJob::Append(Append {
+            conversation,
+            sender: UserId(sender),
+            client_msg_id: ClientMsgId([id; 16]),
+            kind: pb::MsgType::Text,
+            content: Bytes::new(),
+            extra: Bytes::new(),
+        }))
+    }
+
+    #[test]
+    fn conversations_are_in_lock_order_with_their_messages() {
+        let direct = |a, b| ConversationKey::direct(UserId(a), UserId(b));
+        let group = ConversationKey::group(GroupId(7));
+        let batch = [
+            send(direct(9, 3), 9, 1),
+            send(direct(2, 5), 2, 2),
+            send(group, 4, 3),
+            send(direct(3, 9), 3, 1),
+            send(direct(2, 5), 2, 2),
+            send(direct(2, 5), 8, 4),
+            request(WriteJob::LeaveGroup { user: UserId(1), group: GroupId(6) }),
+        ];
+        let mut plan = Plan::of(&batch);
+        let planned: Vec<_> =
+            plan.directs.iter().map(|direct| (direct.conversation, direct.message_count)).collect();
+        assert_eq!(planned, [(direct(2, 5), 2), (direct(3, 9), 2)]);
+        assert_eq!(plan.groups, [GroupId(6), GroupId(7)]);
+        assert_eq!(plan.sent.len(), 4, "one is twice in the batch, one is a stranger's");
+        assert!(plan.takes_msg_ids && !plan.takes_user_ids && plan.users.is_empty());
+        plan.keep_directs(|user| user != UserId(9));
+        assert_eq!(plan.directs.len(), 1);
+    }
+
+    #[test]
+    fn users_are_locked_once_and_ascending() {
+        let device = |user, device_id: &str| {
+            request(WriteJob::RevokeDevice { user: UserId(user), device_id: device_id.into() })
+        };
+        let invite = WriteJob::InviteMembers {
+            actor: UserId(1),
+            group: GroupId(6),
+            members: vec![UserId(8), UserId(4)],
+        };
+        let batch = [device(5, "b"), device(4, "a"), device(5, "b"), request(invite)];
+        let plan = Plan::of(&batch);
+        assert_eq!(plan.users, [4, 5, 8].map(UserId));
+        assert_eq!(plan.counted, [4, 8].map(UserId));
+        assert_eq!(plan.devices, [(UserId(4), "a"), (UserId(5), "b")]);
+    }
+}

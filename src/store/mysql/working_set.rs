@@ -1,0 +1,207 @@
+//! What a batch works on: the rows it has locked and looked up, changed in memory until they are
+//! written back. Also what the writer remembers between batches. Knows no SQL and no rules.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use aldis_logic::job::Appended;
+use aldis_wire::{ConversationKey, DeviceClass, GroupId, RequestId, UserId};
+use foldhash::fast::RandomState;
+
+use super::plan::SentKey;
+use crate::group_event::Standing;
+use crate::recent::Recent;
+
+/// Users known to exist: about 20 bytes each, 5 MiB. They are never deleted.
+const USERS_MAX: usize = 1 << 18;
+/// Member lists: at most 8 KiB each, 8 MiB.
+const GROUPS_MAX: usize = 1 << 10;
+
+/// A map of ids of ours.
+pub(super) type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// What the writer remembers between batches. Positions are not among it: other nodes move them.
+#[derive(Debug)]
+pub(super) struct Caches {
+    pub users: Recent<UserId, ()>,
+    /// Each holds as long as the conversation's row has its version.
+    pub groups: Recent<GroupId, Group>,
+}
+
+impl Caches {
+    pub(super) fn new() -> Self {
+        Self { users: Recent::new(USERS_MAX), groups: Recent::new(GROUPS_MAX) }
+    }
+
+    /// Holds the bounds.
+    pub(super) fn trim(&mut self) {
+        self.users.trim();
+        self.groups.trim();
+    }
+}
+
+/// Counters of a conversation, as in im_conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    /// Entries.
+    pub max_seq: u64,
+    /// Messages among them.
+    pub msg_count: u64,
+    /// Rises with every change of anything.
+    pub change_seq: u64,
+    /// Rises with every change of members or roles.
+    pub member_version: u64,
+}
+
+/// A conversation whose row is locked, or that the batch creates.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Conversation {
+    pub now: Counters,
+    /// What the row says in this transaction; zeros where there is none yet.
+    pub stored: Counters,
+}
+
+/// Members of a group.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub owner: UserId,
+    /// Of which member_version this is.
+    pub version: u64,
+    /// Ascending by user.
+    pub members: Arc<[Standing]>,
+}
+
+impl Group {
+    pub(super) fn member(&self, user: UserId) -> Option<Standing> {
+        let found = self.members.binary_search_by_key(&user, |member| member.user);
+        found.ok().and_then(|at| self.members.get(at)).copied()
+    }
+}
+
+/// The first sending of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// Without its seq if it was in this batch.
+    pub first: Appended,
+    pub body_hash: i64,
+    /// Which of the batch's entries it is; `None`: it was stored before.
+    pub entry: Option<usize>,
+}
+
+/// Names a device.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct DeviceKey {
+    pub user: UserId,
+    pub device_id: String,
+}
+
+/// A row of im_device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Device {
+    pub class: u8,
+    pub name: String,
+    pub token_generation: u32,
+    pub cursor: u64,
+    pub is_changed: bool,
+}
+
+/// A row of im_session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Session {
+    pub epoch: u64,
+    pub is_changed: bool,
+}
+
+/// A row of im_sequence, locked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sequence {
+    /// The next free number; 0: the row was not asked for.
+    next: u64,
+    is_changed: bool,
+}
+
+impl Sequence {
+    pub(super) fn locked(next: u64) -> Self {
+        Self { next, is_changed: false }
+    }
+
+    /// Takes a number. `None`: there is none.
+    pub(super) fn take(&mut self) -> Option<u64> {
+        let taken = self.next;
+        if taken == 0 {
+            return None;
+        }
+        self.next = taken.checked_add(1)?;
+        self.is_changed = true;
+        Some(taken)
+    }
+
+    /// The next free number, if some were taken.
+    pub(super) fn changed(&self) -> Option<u64> {
+        self.is_changed.then_some(self.next)
+    }
+}
+
+/// A username that is taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NamedUser {
+    pub user: UserId,
+    pub request_id: RequestId,
+}
+
+/// What a batch works on.
+#[derive(Debug, Default)]
+pub(super) struct WorkingSet {
+    /// Those that exist.
+    pub conversations: Map<ConversationKey, Conversation>,
+    /// Those that exist, of the groups that the batch names.
+    pub groups: Map<GroupId, Group>,
+    pub sent: Map<SentKey, Sent>,
+    /// Token generations of users whose rows are locked.
+    pub users: Map<UserId, u32>,
+    pub names: HashMap<String, NamedUser>,
+    pub devices: HashMap<DeviceKey, Device>,
+    pub sessions: Map<(UserId, DeviceClass), Session>,
+    pub group_requests: Map<(UserId, RequestId), GroupId>,
+    /// In how many groups a user is; those in none are not there.
+    pub group_counts: Map<UserId, u64>,
+    /// Who was ever in a group, as far as somebody who leaves asks.
+    pub ever_members: HashSet<(GroupId, UserId)>,
+    pub user_ids: Sequence,
+    pub group_ids: Sequence,
+}
+
+/// The keys of what fits, ascending: the order in which rows are locked and written.
+pub(super) fn sorted_keys<K: Ord + Hash + Clone, V, S>(
+    map: &HashMap<K, V, S>,
+    mut fits: impl FnMut(&V) -> bool,
+) -> Vec<K> {
+    let mut keys: Vec<K> =
+        map.iter().filter(|(_, value)| fits(value)).map(|(key, _)| key.clone()).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sequence_gives_each_number_once_and_none_unless_it_is_locked() {
+        let mut ids = Sequence::locked(10_001);
+        assert_eq!(ids.changed(), None);
+        assert_eq!((ids.take(), ids.take()), (Some(10_001), Some(10_002)));
+        assert_eq!(ids.changed(), Some(10_003));
+        assert_eq!(Sequence::default().take(), None);
+        assert_eq!(Sequence::locked(u64::MAX).take(), None);
+    }
+
+    #[test]
+    fn members_are_found_by_user() {
+        let members = [3, 5, 9].map(|user| Standing { join_seq: user * 2, user: UserId(user) });
+        let group = Group { owner: UserId(3), version: 1, members: members.into() };
+        assert_eq!(group.member(UserId(5)).map(|member| member.join_seq), Some(10));
+        assert!(group.member(UserId(4)).is_none());
+    }
+}

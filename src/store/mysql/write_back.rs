@@ -1,0 +1,253 @@
+//! Writes what a batch made and changed, in as few packets as possible; the last one commits. Knows
+//! tables, no rules.
+
+use aldis_logic::job::NewUser;
+use aldis_wire::{ConversationKey, GroupId};
+
+use super::batch::{Batch, Entry, Made, NewAccount, NewGroup};
+use super::connection::Session;
+use super::durable::Barrier;
+use super::mailboxes::Mailboxes;
+use super::packet::{Failed, ask, commit};
+use super::sql_text::SqlText;
+use super::working_set::{WorkingSet, sorted_keys};
+
+/// Bytes at which a packet is sent: with the largest message it stays below 4 MiB, a quarter of
+/// what the server must take.
+const PACKET_BYTES: usize = 1 << 20;
+
+/// Packets while they are written.
+struct Packets<'a> {
+    session: &'a mut Session,
+    sql: &'a mut SqlText,
+    is_any_sent: bool,
+}
+
+/// Writes everything and commits. When the transaction has changed nothing but answers from what is
+/// stored, `barrier` makes sure that this is on disk.
+pub(super) fn write_back(
+    session: &mut Session,
+    sql: &mut SqlText,
+    batch: &Batch<'_, '_>,
+    mailboxes: &Mailboxes,
+    barrier: Option<Barrier>,
+) -> Result<(), Failed> {
+    sql.clear();
+    let mut packets = Packets { session, sql, is_any_sent: false };
+    packets.bodies(&batch.made.entries)?;
+    packets.index_rows(mailboxes)?;
+    packets.conversations(&batch.set)?;
+    packets.accounts(&batch.made.accounts, batch.now_ms)?;
+    packets.devices(&batch.set)?;
+    packets.groups(&batch.made, &batch.set, batch.now_ms)?;
+    packets.sequences(&batch.set);
+    let Packets { session, sql, is_any_sent } = packets;
+    if let Some(barrier) = barrier
+        && !is_any_sent
+        && sql.statement_count() == 0
+    {
+        barrier.write(sql);
+    }
+    sql.statement("COMMIT");
+    commit(session, sql)
+}
+
+impl Packets<'_> {
+    /// A multi-row statement for the items, or none if there are none.
+    fn rows<T>(
+        &mut self,
+        head: &'static str,
+        items: impl IntoIterator<Item = T>,
+        tail: &'static str,
+        mut write: impl FnMut(&mut SqlText, T),
+    ) -> Result<(), Failed> {
+        let mut is_open = false;
+        for item in items {
+            if is_open {
+                self.sql.push(",(");
+            } else {
+                self.sql.statement(head).push("(");
+                is_open = true;
+            }
+            write(self.sql, item);
+            self.sql.push(")");
+            if self.sql.len() >= PACKET_BYTES {
+                self.sql.push(tail);
+                is_open = false;
+                ask(self.session, self.sql)?;
+                self.sql.clear();
+                self.is_any_sent = true;
+            }
+        }
+        if is_open {
+            self.sql.push(tail);
+        }
+        Ok(())
+    }
+
+    fn bodies(&mut self, entries: &[Entry]) -> Result<(), Failed> {
+        self.rows(
+            "INSERT INTO im_message_body (msg_id, lo, hi, conv_seq, msg_no, sender, sender_seq, \
+             time_ms, client_msg_id, body_hash, kind, content, extra) VALUES ",
+            entries,
+            "",
+            |sql, entry| {
+                let message = &entry.message;
+                let numbers = [
+                    message.msg_id.0,
+                    message.conversation.lo,
+                    message.conversation.hi,
+                    message.conv_seq.0,
+                    message.msg_no.0,
+                    message.sender.0,
+                    entry.sender_seq.0,
+                    message.time_ms,
+                ];
+                sql.list(numbers, |sql, value| {
+                    sql.number(value);
+                });
+                match entry.is_message {
+                    true => sql.push(",").bytes(&message.client_msg_id.0),
+                    false => sql.push(",NULL"),
+                };
+                sql.push(",").signed(entry.body_hash);
+                sql.push(",").signed(i32::from(message.kind).into());
+                sql.push(",").bytes(&message.content).push(",").bytes(&message.extra);
+            },
+        )
+    }
+
+    fn index_rows(&mut self, mailboxes: &Mailboxes) -> Result<(), Failed> {
+        self.rows(
+            "INSERT INTO im_message_index (owner, seq, msg_id) VALUES ",
+            mailboxes.rows(),
+            "",
+            |sql, row| {
+                sql.number(row.owner.0).push(",").number(row.seq).push(",").number(row.msg_id);
+            },
+        )
+    }
+
+    /// Counters that differ from what the rows say: of groups, and of 1:1 conversations with resends.
+    fn conversations(&mut self, set: &WorkingSet) -> Result<(), Failed> {
+        let changed =
+            sorted_keys(&set.conversations, |conversation| conversation.now != conversation.stored);
+        self.rows(
+            "INSERT INTO im_conversation (lo, hi, max_seq, msg_count, change_seq, \
+             member_version) VALUES ",
+            changed,
+            " ON DUPLICATE KEY UPDATE max_seq = VALUES(max_seq), msg_count = VALUES(msg_count), \
+             change_seq = VALUES(change_seq), member_version = VALUES(member_version)",
+            |sql, key: ConversationKey| {
+                let now = set.conversations[&key].now;
+                let counters = [now.max_seq, now.msg_count, now.change_seq, now.member_version];
+                sql.number(key.lo).push(",").number(key.hi).push(",");
+                sql.list(counters, |sql, value| {
+                    sql.number(value);
+                });
+            },
+        )
+    }
+
+    fn accounts(&mut self, accounts: &[NewAccount<'_>], now_ms: u64) -> Result<(), Failed> {
+        self.rows(
+            "INSERT INTO im_user (user_id, username, nickname, password_phc, request_id, \
+             created_ms) VALUES ",
+            accounts,
+            "",
+            |sql, NewAccount { user, account }| {
+                let NewUser { username, nickname, password_phc, request_id } = account;
+                sql.number(user.0);
+                for value in [username, nickname, password_phc] {
+                    sql.push(",").text(value);
+                }
+                sql.push(",").bytes(&request_id.0).push(",").number(now_ms);
+            },
+        )?;
+        self.rows(
+            "INSERT INTO im_username (name, user_id) VALUES ",
+            accounts,
+            "",
+            |sql, NewAccount { user, account }| {
+                sql.text(&account.username).push(",").number(user.0);
+            },
+        )
+    }
+
+    fn devices(&mut self, set: &WorkingSet) -> Result<(), Failed> {
+        self.rows(
+            "INSERT INTO im_device (user_id, device_id, class, name, token_generation, \
+             cursor_seq) VALUES ",
+            sorted_keys(&set.devices, |device| device.is_changed),
+            " ON DUPLICATE KEY UPDATE class = VALUES(class), name = VALUES(name), \
+             token_generation = VALUES(token_generation), cursor_seq = VALUES(cursor_seq)",
+            |sql, key| {
+                let device = &set.devices[&key];
+                sql.number(key.user.0).push(",").bytes(key.device_id.as_bytes());
+                sql.push(",").number(device.class.into()).push(",").text(&device.name);
+                sql.push(",").number(device.token_generation.into());
+                sql.push(",").number(device.cursor);
+            },
+        )?;
+        self.rows(
+            "INSERT INTO im_session (user_id, class, epoch) VALUES ",
+            sorted_keys(&set.sessions, |session| session.is_changed),
+            " ON DUPLICATE KEY UPDATE epoch = VALUES(epoch)",
+            |sql, (user, class)| {
+                let epoch = set.sessions[&(user, class)].epoch;
+                sql.number(user.0).push(",").signed(class.number()).push(",").number(epoch);
+            },
+        )
+    }
+
+    fn groups(&mut self, made: &Made<'_>, set: &WorkingSet, now_ms: u64) -> Result<(), Failed> {
+        let standing = |group: GroupId| {
+            let group = &set.groups[&group];
+            (group.owner.0, group.members.len() as u64)
+        };
+        self.rows(
+            "INSERT INTO im_group (group_id, name, creator_id, request_id, owner_id, \
+             member_count, created_ms) VALUES ",
+            &made.groups,
+            "",
+            |sql, NewGroup { group, name, creator, request_id }| {
+                let (owner, member_count) = standing(*group);
+                sql.number(group.0).push(",").text(name).push(",").number(creator.0);
+                sql.push(",").bytes(&request_id.0).push(",").number(owner);
+                sql.push(",").number(member_count).push(",").number(now_ms);
+            },
+        )?;
+        let is_new = |group| made.groups.iter().any(|new| new.group == group);
+        for &group in made.changed_groups.iter().filter(|&&group| !is_new(group)) {
+            let (owner, member_count) = standing(group);
+            self.sql.statement("UPDATE im_group SET owner_id = ").number(owner);
+            self.sql.push(", member_count = ").number(member_count);
+            self.sql.push(" WHERE group_id = ").number(group.0);
+        }
+        self.rows(
+            "INSERT INTO im_group_member (group_id, user_id, join_seq, leave_seq, role, \
+             joined_ms) VALUES ",
+            &made.stays,
+            " ON DUPLICATE KEY UPDATE leave_seq = VALUES(leave_seq), role = VALUES(role)",
+            |sql, stay| {
+                let role = stay.role as u64;
+                let numbers =
+                    [stay.group.0, stay.user.0, stay.join_seq, stay.leave_seq, role, now_ms];
+                sql.list(numbers, |sql, value| {
+                    sql.number(value);
+                });
+            },
+        )
+    }
+
+    fn sequences(&mut self, set: &WorkingSet) {
+        if let Some(next) = set.user_ids.changed() {
+            self.sql.statement("UPDATE im_sequence SET next_id = ").number(next);
+            self.sql.push(" WHERE name = 'user'");
+        }
+        if let Some(next) = set.group_ids.changed() {
+            self.sql.statement("UPDATE im_sequence SET next_id = ").number(next);
+            self.sql.push(" WHERE name = 'group'");
+        }
+    }
+}
