@@ -6,18 +6,20 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use aldis_logic::Claims;
-use aldis_logic::job::{Generations, NewUser};
-use aldis_store::{SeedUsers, Store};
+use aldis_logic::job::{BootId, Generations, NewUser};
+use aldis_store::SeedUsers;
 use aldis_wire::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
 use aldis_wire::name::{is_display_name, normalize_username};
 use aldis_wire::{DeviceClass, RequestId};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 
-use crate::config::Config;
+use crate::config::{Config, StoreKind};
+use crate::data_dir;
 use crate::hash_pool::Hasher;
 use crate::reactor_handler::unix_ms;
-use crate::{data_dir, serve};
+use crate::serve;
+use crate::stores::AnyStore;
 
 /// Device id that seeded tokens are for.
 const SEED_DEVICE: &str = "seed";
@@ -32,6 +34,10 @@ pub enum AdminCommand {
         #[arg(long)]
         nickname: Option<String>,
     },
+    /// Tell clients that positions they remember are void: after a restore from a backup, or a
+    /// failover to a database that may lack commits. Servers that run end themselves, or have to be
+    /// ended before with SQLite.
+    RenewStoreEpoch,
     /// Add users without passwords and write tokens for them: one line each of user id, username,
     /// token, device id and device class, separated by tabs. For load tests.
     SeedUsers {
@@ -53,6 +59,7 @@ pub enum AdminCommand {
 pub fn run(config: &Config, command: AdminCommand) -> anyhow::Result<()> {
     match command {
         AdminCommand::UserAdd { username, nickname } => user_add(config, username, nickname),
+        AdminCommand::RenewStoreEpoch => renew_store_epoch(config),
         AdminCommand::SeedUsers { count, tokens, prefix, device_class } => {
             let class = DeviceClass::from_number(device_class.into())
                 .context("--device-class is 1 to 5")?;
@@ -72,14 +79,26 @@ fn user_add(config: &Config, name: String, nickname: Option<String>) -> anyhow::
     if !(PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX).contains(&password.len()) {
         bail!("a password has {PASSWORD_BYTES_MIN} to {PASSWORD_BYTES_MAX} bytes");
     }
-    let store = data_dir::open_store(&config.data_dir)?;
+    let store = AnyStore::open(config, BootId::default())?;
     let password_phc = Hasher::new()?.hash(&password)?;
     let mut request_id = [0; 16];
     getrandom::fill(&mut request_id).context("no random numbers")?;
     let request_id = RequestId(request_id);
     let user = NewUser { username: username.clone(), nickname, password_phc, request_id };
-    let id = store.add_user(user, unix_ms())?;
+    let id = store.add_user(user)?;
     println!("{username} is user {id}.");
+    Ok(())
+}
+
+fn renew_store_epoch(config: &Config) -> anyhow::Result<()> {
+    // A server on one machine reads its epoch only when it starts.
+    let lock = match config.store.kind.get_ref() {
+        StoreKind::Sqlite => Some(data_dir::lock(&config.data_dir)?),
+        StoreKind::Mysql => None,
+    };
+    let epoch = AnyStore::open(config, BootId::default())?.renew_epoch()?;
+    drop(lock);
+    println!("The store's epoch is {epoch} now.");
     Ok(())
 }
 
@@ -101,9 +120,9 @@ fn seed_users(
     path: &Path,
     class: DeviceClass,
 ) -> anyhow::Result<()> {
-    let store = data_dir::open_store(&config.data_dir)?;
+    let store = AnyStore::open(config, BootId::default())?;
     let keyring = serve::keyring(&store.boot()?)?;
-    let users = store.seed_users(seed, unix_ms())?;
+    let users = store.seed_users(seed)?;
     let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
     let mut file =
         BufWriter::new(file.with_context(|| format!("cannot write {}", path.display()))?);

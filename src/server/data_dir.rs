@@ -11,14 +11,12 @@ use anyhow::{Context, bail};
 const DATABASE: &str = "aldis.sqlite";
 /// Locked by the running server.
 const LOCK: &str = "aldisd.lock";
-/// This machine is the only node.
-pub const NODE: u16 = 0;
 
 /// Opens the store; makes the directory and the database when they are missing.
-pub fn open_store(dir: &Path) -> anyhow::Result<SqliteStore> {
+pub fn open_store(dir: &Path, node: u16) -> anyhow::Result<SqliteStore> {
     make(dir)?;
     let path = dir.join(DATABASE);
-    SqliteStore::open(&path, NODE).with_context(|| format!("cannot open {}", path.display()))
+    SqliteStore::open(&path, node).with_context(|| format!("cannot open {}", path.display()))
 }
 
 /// Makes sure that no other server uses the directory, as long as the file is held.

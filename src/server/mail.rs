@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aldis_logic::job::{DirectoryReply, HashReply, ReactorId, ReadReply, WriteReply};
+use aldis_logic::job::{
+    DirectoryReply, HashReply, ReactorId, ReadReply, SessionRecord, WriteReply,
+};
 use aldis_logic::{CreditLimits, Delivery, PeerMail};
 use aldis_net::{MailLimits, MailReceiver, MailSender, mailbox};
 use aldis_wire::ConnId;
@@ -36,6 +38,8 @@ pub enum Mail {
     Deliveries(Vec<Delivery>),
     /// From another reactor's service.
     Peer(PeerMail),
+    /// From the directory: this session lost its place to a newer one on another node.
+    Fenced(SessionRecord),
     /// Some deliveries did not fit: see [`Missed`].
     Missed,
     /// The node is going away; clients come back within so many ms.
@@ -131,6 +135,13 @@ impl PostOffice {
         let result = post.sender.try_post(Mail::Peer(mail), PEER_MAIL_BYTES);
         if let Err(Mail::Peer(PeerMail::Kick { conn, .. })) = result {
             post.miss([conn]);
+        }
+    }
+
+    /// Says that a session was fenced; if it does not fit, the next head check finds out.
+    pub fn fenced(&self, reactor: ReactorId, record: SessionRecord) {
+        if let Some(post) = self.posts.get(usize::from(reactor.0)) {
+            let _ = post.sender.try_post(Mail::Fenced(record), PEER_MAIL_BYTES);
         }
     }
 

@@ -3,11 +3,13 @@
 mod admin;
 mod config;
 mod data_dir;
+mod directories;
 mod hash_pool;
 mod mail;
 mod reactor_handler;
 mod serve;
 mod signals;
+mod stores;
 mod sys;
 mod threads;
 
@@ -39,6 +41,15 @@ enum CommandArgs {
     Serve,
     /// Read the configuration, say what is wrong with it, and do nothing else.
     CheckConfig,
+    /// Bring the schema of the store up to date. Several at once are safe.
+    Migrate {
+        /// Only say whether it is; exit code 1 if not.
+        #[arg(long)]
+        check: bool,
+        /// The database as seen by an account that may make tables; by default store.url.
+        #[arg(long, value_name = "URL", env = "ALDIS_MIGRATE_URL", hide_env_values = true)]
+        url: Option<String>,
+    },
     /// Change the store directly; the server may be running.
     Admin {
         #[command(subcommand)]
@@ -67,6 +78,8 @@ fn run(args: Args) -> anyhow::Result<()> {
             println!("The configuration is good.");
             Ok(())
         }
+        CommandArgs::Migrate { check: true, url } => stores::check_schema(&config, url.as_deref()),
+        CommandArgs::Migrate { check: false, url } => stores::migrate(&config, url.as_deref()),
         CommandArgs::Admin { command } => admin::run(&config, command),
     }
 }

@@ -165,6 +165,7 @@ impl Handler for ClientHandler {
                 }
             }
             Mail::Peer(mail) => self.service.handle_peer(now, mail),
+            Mail::Fenced(record) => self.service.handle_fenced(now, &record),
             Mail::Missed => self.service.handle_missed(now, &self.missed.take()),
             Mail::Drain(delay_ms_max) => {
                 io.stop_listening();

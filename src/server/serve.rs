@@ -2,31 +2,58 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{BootId, NodeId};
-use aldis_logic::{CreditLimits, Keyring, Node, NodeConfig, SigningKey};
+use aldis_logic::{CreditLimits, HeadCheckTimes, Keyring, Node, NodeConfig, SigningKey};
 use aldis_net::Listeners;
 use aldis_store::{Boot, Store};
 use anyhow::Context;
 
-use crate::config::Config;
+use crate::config::{Config, StoreKind};
 use crate::data_dir;
+use crate::directories::AnyDirectory;
 use crate::mail::{Mail, PostOffice};
 use crate::signals::Ending;
+use crate::stores::{self, AnyStore};
 use crate::threads::{self, Counts, Running};
 
 /// A connection that was silent for so many heartbeat intervals, in halves, is dead.
 const IDLE_HALF_INTERVALS: u32 = 5;
+/// Where other nodes write to the same store: how late a session learns of what they did while
+/// nothing else told it, and when it is certain to have seen what happened during its login.
+const HEAD_CHECKS: HeadCheckTimes = HeadCheckTimes { interval_ms: 15_000, after_login_ms: 1_500 };
 /// How often a drain looks whether everybody has left.
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     abort_on_panic();
-    let mut ending = Ending::register().context("cannot handle signals")?;
+    let ending = Ending::register().context("cannot handle signals")?;
     let lock = data_dir::lock(&config.data_dir)?;
-    let store = data_dir::open_store(&config.data_dir)?;
+    stores::migrate_on_start(config)?;
+    let life = boot_id()?;
+    match AnyStore::open(config, life)? {
+        AnyStore::Sqlite(store) => serve(config, life, &store, None, ending)?,
+        AnyStore::Mysql(store) => {
+            stores::claim_node(&store)?;
+            serve(config, life, &store, Some(HEAD_CHECKS), ending)?;
+            store.release_node();
+        }
+    }
+    drop(lock);
+    log::info!("ended");
+    Ok(())
+}
+
+fn serve(
+    config: &Config,
+    life: BootId,
+    store: &impl Store,
+    head_checks: Option<HeadCheckTimes>,
+    ending: Ending,
+) -> anyhow::Result<()> {
     let boot = store.boot().context("cannot read the store")?;
     let counts = counts(config);
     let address = *config.listen.client.get_ref();
@@ -34,22 +61,21 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {address}"))?;
     let actual = listeners.address;
     let node_config = NodeConfig {
-        node: NodeId(data_dir::NODE),
-        boot: boot_id()?,
+        node: NodeId(*config.node.id.get_ref()),
+        boot: life,
         store_epoch: boot.store_epoch,
         heartbeat_interval_ms: config.session.heartbeat_s.get_ref() * 1000,
         token_ttl_ms: token_ttl_ms(config),
-        head_checks: None,
+        head_checks,
     };
     let node = Arc::new(Node::new(node_config, keyring(&boot)?));
-    let running = start(config, counts, listeners, node.clone(), &store)?;
+    let directory = AnyDirectory::open(config, life, actual)?;
+    let running = start(config, counts, listeners, node.clone(), store, directory)?;
     banner(config, actual);
+    let mut ending = ending;
     ending.wait();
     drain(config, &running, &node, ending);
-    running.join()?;
-    drop(lock);
-    log::info!("ended");
-    Ok(())
+    running.join()
 }
 
 /// Random: no two lives of a node have the same.
@@ -79,6 +105,7 @@ fn start(
     listeners: Listeners,
     node: Arc<Node>,
     store: &impl Store,
+    directory: AnyDirectory,
 ) -> anyhow::Result<Running> {
     let limits = CreditLimits::default();
     let heartbeat = Duration::from_secs((*config.session.heartbeat_s.get_ref()).into());
@@ -90,7 +117,7 @@ fn start(
         idle_deadline: heartbeat * IDLE_HALF_INTERVALS / 2,
         ..aldis_net::Config::default()
     };
-    threads::start(counts, limits, &net, listeners, node, store)
+    threads::start(counts, limits, &net, listeners, node, store, directory)
 }
 
 fn counts(config: &Config) -> Counts {
@@ -115,7 +142,10 @@ fn abort_on_panic() {
 
 fn banner(config: &Config, address: SocketAddr) {
     println!("Aldis {} is listening on {address}.", env!("CARGO_PKG_VERSION"));
-    println!("Data: {}", config.data_dir.display());
+    match config.store.kind.get_ref() {
+        StoreKind::Sqlite => println!("Data: {}", config.data_dir.display()),
+        StoreKind::Mysql => println!("Data: {}", config.store.url.get_ref()),
+    }
     println!();
     println!("Try it, in two other terminals:");
     let server = if address.port() == 7700 && address.ip().is_loopback() {
@@ -143,6 +173,7 @@ fn drain(config: &Config, running: &Running, node: &Node, mut ending: Ending) {
     if let Err(error) = impatient {
         log::warn!("a second signal will not shorten the drain: {error}");
     }
+    running.is_draining.store(true, Ordering::Relaxed);
     let office: &PostOffice = &running.office;
     office.broadcast(|| Mail::Drain(seconds * 1000));
     let deadline = Instant::now() + Duration::from_secs(seconds.into());

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
-use aldis_directory::{DirectoryOutput, MemoryDirectory, NodeAnnouncement, run_directory};
+use aldis_directory::{Conflict, Directory, DirectoryOutput, run_directory};
 use aldis_logic::job::{
     DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, WriteReply, WriteRequest,
 };
@@ -17,6 +17,7 @@ use aldis_store::{Store, run_reader, run_writer};
 use anyhow::{Context, anyhow};
 use crossbeam::channel::{Receiver, bounded};
 
+use crate::directories::AnyDirectory;
 use crate::hash_pool::{self, Hasher};
 use crate::mail::{Mail, PostOffice};
 use crate::reactor_handler::{ClientHandler, Workers, unix_ms};
@@ -44,6 +45,8 @@ pub struct Counts {
 pub struct Running {
     /// The way to the reactors.
     pub office: PostOffice,
+    /// Set when no new clients should be sent here.
+    pub is_draining: Arc<AtomicBool>,
     reactors: Vec<JoinHandle<io::Result<()>>>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -71,14 +74,15 @@ pub fn start(
     listeners: Listeners,
     node: Arc<Node>,
     store: &impl Store,
+    directory: AnyDirectory,
 ) -> anyhow::Result<Running> {
     let (office, ends) = PostOffice::new(counts.reactors, limits);
     let per_reactor = |len: usize| len * counts.reactors;
     let (writer, write_jobs) = bounded::<WriteRequest>(per_reactor(limits.write_queue_len()));
     let (readers, read_jobs) = bounded::<ReadRequest>(per_reactor(limits.read_queue_len()));
     let (hashers, hash_jobs) = bounded::<HashRequest>(per_reactor(limits.hash_queue_len()));
-    let (directory, directory_jobs) = bounded::<DirectoryRequest>(DIRECTORY_QUEUE_LEN);
-    let ways = Workers { writer, readers, hashers, directory };
+    let (directory_way, directory_jobs) = bounded::<DirectoryRequest>(DIRECTORY_QUEUE_LEN);
+    let ways = Workers { writer, readers, hashers, directory: directory_way };
 
     let mut workers = vec![start_writer(store, write_jobs, node.clone(), office.clone())?];
     for number in 0..counts.readers {
@@ -88,7 +92,14 @@ pub fn start(
     for number in 0..counts.hashers {
         workers.push(start_hasher(number, hasher.clone(), hash_jobs.clone(), office.clone())?);
     }
-    workers.push(start_directory(directory_jobs, &node, office.clone())?);
+    let is_draining = Arc::new(AtomicBool::new(false));
+    let (jobs, office_of_dir) = (directory_jobs, office.clone());
+    let (of_dir, flag) = (node.clone(), is_draining.clone());
+    workers.push(match directory {
+        AnyDirectory::Memory(directory) => {
+            start_directory(directory, jobs, flag, of_dir, office_of_dir)?
+        }
+    });
 
     let mut reactors = Vec::with_capacity(counts.reactors);
     for (number, (listener, end)) in listeners.sockets.into_iter().zip(ends).enumerate() {
@@ -98,7 +109,7 @@ pub fn start(
         let run = move || reactor.run().map(drop);
         reactors.push(Builder::new().name(format!("client-{number}")).spawn(run)?);
     }
-    Ok(Running { office, reactors, workers })
+    Ok(Running { office, is_draining, reactors, workers })
 }
 
 /// Commits, and sends each batch's replies and deliveries on their way.
@@ -172,20 +183,30 @@ fn start_hasher(
 }
 
 fn start_directory(
+    directory: impl Directory + Send + 'static,
     jobs: Receiver<DirectoryRequest>,
-    node: &Node,
+    is_draining: Arc<AtomicBool>,
+    node: Arc<Node>,
     office: PostOffice,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let (number, boot) = (node.config.node, node.config.boot);
-    let directory = MemoryDirectory::new(number, boot, NodeAnnouncement::default());
     let run = move || {
         let start = Instant::now();
         let clock = || start.elapsed().as_millis() as u64;
-        run_directory(directory, jobs, &AtomicBool::new(false), clock, |output| match output {
+        run_directory(directory, jobs, &is_draining, clock, |output| match output {
             DirectoryOutput::Reply(reply) => {
                 office.reply(reply.ticket.reactor, Mail::Directory(reply));
             }
-            DirectoryOutput::Conflict(conflict) => log::debug!("{conflict:?}"),
+            DirectoryOutput::Conflict(Conflict::Fenced(record)) => {
+                node.table.for_each_of(record.user, |online| {
+                    if (online.class, online.epoch) == (record.class, record.epoch) {
+                        office.fenced(online.reactor, record);
+                    }
+                });
+            }
+            // Its own node finds out by its head checks.
+            DirectoryOutput::Conflict(Conflict::Replaced(record)) => {
+                log::debug!("{record:?} is over");
+            }
         });
     };
     Ok(Builder::new().name("dir".into()).spawn(run)?)

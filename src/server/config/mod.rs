@@ -1,10 +1,22 @@
 //! The configuration file: every key, its default, and errors that name key and line.
 
-use std::net::SocketAddr;
+mod tables;
+
 use std::path::{Path, PathBuf};
 
+use aldis_store::NODE_MAX;
 use serde::Deserialize;
 use toml::Spanned;
+
+pub use tables::{
+    Connection, DirectoryKind, DirectoryTable, Drain, Listen, NodeTable, SecretUrl, Session,
+    StoreKind, StoreTable, Threads,
+};
+
+/// Overrides `store.url`.
+const STORE_URL_VARIABLE: &str = "ALDIS_STORE_URL";
+/// Overrides `directory.urls` with one.
+const DIRECTORY_URL_VARIABLE: &str = "ALDIS_DIRECTORY_URL";
 
 /// Why a configuration is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +55,15 @@ pub enum ConfigError {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where the data of one machine lie: the SQLite database and the lock of the running server.
+    /// Where the data of one machine lie: the lock of the running server and, with it, the SQLite
+    /// database.
     pub data_dir: PathBuf,
+    /// See there.
+    pub node: NodeTable,
+    /// See there.
+    pub store: StoreTable,
+    /// See there.
+    pub directory: DirectoryTable,
     /// See there.
     pub listen: Listen,
     /// See there.
@@ -57,69 +76,13 @@ pub struct Config {
     pub drain: Drain,
 }
 
-/// Where clients connect.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Listen {
-    /// Address and port for the client protocol over TCP.
-    pub client: Spanned<SocketAddr>,
-    /// Plain TCP on an address that others can reach: passwords and messages are readable on the
-    /// way. Only behind something that encrypts.
-    pub allow_plaintext: bool,
-}
-
-/// How many threads; 0 means one per core.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Threads {
-    /// Reactors for clients.
-    pub reactors: Spanned<u16>,
-    /// Store readers: sync, history, lists.
-    pub readers: Spanned<u16>,
-    /// Password hashing, 13 ms and 19 MiB each while they work.
-    pub hashers: Spanned<u16>,
-}
-
-/// Sessions of clients.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Session {
-    /// What clients are asked to send a HEARTBEAT after, seconds. A connection that was silent for
-    /// two and a half times as long is closed.
-    pub heartbeat_s: Spanned<u32>,
-    /// How long a token holds, hours.
-    pub token_hours: Spanned<u32>,
-}
-
-/// Limits of connections.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Connection {
-    /// Open connections of the node; further ones are closed at once.
-    pub max: Spanned<u32>,
-    /// Queued output, KiB, above which a slow reader's pushes are replaced by one hint.
-    pub output_soft_kib: Spanned<u32>,
-    /// Queued output, KiB, above which a connection is closed.
-    pub output_hard_kib: Spanned<u32>,
-}
-
-/// What SIGTERM does.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Drain {
-    /// How long clients have to leave after GOAWAY_NOTIFY, seconds.
-    pub seconds: Spanned<u32>,
-}
-
-/// A default has no place in a file.
-fn unspanned<T>(value: T) -> Spanned<T> {
-    Spanned::new(0..0, value)
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("./aldis-data"),
+            node: NodeTable::default(),
+            store: StoreTable::default(),
+            directory: DirectoryTable::default(),
             listen: Listen::default(),
             threads: Threads::default(),
             session: Session::default(),
@@ -129,53 +92,28 @@ impl Default for Config {
     }
 }
 
-impl Default for Listen {
-    fn default() -> Self {
-        let client = SocketAddr::from(([127, 0, 0, 1], 7700));
-        Self { client: unspanned(client), allow_plaintext: false }
-    }
-}
-
-impl Default for Threads {
-    fn default() -> Self {
-        Self { reactors: unspanned(0), readers: unspanned(2), hashers: unspanned(0) }
-    }
-}
-
-impl Default for Session {
-    fn default() -> Self {
-        Self { heartbeat_s: unspanned(60), token_hours: unspanned(30 * 24) }
-    }
-}
-
-impl Default for Connection {
-    fn default() -> Self {
-        Self {
-            max: unspanned(200_000),
-            output_soft_kib: unspanned(128),
-            output_hard_kib: unspanned(4096),
-        }
-    }
-}
-
-impl Default for Drain {
-    fn default() -> Self {
-        Self { seconds: unspanned(5) }
-    }
-}
-
 impl Config {
     /// Reads and checks a file; without one, the defaults.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        Self::parse(&text, path)
+        Self::parse(&text, path, |name| std::env::var(name).ok())
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let config: Config = toml::from_str(text)
+    fn parse(
+        text: &str,
+        path: &Path,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut config: Config = toml::from_str(text)
             .map_err(|source| ConfigError::Parse { path: path.into(), source })?;
+        if let Some(url) = variable(STORE_URL_VARIABLE) {
+            *config.store.url.get_mut() = SecretUrl(url);
+        }
+        if let Some(url) = variable(DIRECTORY_URL_VARIABLE) {
+            *config.directory.urls.get_mut() = vec![SecretUrl(url)];
+        }
         config.check(&Source { text, path })?;
         Ok(config)
     }
@@ -186,6 +124,21 @@ impl Config {
             let rule = "plain TCP on an address that others can reach needs \
                         listen.allow_plaintext = true";
             return Err(source.error("listen.client", client, rule.into()));
+        }
+        source.at_most("node.id", &self.node.id, NODE_MAX.into())?;
+        let (store, directory) = (&self.store, &self.directory);
+        let is_mysql = |url: &SecretUrl| url.0.starts_with("mysql://");
+        if *store.kind.get_ref() == StoreKind::Mysql && !is_mysql(store.url.get_ref()) {
+            let rule = format!("mysql needs a mysql:// URL here or in {STORE_URL_VARIABLE}");
+            return Err(source.error("store.url", &store.url, rule));
+        }
+        let is_redis = |url: &SecretUrl| url.0.starts_with("redis://");
+        let urls = directory.urls.get_ref();
+        if *directory.kind.get_ref() == DirectoryKind::Redis
+            && (urls.is_empty() || !urls.iter().all(is_redis))
+        {
+            let rule = format!("redis needs redis:// URLs here or in {DIRECTORY_URL_VARIABLE}");
+            return Err(source.error("directory.urls", &directory.urls, rule));
         }
         source.at_most("threads.reactors", &self.threads.reactors, 256)?;
         source.at_most("threads.readers", &self.threads.readers, 256)?;
@@ -248,43 +201,45 @@ impl Source<'_> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("node.toml"), |_| None)
+    }
+
     fn error(text: &str) -> String {
-        Config::parse(text, Path::new("node.toml")).unwrap_err().to_string()
+        parse(text).unwrap_err().to_string()
     }
 
     #[test]
     fn an_empty_file_means_the_defaults() {
-        let config = Config::parse("", Path::new("node.toml")).unwrap();
+        let config = parse("").unwrap();
         assert_eq!(config.listen.client.get_ref().to_string(), "127.0.0.1:7700");
         assert_eq!(config.data_dir, Path::new("./aldis-data"));
     }
 
     /// All values, without their places in a file.
-    fn values(config: &Config) -> (PathBuf, SocketAddr, bool, [u16; 3], [u32; 6]) {
-        let Config { data_dir, listen, threads, session, connection, drain } = config;
-        let counts = [&threads.reactors, &threads.readers, &threads.hashers];
-        let numbers = [
-            &session.heartbeat_s,
-            &session.token_hours,
-            &connection.max,
-            &connection.output_soft_kib,
-            &connection.output_hard_kib,
-            &drain.seconds,
-        ];
-        (
-            data_dir.clone(),
-            *listen.client.get_ref(),
-            listen.allow_plaintext,
-            counts.map(|count| *count.get_ref()),
-            numbers.map(|number| *number.get_ref()),
-        )
+    fn values(config: &Config) -> String {
+        let shown = format!("{config:?}");
+        let mut rest = shown.as_str();
+        let mut values = String::new();
+        while let Some((before, after)) = rest.split_once("span: ") {
+            values.push_str(before);
+            rest = after.split_once(", ").map_or("", |(_, rest)| rest);
+        }
+        values + rest
     }
 
     #[test]
-    fn the_commented_file_says_the_defaults() {
-        let text = include_str!("../../conf/embedded.toml");
-        let file = Config::parse(text, Path::new("embedded.toml")).unwrap();
+    fn the_commented_file_for_one_machine_says_the_defaults() {
+        let file = parse(include_str!("../../../conf/embedded.toml")).unwrap();
         assert_eq!(values(&file), values(&Config::default()));
+        assert!(values(&file).contains("value: 200000"), "values are compared");
+    }
+
+    #[test]
+    fn the_commented_file_for_a_node_is_good() {
+        let file = parse(include_str!("../../../conf/node.toml")).unwrap();
+        assert_eq!(*file.store.kind.get_ref(), StoreKind::Mysql);
+        assert_eq!(*file.directory.kind.get_ref(), DirectoryKind::Redis);
     }
 
     #[test]
@@ -304,6 +259,26 @@ mod tests {
         let refused = error("[listen]\nclient = \"0.0.0.0:7700\"\n");
         assert!(refused.contains("line 2") && refused.contains("allow_plaintext"), "{refused}");
         let text = "[listen]\nclient = \"0.0.0.0:7700\"\nallow_plaintext = true\n";
-        assert!(Config::parse(text, Path::new("node.toml")).is_ok());
+        assert!(parse(text).is_ok());
+    }
+
+    #[test]
+    fn servers_need_urls_which_the_environment_may_give() {
+        let text = "[store]\nkind = \"mysql\"\n";
+        assert!(error(text).contains("store.url"));
+        assert!(error("[directory]\nkind = \"redis\"\n").contains("directory.urls"));
+        let variable = |name: &str| (name == STORE_URL_VARIABLE).then(|| "mysql://h/d".to_owned());
+        let config = Config::parse(text, Path::new("node.toml"), variable).unwrap();
+        assert_eq!(config.store.url.get_ref().0, "mysql://h/d");
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let text = "[store]\nkind = \"mysql\"\nurl = \"mysql://u:secret@h/d\"\n";
+        let config = parse(text).unwrap();
+        assert!(!format!("{config:?}").contains("secret"));
+        assert_eq!(config.store.url.get_ref().to_string(), "mysql://h/d");
+        let wrong = error("[store]\nkind = \"mysql\"\nurl = \"postgres://u:secret@h/d\"\n");
+        assert!(!wrong.contains("secret"), "{wrong}");
     }
 }

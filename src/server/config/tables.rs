@@ -1,0 +1,203 @@
+//! The tables of the configuration file: their keys and defaults. Knows no rules about values.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// Which node this is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeTable {
+    /// Its number, 0 to 1023, unlike that of any other node with the same store. Message ids
+    /// contain it.
+    pub id: Spanned<u16>,
+    /// Where clients reach this node, host:port, as announced to the other nodes; by default the
+    /// address it listens on.
+    pub client_address: String,
+}
+
+/// Where messages are kept.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreTable {
+    /// See there.
+    pub kind: Spanned<StoreKind>,
+    /// With mysql: `mysql://user:password@host:port/database`. The variable ALDIS_STORE_URL
+    /// overrides it, so that the password need not stand here.
+    pub url: Spanned<SecretUrl>,
+    /// With mysql: replicas of that server, from which pages are read.
+    pub replicas: Vec<SecretUrl>,
+    /// With mysql: serve although the database's settings lose acknowledged messages in a crash.
+    pub allow_unsafe_durability: bool,
+}
+
+/// The stores there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// A file in the data directory; one machine.
+    #[default]
+    Sqlite,
+    /// MariaDB or MySQL; any number of nodes.
+    Mysql,
+}
+
+/// Who is online on which node.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DirectoryTable {
+    /// See there.
+    pub kind: Spanned<DirectoryKind>,
+    /// With redis: `redis://user:password@host:port/`; several are the seeds of a Redis Cluster.
+    /// The variable ALDIS_DIRECTORY_URL overrides them with one.
+    pub urls: Spanned<Vec<SecretUrl>>,
+}
+
+/// The directories there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DirectoryKind {
+    /// In this process; one machine.
+    #[default]
+    Memory,
+    /// Redis or Redis Cluster, shared by all nodes.
+    Redis,
+}
+
+/// A URL that may hold a password: it is never shown.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SecretUrl(pub String);
+
+impl std::fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SecretUrl({self})")
+    }
+}
+
+/// Without account, password and parameters.
+impl std::fmt::Display for SecretUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return f.write_str("...") };
+        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        write!(f, "{scheme}://{}", place.split('?').next().unwrap_or_default())
+    }
+}
+
+/// Where clients connect.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// Address and port for the client protocol over TCP.
+    pub client: Spanned<SocketAddr>,
+    /// Plain TCP on an address that others can reach: passwords and messages are readable on the
+    /// way. Only behind something that encrypts.
+    pub allow_plaintext: bool,
+}
+
+/// How many threads; 0 means one per core.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Threads {
+    /// Reactors for clients.
+    pub reactors: Spanned<u16>,
+    /// Store readers: sync, history, lists.
+    pub readers: Spanned<u16>,
+    /// Password hashing, 13 ms and 19 MiB each while they work.
+    pub hashers: Spanned<u16>,
+}
+
+/// Sessions of clients.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Session {
+    /// What clients are asked to send a HEARTBEAT after, seconds. A connection that was silent for
+    /// two and a half times as long is closed.
+    pub heartbeat_s: Spanned<u32>,
+    /// How long a token holds, hours.
+    pub token_hours: Spanned<u32>,
+}
+
+/// Limits of connections.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Connection {
+    /// Open connections of the node; further ones are closed at once.
+    pub max: Spanned<u32>,
+    /// Queued output, KiB, above which a slow reader's pushes are replaced by one hint.
+    pub output_soft_kib: Spanned<u32>,
+    /// Queued output, KiB, above which a connection is closed.
+    pub output_hard_kib: Spanned<u32>,
+}
+
+/// What SIGTERM does.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drain {
+    /// How long clients have to leave after GOAWAY_NOTIFY, seconds.
+    pub seconds: Spanned<u32>,
+}
+
+/// A default has no place in a file.
+fn unspanned<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+impl Default for NodeTable {
+    fn default() -> Self {
+        Self { id: unspanned(0), client_address: String::new() }
+    }
+}
+
+impl Default for StoreTable {
+    fn default() -> Self {
+        Self {
+            kind: unspanned(StoreKind::default()),
+            url: unspanned(SecretUrl::default()),
+            replicas: Vec::new(),
+            allow_unsafe_durability: false,
+        }
+    }
+}
+
+impl Default for DirectoryTable {
+    fn default() -> Self {
+        Self { kind: unspanned(DirectoryKind::default()), urls: unspanned(Vec::new()) }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let client = SocketAddr::from(([127, 0, 0, 1], 7700));
+        Self { client: unspanned(client), allow_plaintext: false }
+    }
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        Self { reactors: unspanned(0), readers: unspanned(2), hashers: unspanned(0) }
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self { heartbeat_s: unspanned(60), token_hours: unspanned(30 * 24) }
+    }
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            max: unspanned(200_000),
+            output_soft_kib: unspanned(128),
+            output_hard_kib: unspanned(4096),
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { seconds: unspanned(5) }
+    }
+}
