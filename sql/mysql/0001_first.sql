@@ -116,6 +116,7 @@ CREATE TABLE IF NOT EXISTS im_message_body (
     flags INT UNSIGNED NOT NULL DEFAULT 0,
     content MEDIUMBLOB NOT NULL,
     extra BLOB NOT NULL,
+    bytes INT UNSIGNED AS (LENGTH(content) + LENGTH(extra)) STORED, -- pages are planned by it
     UNIQUE KEY im_message_place (lo, hi, conv_seq),
     UNIQUE KEY im_message_once (client_msg_id, sender, lo, hi)
 ) ENGINE=InnoDB;
@@ -132,6 +133,7 @@ CREATE TABLE IF NOT EXISTS im_message_index (
     owner BIGINT UNSIGNED NOT NULL,
     seq BIGINT UNSIGNED NOT NULL,
     msg_id BIGINT UNSIGNED NOT NULL,
+    bytes INT UNSIGNED NOT NULL, -- of content and extra: pages are planned by it
     PRIMARY KEY (owner, seq)
 ) ENGINE=InnoDB;
 

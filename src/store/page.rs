@@ -75,9 +75,14 @@ pub(crate) struct PageBytes {
 impl PageBytes {
     /// Whether the entry still fits; the first one always does. One that does not ends the page.
     pub(crate) fn take(&mut self, message: &StoredMessage) -> bool {
-        let bytes = message.content.len() + message.extra.len() + ENTRY_OVERHEAD_BYTES_MAX;
+        self.take_bytes(message.content.len() + message.extra.len())
+    }
+
+    /// The same for an entry with so many bytes of content and extra.
+    pub(crate) fn take_bytes(&mut self, bytes: usize) -> bool {
+        let bytes = bytes.saturating_add(ENTRY_OVERHEAD_BYTES_MAX);
         let is_first = self.byte_count == 0;
-        self.byte_count += bytes;
+        self.byte_count = self.byte_count.saturating_add(bytes);
         is_first || self.byte_count <= PAGE_BYTES_MAX
     }
 }

@@ -14,6 +14,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time for the server to answer, or to take more: what one statement of a batch may need at worst.
 /// Longer than the lock wait timeout, so that the server speaks first.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(3_500);
+/// Time for a replica to answer: the primary has to do it afterwards.
+const REPLICA_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time for one statement of a migration; a new index on a large table takes minutes.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// Largest packet to send or take, bytes: what the server must allow at least.
@@ -28,6 +30,8 @@ pub(super) enum Purpose {
     Write,
     /// Questions, each a snapshot.
     Read,
+    /// Questions that the primary can answer as well.
+    ReadReplica,
     /// Migrations and what administrators ask for.
     Administer,
 }
@@ -115,6 +119,7 @@ impl Server {
 pub(super) fn connect(endpoint: &Endpoint, purpose: Purpose) -> Result<Session, mysql::Error> {
     let answer_timeout = match purpose {
         Purpose::Write | Purpose::Read => ANSWER_TIMEOUT,
+        Purpose::ReadReplica => REPLICA_ANSWER_TIMEOUT,
         Purpose::Administer => MIGRATION_TIMEOUT,
     };
     let opts = OptsBuilder::from_opts(endpoint.opts())
@@ -147,7 +152,7 @@ fn settings(purpose: Purpose) -> &'static str {
                  sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
         }
         // The server gives up on a question about when its asker does.
-        Purpose::Read => {
+        Purpose::Read | Purpose::ReadReplica => {
             "SET NAMES utf8mb4;
              SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ;
              SET SESSION autocommit = 1, time_zone = '+00:00', wait_timeout = 600,

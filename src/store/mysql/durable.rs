@@ -6,13 +6,16 @@
 //! flushed in its order, so everything that was visible before is on disk then. With the binary log
 //! on, commits become visible only after they are in that log, on disk.
 
+use std::time::{Duration, Instant};
+
 use aldis_logic::job::Event;
 use aldis_wire::{ConversationKey, MsgId, UserId};
 use parking_lot::Mutex;
 
 use super::claim::time_ms;
 use super::connection::Session;
-use super::failure::Abort;
+use super::failure::{Abort, is_connection_loss};
+use super::rows::{number, text};
 use super::sql_text::SqlText;
 use crate::recent::Recent;
 
@@ -20,6 +23,11 @@ use crate::recent::Recent;
 /// a flush hangs for so long (innodb_fatal_semaphore_wait_threshold), and ids are not behind its
 /// clock by more than seconds (see `claim`).
 const FRESH_MS: u64 = 600_000;
+/// How long a question waits for the log of a server that cannot be written to. Twice the time in
+/// which InnoDB flushes it by itself.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Pause between two looks at it.
+const FLUSH_POLL: Duration = Duration::from_millis(50);
 /// Mailboxes and conversations whose durable heads are remembered: about 40 bytes each, 5 MiB.
 const HEADS_MAX: usize = 1 << 17;
 
@@ -54,8 +62,51 @@ impl Barrier {
         }
         let mut sql = SqlText::default();
         self.write(&mut sql);
-        session.run(sql.as_str())?;
-        Ok(())
+        match session.run(sql.as_str()) {
+            Ok(_) => Ok(()),
+            Err(error) if is_connection_loss(&error) => Err(error.into()),
+            // A server that cannot be written to, such as one whose disk is full, still answers.
+            Err(_) => wait_until_flushed(session),
+        }
+    }
+}
+
+/// Waits until the log is on disk up to where it is now. InnoDB flushes it once a second by itself.
+fn wait_until_flushed(session: &mut Session) -> Result<(), Abort> {
+    let begun = Instant::now();
+    let wanted = log_position(session)?.written;
+    while begun.elapsed() < FLUSH_WAIT_MAX {
+        if log_position(session)?.flushed >= wanted {
+            return Ok(());
+        }
+        std::thread::sleep(FLUSH_POLL);
+    }
+    Err(Abort::Unavailable("the database does not flush its log".to_owned()))
+}
+
+/// Bytes of the log since it was made.
+struct LogPosition {
+    written: u64,
+    flushed: u64,
+}
+
+fn log_position(session: &mut Session) -> Result<LogPosition, Abort> {
+    let sql = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Innodb_lsn_current', \
+               'Innodb_lsn_flushed', 'Innodb_redo_log_current_lsn', \
+               'Innodb_redo_log_flushed_to_disk_lsn')";
+    let (mut written, mut flushed) = (None, None);
+    for mut row in session.run(sql)?.into_iter().flatten() {
+        let name = text(&mut row, 0)?;
+        let position = Some(number(&mut row, 1)?);
+        if name.contains("current") {
+            written = position;
+        } else {
+            flushed = position;
+        }
+    }
+    match (written, flushed) {
+        (Some(written), Some(flushed)) => Ok(LogPosition { written, flushed }),
+        _ => Err(Abort::Unavailable("the database does not say what is on its disk".to_owned())),
     }
 }
 
@@ -112,11 +163,6 @@ impl DurableHeads {
     pub(super) fn has_conversation(&self, key: ConversationKey, conv_seq: u64) -> bool {
         self.heads.lock().conversations.peek(key).is_some_and(|&head| head >= conv_seq)
     }
-
-    /// What is known does not hold for a store that lost its log.
-    pub(super) fn forget(&self) {
-        *self.heads.lock() = Self::new().heads.into_inner();
-    }
 }
 
 fn raise<K: Eq + std::hash::Hash + Copy>(heads: &mut Recent<K, u64>, key: K, position: u64) {
@@ -147,8 +193,6 @@ mod tests {
         assert!(!durable.has_conversation(key, 1));
         durable.raise_conversation(key, 2);
         assert!(durable.has_conversation(key, 2));
-        durable.forget();
-        assert!(!durable.has_mailbox(owner, 1));
     }
 
     #[test]

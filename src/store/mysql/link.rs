@@ -42,7 +42,7 @@ pub(super) struct Link {
     state: State,
     used_at: Instant,
     /// When the newest attempt to connect began.
-    attempted_at: Instant,
+    attempted_at: Option<Instant>,
     /// Another epoch than the expected one, once it was seen.
     found_epoch: Option<u64>,
 }
@@ -74,47 +74,62 @@ impl Link {
         };
         let now = Instant::now();
         let state = State::Up(Box::new(session));
-        Ok(Self { target, state, used_at: now, attempted_at: now, found_epoch: None })
+        Ok(Self { target, state, used_at: now, attempted_at: Some(now), found_epoch: None })
+    }
+
+    /// Connects when it is needed.
+    pub(super) fn closed(target: Arc<Target>) -> Self {
+        let state = State::Down { attempt: None, why: "not connected yet".to_owned() };
+        Self { target, state, used_at: Instant::now(), attempted_at: None, found_epoch: None }
     }
 
     /// The connection, if there is one or can be one within half a second.
     pub(super) fn session(&mut self) -> Result<&mut Session, Abort> {
-        if let State::Down { attempt, why } = &mut self.state {
-            let target = &self.target;
-            let wait = match attempt {
-                Some(_) => Duration::ZERO,
-                None if self.attempted_at.elapsed() < ATTEMPT_INTERVAL => {
-                    return Err(Abort::Unavailable(why.clone()));
-                }
-                None => ATTEMPT_WAIT,
-            };
-            let outcome = attempt.get_or_insert_with(|| {
-                self.attempted_at = Instant::now();
-                attempt_in_background(target)
-            });
-            let failed = match outcome.recv_timeout(wait) {
-                Ok(Ok(session)) => {
-                    self.state = State::Up(Box::new(session));
-                    return self.session();
-                }
-                Err(RecvTimeoutError::Timeout) => return Err(Abort::Unavailable(why.clone())),
-                Ok(Err(failed)) => {
-                    if let ConnectError::Replaced(found) = failed {
-                        self.found_epoch = Some(found);
-                    }
-                    failed.to_string()
-                }
-                Err(RecvTimeoutError::Disconnected) => "no thread to connect on".to_owned(),
-            };
-            *attempt = None;
-            *why = format!("{}: {failed}", target.endpoint);
-            return Err(Abort::Unavailable(why.clone()));
-        }
+        self.session_within(ATTEMPT_WAIT)
+    }
+
+    /// The connection, if there is one; otherwise an attempt begins.
+    pub(super) fn session_now(&mut self) -> Result<&mut Session, Abort> {
+        self.session_within(Duration::ZERO)
+    }
+
+    fn session_within(&mut self, patience: Duration) -> Result<&mut Session, Abort> {
+        self.connect(patience)?;
         self.used_at = Instant::now();
         match &mut self.state {
             State::Up(session) => Ok(session),
             State::Down { why, .. } => Err(Abort::Unavailable(why.clone())),
         }
+    }
+
+    fn connect(&mut self, patience: Duration) -> Result<(), Abort> {
+        let State::Down { attempt, why } = &mut self.state else { return Ok(()) };
+        let is_early = self.attempted_at.is_some_and(|at| at.elapsed() < ATTEMPT_INTERVAL);
+        let (outcome, wait) = match attempt {
+            Some(outcome) => (outcome, Duration::ZERO),
+            None if is_early => return Err(Abort::Unavailable(why.clone())),
+            None => {
+                self.attempted_at = Some(Instant::now());
+                (attempt.insert(attempt_in_background(&self.target)), patience)
+            }
+        };
+        let failed = match outcome.recv_timeout(wait) {
+            Ok(Ok(session)) => {
+                self.state = State::Up(Box::new(session));
+                return Ok(());
+            }
+            Err(RecvTimeoutError::Timeout) => return Err(Abort::Unavailable(why.clone())),
+            Ok(Err(failed)) => {
+                if let ConnectError::Replaced(found) = failed {
+                    self.found_epoch = Some(found);
+                }
+                failed.to_string()
+            }
+            Err(RecvTimeoutError::Disconnected) => "no thread to connect on".to_owned(),
+        };
+        *attempt = None;
+        *why = format!("{}: {failed}", self.target.endpoint);
+        Err(Abort::Unavailable(why.clone()))
     }
 
     /// Whether the connection is there, as far as is known.
@@ -129,6 +144,15 @@ impl Link {
             self.state = State::Down { attempt: None, why: why.to_owned() };
         }
         was_up
+    }
+
+    /// Leaves no transaction open.
+    pub(super) fn reset(&mut self) {
+        if let State::Up(session) = &mut self.state
+            && let Err(error) = session.run("ROLLBACK")
+        {
+            self.close(&error.to_string());
+        }
     }
 
     /// Says something if nothing was said for a while, so that the server keeps the connection.

@@ -34,8 +34,16 @@ pub(super) struct Mailboxes {
     by_owner: Map<UserId, usize>,
     /// Heads of other mailboxes, whose devices move their cursors.
     other_heads: Map<UserId, u64>,
-    /// Msg ids for im_message_index, by mailbox and then in order.
-    rows: Vec<u64>,
+    /// Entries for im_message_index, by mailbox and then in order.
+    rows: Vec<Filed>,
+}
+
+/// What a mailbox keeps of an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Filed {
+    msg_id: u64,
+    /// Of content and extra.
+    byte_count: u64,
 }
 
 /// A row of im_message_index.
@@ -44,6 +52,8 @@ pub(super) struct IndexRow {
     pub owner: UserId,
     pub seq: u64,
     pub msg_id: u64,
+    /// Of content and extra: pages are planned by it.
+    pub byte_count: u64,
 }
 
 impl Mailboxes {
@@ -64,7 +74,7 @@ impl Mailboxes {
             row_count += mailbox.entry_count;
         }
         let by_owner = boxes.iter().enumerate().map(|(at, mailbox)| (mailbox.owner, at)).collect();
-        Self { boxes, by_owner, other_heads: Map::default(), rows: vec![0; row_count] }
+        Self { boxes, by_owner, other_heads: Map::default(), rows: vec![Filed::default(); row_count] }
     }
 
     /// Counts the rows of the owners up, in their order, and learns where each mailbox stood.
@@ -132,7 +142,9 @@ impl Mailboxes {
             while let Some(mark) = marks.next_if(|mark| mark.entry_count <= number) {
                 self.move_cursor(&mark, devices);
             }
-            let msg_id = entry.message.msg_id.0;
+            let message = &entry.message;
+            let byte_count = (message.content.len() + message.extra.len()) as u64;
+            let filed = Filed { msg_id: message.msg_id.0, byte_count };
             for (owner, seq) in &mut entry.owners {
                 let Some(mailbox) = self.by_owner.get(owner).and_then(|&at| self.boxes.get_mut(at))
                 else {
@@ -141,7 +153,7 @@ impl Mailboxes {
                 mailbox.head += 1;
                 *seq = Seq(mailbox.head);
                 if let Some(row) = self.rows.get_mut(mailbox.row_start) {
-                    *row = msg_id;
+                    *row = filed;
                     mailbox.row_start += 1;
                 }
                 if *owner == entry.message.sender {
@@ -172,21 +184,17 @@ impl Mailboxes {
 
     /// Index rows ascending by owner and seq, after [`Self::place`].
     pub(super) fn rows(&self) -> impl Iterator<Item = IndexRow> {
-        let mut msg_ids = self.rows.iter();
+        let mut rows = self.rows.iter();
         self.boxes.iter().flat_map(move |mailbox| {
             let first = mailbox.head + 1 - mailbox.entry_count as u64;
-            let msg_ids: Vec<u64> = msg_ids.by_ref().take(mailbox.entry_count).copied().collect();
-            (first..).zip(msg_ids).map(|(seq, msg_id)| IndexRow {
+            let rows: Vec<Filed> = rows.by_ref().take(mailbox.entry_count).copied().collect();
+            (first..).zip(rows).map(|(seq, Filed { msg_id, byte_count })| IndexRow {
                 owner: mailbox.owner,
                 seq,
                 msg_id,
+                byte_count,
             })
         })
-    }
-
-    /// The owners and their heads, after [`Self::place`].
-    pub(super) fn heads(&self) -> impl Iterator<Item = (UserId, Seq)> {
-        self.boxes.iter().map(|mailbox| (mailbox.owner, Seq(mailbox.head)))
     }
 }
 

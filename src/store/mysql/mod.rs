@@ -1,8 +1,6 @@
 //! The MySQL backend: MariaDB 10.11 or MySQL 8, shared by any number of nodes. This file opens
 //! stores and does what administrators ask for; the mechanisms are in the others.
 
-#![allow(dead_code, reason = "the writer and the reader come with the next commits")]
-
 mod accounts;
 mod append;
 mod batch;
@@ -11,8 +9,10 @@ mod connection;
 mod durable;
 mod failure;
 mod groups;
+mod history;
 mod link;
 mod load;
+mod lookups;
 mod mailboxes;
 pub mod migrate;
 mod options;
@@ -21,8 +21,10 @@ mod plan;
 mod process;
 mod questions;
 mod read;
+mod replica;
 mod rows;
 mod sql_text;
+mod sync;
 mod working_set;
 mod write_back;
 mod writer;
@@ -50,6 +52,7 @@ use durable::{Barrier, DurableHeads};
 use failure::Abort;
 use link::Target;
 use options::Endpoint;
+use replica::Replica;
 use sql_text::SqlText;
 
 /// Users that seeding makes in one transaction.
@@ -65,7 +68,7 @@ pub struct MysqlStore {
 #[derive(Debug)]
 struct Shared {
     primary: Endpoint,
-    replicas: Vec<Endpoint>,
+    replicas: Vec<Replica>,
     allow_unsafe_durability: bool,
     store_epoch: u64,
     stored_hash: StoredHash,
@@ -83,7 +86,8 @@ impl MysqlStore {
             return Err(StoreError::Node(options.node));
         }
         let primary = Endpoint::parse(&options.url)?;
-        let replicas = options.replicas.iter().map(|url| Endpoint::parse(url));
+        let replicas =
+            options.replicas.iter().map(|url| Endpoint::parse(url).map(Replica::new));
         let replicas = replicas.collect::<Result<Vec<_>, _>>()?;
         let mut session = connect(&primary, Purpose::Write)?;
         session.server.check(options.allow_unsafe_durability)?;
@@ -143,9 +147,14 @@ impl Shared {
         })
     }
 
+    /// Another reader's or writer's number in this process.
+    fn next_number(&self) -> u32 {
+        self.opened_count.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// A barrier for another connection.
     fn barrier(&self) -> Barrier {
-        Barrier::new(self.claim.node(), self.opened_count.fetch_add(1, Ordering::Relaxed))
+        Barrier::new(self.claim.node(), self.next_number())
     }
 }
 

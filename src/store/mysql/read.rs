@@ -1,28 +1,135 @@
-//! Answers questions, each from one snapshot. Knows no writer.
+//! Answers questions, each from one snapshot: which connection, what if it fails, what must be on
+//! disk before it is shown. The questions themselves are in `lookups`, `sync` and `history`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aldis_logic::job::{JobError, ReadJob, ReadResult};
+use aldis_wire::UserId;
 
 use super::Shared;
 use super::connection::Purpose;
+use super::durable::Barrier;
+use super::failure::{Abort, Stop};
 use super::link::Link;
+use super::lookups::{self, Head};
+use super::replica::ReplicaLinks;
+use super::sql_text::SqlText;
 use crate::traits::{Reader, StoreError};
+
+/// A failure after less time than this is that of a connection which broke while nobody used it;
+/// the question is asked once more.
+const STALE_MAX: Duration = Duration::from_millis(200);
 
 /// A reader of a MySQL store.
 pub struct MysqlReader {
-    primary: Link,
+    pub(super) shared: Arc<Shared>,
+    pub(super) primary: Link,
+    pub(super) replicas: ReplicaLinks,
+    pub(super) barrier: Barrier,
+    /// Kept for its memory.
+    pub(super) sql: SqlText,
 }
 
 impl MysqlReader {
     pub(super) fn open(shared: Arc<Shared>) -> Result<Self, StoreError> {
-        Ok(Self { primary: Link::open(shared.target(Purpose::Read))? })
+        let number = shared.next_number();
+        Ok(Self {
+            primary: Link::open(shared.target(Purpose::Read))?,
+            replicas: ReplicaLinks::new(&shared, number as usize),
+            barrier: Barrier::new(shared.claim.node(), number),
+            sql: SqlText::default(),
+            shared,
+        })
+    }
+
+    fn answer(&mut self, job: &ReadJob) -> Result<ReadResult, Stop> {
+        if let ReadJob::Sync { user, after, limit } = job {
+            return Ok(ReadResult::Sync(self.sync(*user, *after, *limit)?));
+        }
+        if let ReadJob::History { reader, conversation, range, limit } = job {
+            let page = self.history(*reader, *conversation, *range, *limit)?;
+            return Ok(ReadResult::History(page));
+        }
+        let session = self.primary.session()?;
+        let sql = &mut self.sql;
+        sql.clear();
+        Ok(match job {
+            ReadJob::Sync { .. } | ReadJob::History { .. } => {
+                unreachable!("pages are answered above")
+            }
+            ReadJob::Credentials { username } => {
+                ReadResult::Credentials(lookups::credentials(session, sql, username)?)
+            }
+            ReadJob::LoginState { user, device_id } => {
+                let (state, head) = lookups::login_state(session, sql, *user, device_id)?;
+                self.secure(&[(*user, head)])?;
+                ReadResult::LoginState(state)
+            }
+            ReadJob::Heads { users } => {
+                let (answer, heads) = lookups::heads(session, sql, users)?;
+                self.secure(&heads)?;
+                ReadResult::Heads(answer)
+            }
+            ReadJob::Users { users } => ReadResult::Users(lookups::users(session, sql, users)?),
+            ReadJob::FindUsers { prefix, limit } => {
+                ReadResult::Users(lookups::find_users(session, sql, prefix, *limit)?)
+            }
+            ReadJob::Groups { user, after, limit } => {
+                ReadResult::Groups(lookups::groups(session, sql, *user, *after, *limit)?)
+            }
+            ReadJob::Members { reader, group, after, limit } => ReadResult::Members(
+                lookups::members(session, sql, *reader, *group, *after, *limit)?,
+            ),
+        })
+    }
+
+    /// Makes sure that what these heads count is on disk. A head that a crash takes back would be
+    /// passed again by another entry, of which nobody would then be told.
+    pub(super) fn secure(&mut self, heads: &[(UserId, Head)]) -> Result<(), Abort> {
+        let durable = &self.shared.durable;
+        let needs_barrier =
+            |&(user, head): &(UserId, Head)| head.is_fresh && !durable.has_mailbox(user, head.seq);
+        if !heads.iter().any(needs_barrier) {
+            return Ok(());
+        }
+        self.barrier.pass(self.primary.session()?)?;
+        for &(user, head) in heads {
+            self.shared.durable.raise_mailbox(user, head.seq);
+        }
+        Ok(())
     }
 }
 
 impl Reader for MysqlReader {
-    fn read(&mut self, _job: &ReadJob) -> Result<ReadResult, JobError> {
-        self.primary.session().map_err(|_| JobError::Unavailable)?;
-        Err(JobError::Unavailable)
+    fn read(&mut self, job: &ReadJob) -> Result<ReadResult, JobError> {
+        let begun = Instant::now();
+        let mut outcome = self.answer(job);
+        if let Err(Stop::Abort(Abort::Unavailable(why) | Abort::Retry(why))) = &outcome
+            && self.primary.close(why)
+            && begun.elapsed() < STALE_MAX
+        {
+            outcome = self.answer(job);
+        }
+        let why = match outcome {
+            Ok(found) => return Ok(found),
+            Err(Stop::Refuse(why)) => return Err(why),
+            Err(Stop::Abort(why)) => why,
+        };
+        match why {
+            Abort::Poisoned(why) => {
+                log::error!("a question cannot be answered: {why}");
+                // A transaction may be open.
+                self.primary.reset();
+                Err(JobError::Internal)
+            }
+            Abort::Unavailable(why) | Abort::Retry(why) => {
+                // While it cannot even be connected to, one line is enough.
+                if self.primary.close(&why) {
+                    log::error!("the store is unavailable: {why}");
+                }
+                Err(JobError::Unavailable)
+            }
+        }
     }
 }

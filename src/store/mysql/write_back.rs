@@ -119,11 +119,12 @@ impl Packets<'_> {
 
     fn index_rows(&mut self, mailboxes: &Mailboxes) -> Result<(), Failed> {
         self.rows(
-            "INSERT INTO im_message_index (owner, seq, msg_id) VALUES ",
+            "INSERT INTO im_message_index (owner, seq, msg_id, bytes) VALUES ",
             mailboxes.rows(),
             "",
             |sql, row| {
                 sql.number(row.owner.0).push(",").number(row.seq).push(",").number(row.msg_id);
+                sql.push(",").number(row.byte_count);
             },
         )
     }

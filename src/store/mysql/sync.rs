@@ -1,0 +1,161 @@
+//! MSG_SYNC: a page of a mailbox. Knows im_mailbox, im_message_index and im_message_body.
+
+use aldis_logic::job::{StoredMessage, SyncPage};
+use aldis_wire::limits::{PAGE_BYTES_MAX, SYNC_ENTRIES_MAX};
+use aldis_wire::{Seq, UserId};
+use mysql::Row;
+
+use super::claim::NOW_MS;
+use super::connection::Session;
+use super::failure::{Abort, damaged};
+use super::lookups::{HEAD_COLUMNS, HEAD_OF, Head, SNAPSHOT};
+use super::read::MysqlReader;
+use super::rows::{MESSAGE_COLUMNS, message, number};
+use super::sql_text::SqlText;
+use crate::page::PageBytes;
+
+/// Bytes of a range up to which all of it is fetched at once, though the page may end earlier.
+/// Above, it is planned by the sizes first.
+pub(super) const OPTIMISTIC_BYTES_MAX: u64 = 4 * PAGE_BYTES_MAX as u64;
+
+/// A part of a mailbox: above `after`, up to and with `last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub user: UserId,
+    pub after: u64,
+    pub last: u64,
+}
+
+/// What a server has of a range, all of one snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub head: Head,
+    /// Dense from the range's first position; those that fit a page.
+    pub entries: Vec<(Seq, StoredMessage)>,
+}
+
+impl MysqlReader {
+    pub(super) fn sync(
+        &mut self,
+        user: UserId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<SyncPage, Abort> {
+        let limit = limit.min(SYNC_ENTRIES_MAX) as u64;
+        let range = Range { user, after: after.0, last: after.0.saturating_add(limit) };
+        if !self.replicas.is_any_ready() {
+            let part = read_part(self.primary.session()?, &mut self.sql, range)?;
+            self.secure(&[(user, part.head)])?;
+            return Ok(SyncPage { entries: part.entries, head: Seq(part.head.seq) });
+        }
+        let head = read_head(self.primary.session()?, &mut self.sql, user)?;
+        self.secure(&[(user, head)])?;
+        let range = Range { last: range.last.min(head.seq), ..range };
+        let mut entries = Vec::new();
+        if range.after < range.last {
+            let from_replica = self.replicas.try_each(|session| {
+                let part = read_part(session, &mut self.sql, range)?;
+                // It may lack what was there before the question.
+                Ok((part.head.seq >= head.seq).then_some(part.entries))
+            });
+            entries = match from_replica {
+                Some(entries) => entries,
+                None => read_part(self.primary.session()?, &mut self.sql, range)?.entries,
+            };
+        }
+        Ok(SyncPage { entries, head: Seq(head.seq) })
+    }
+}
+
+fn read_head(session: &mut Session, sql: &mut SqlText, user: UserId) -> Result<Head, Abort> {
+    sql.clear();
+    write_head(sql, user);
+    first_head(session.run(sql.as_str())?.into_iter().next())
+}
+
+/// Reads a range and the head, in one packet unless the range is large.
+fn read_part(session: &mut Session, sql: &mut SqlText, range: Range) -> Result<Part, Abort> {
+    sql.clear();
+    sql.statement(SNAPSHOT);
+    write_head(sql, range.user);
+    if range.after < range.last {
+        write_entries(sql, range);
+        sql.push(" AND (SELECT SUM(bytes) FROM im_message_index i WHERE");
+        write_range(sql, range);
+        sql.push(") <= ").number(OPTIMISTIC_BYTES_MAX);
+        sql.push(" ORDER BY i.seq");
+    }
+    sql.statement("COMMIT");
+    let mut sets = session.run(sql.as_str())?.into_iter().skip(1);
+    let head = first_head(sets.next())?;
+    if range.after >= range.last.min(head.seq) {
+        return Ok(Part { head, entries: Vec::new() });
+    }
+    let mut rows = sets.next().unwrap_or_default();
+    if rows.is_empty() {
+        rows = read_planned(session, sql, range)?;
+    }
+    let mut entries = Vec::with_capacity(rows.len());
+    let mut bytes = PageBytes::default();
+    for (seq, mut row) in (range.after + 1..).zip(rows) {
+        if number(&mut row, 0)? != seq {
+            return Err(damaged("a mailbox has a gap"));
+        }
+        let message = message(&mut row, 1)?;
+        if !bytes.take(&message) {
+            break;
+        }
+        entries.push((Seq(seq), message));
+    }
+    if entries.is_empty() {
+        return Err(damaged("a mailbox lacks its newest entries"));
+    }
+    Ok(Part { head, entries })
+}
+
+/// Fetches no more of a range than a page holds. Entries do not change places, so this needs no
+/// snapshot.
+fn read_planned(session: &mut Session, sql: &mut SqlText, range: Range) -> Result<Vec<Row>, Abort> {
+    sql.clear();
+    sql.statement("SELECT i.seq, i.bytes FROM im_message_index i WHERE");
+    write_range(sql, range);
+    sql.push(" ORDER BY i.seq");
+    let mut last = range.after;
+    let mut bytes = PageBytes::default();
+    for mut row in session.run(sql.as_str())?.into_iter().flatten() {
+        if !bytes.take_bytes(number(&mut row, 1)? as usize) {
+            break;
+        }
+        last = number(&mut row, 0)?;
+    }
+    sql.clear();
+    write_entries(sql, Range { last, ..range });
+    sql.push(" ORDER BY i.seq");
+    Ok(session.run(sql.as_str())?.into_iter().next().unwrap_or_default())
+}
+
+fn write_head(sql: &mut SqlText, user: UserId) {
+    sql.statement("SELECT ").push(HEAD_COLUMNS).push(NOW_MS);
+    sql.push(" FROM im_mailbox m").push(HEAD_OF);
+    sql.push(" WHERE m.owner = ").number(user.0);
+}
+
+fn write_entries(sql: &mut SqlText, range: Range) {
+    sql.statement("SELECT i.seq, ").push(MESSAGE_COLUMNS);
+    sql.push(" FROM im_message_index i STRAIGHT_JOIN im_message_body b ON b.msg_id = i.msg_id");
+    sql.push(" WHERE");
+    write_range(sql, range);
+}
+
+fn write_range(sql: &mut SqlText, range: Range) {
+    sql.push(" i.owner = ").number(range.user.0);
+    sql.push(" AND i.seq > ").number(range.after);
+    sql.push(" AND i.seq <= ").number(range.last);
+}
+
+fn first_head(rows: Option<Vec<Row>>) -> Result<Head, Abort> {
+    match rows.unwrap_or_default().into_iter().next() {
+        Some(mut row) => Head::read(&mut row, 0),
+        None => Ok(Head::default()),
+    }
+}
