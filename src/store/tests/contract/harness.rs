@@ -1,26 +1,31 @@
 //! A store of some backend under test, with helpers that make the tests short.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aldis_logic::job::{
-    Append, Appended, CreateGroup, HistoryPage, HistoryRange, JobError, NewUser, OpenSession,
-    ReactorId, ReadJob, ReadResult, SyncPage, Ticket, WriteJob, WriteRequest, Written,
+    Append, Appended, BootId, CreateGroup, HistoryPage, HistoryRange, JobError, NewUser,
+    OpenSession, ReactorId, ReadJob, ReadResult, SyncPage, Ticket, WriteJob, WriteRequest, Written,
 };
+use aldis_services::MariaDb;
 use aldis_store::memory::{Fate, MemoryReader, MemoryStore, MemoryWriter};
+use aldis_store::mysql::{
+    ClaimOutcome, Claimant, MysqlOptions, MysqlReader, MysqlStore, MysqlWriter, migrate,
+};
 use aldis_store::sqlite::{SqliteReader, SqliteStore, SqliteWriter};
-use aldis_store::{Committed, MSG_ID_EPOCH_MS, Reader, SeedUsers, Store, Writer};
+use aldis_store::{Committed, Reader, SeedUsers, Store, Writer};
 use aldis_wire::{
     ClientMsgId, Command, ConnId, ConversationKey, DeviceClass, GroupId, RequestId, Seq, UserId, pb,
 };
 use bytes::Bytes;
+use mysql::prelude::Queryable;
 
-/// Where the clock of the tests begins, Unix ms.
-pub const START_MS: u64 = MSG_ID_EPOCH_MS + 1_000_000_000;
+/// Number of the node that writes.
+const NODE: u16 = 3;
 
 /// Runs a test against every backend.
 pub fn on_every_backend(test: impl Fn(&mut Bench)) {
-    for kind in [Kind::Sqlite, Kind::Memory] {
+    for kind in Kind::ALL {
         println!("backend: {kind:?}");
         test(&mut Bench::new(kind));
     }
@@ -29,7 +34,12 @@ pub fn on_every_backend(test: impl Fn(&mut Bench)) {
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Sqlite,
+    MariaDb,
     Memory,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Sqlite, Self::MariaDb, Self::Memory];
 }
 
 /// A store under test with one writer, one reader, and a clock.
@@ -42,6 +52,7 @@ pub struct Bench {
 #[allow(clippy::large_enum_variant, reason = "there is one of them in a test")]
 pub enum Backend {
     Sqlite { store: SqliteStore, open: Option<(SqliteWriter, SqliteReader)>, dir: TempDir },
+    MariaDb { open: Option<(MysqlStore, MysqlWriter, MysqlReader)>, url: String },
     Memory { store: MemoryStore, writer: MemoryWriter, reader: MemoryReader },
 }
 
@@ -50,17 +61,22 @@ impl Bench {
         let backend = match kind {
             Kind::Sqlite => {
                 let dir = TempDir::new();
-                let store = SqliteStore::open(&dir.file(), 3).unwrap();
+                let store = SqliteStore::open(&dir.file(), NODE).unwrap();
                 let open = Some((store.writer().unwrap(), store.reader().unwrap()));
                 Backend::Sqlite { store, open, dir }
             }
+            Kind::MariaDb => {
+                let url = MariaDb::shared().fresh_database();
+                migrate::migrate(&url).unwrap();
+                Backend::MariaDb { open: Some(open_mysql(&url, unix_ms())), url }
+            }
             Kind::Memory => {
-                let store = MemoryStore::new(3, 1).unwrap();
+                let store = MemoryStore::new(NODE, 1).unwrap();
                 let (writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
                 Backend::Memory { store, writer, reader }
             }
         };
-        Self { backend, now_ms: START_MS, next_id: 1 }
+        Self { backend, now_ms: unix_ms(), next_id: 1 }
     }
 
     /// Commits a batch of jobs; the n-th has n as the request number of its ticket.
@@ -71,6 +87,9 @@ impl Bench {
             .collect();
         let committed = match &mut self.backend {
             Backend::Sqlite { open, .. } => open.as_mut().unwrap().0.commit(self.now_ms, &requests),
+            Backend::MariaDb { open, .. } => {
+                open.as_mut().unwrap().1.commit(self.now_ms, &requests)
+            }
             Backend::Memory { writer, .. } => writer.commit(self.now_ms, &requests),
         };
         assert_eq!(committed.results.len(), requests.len());
@@ -84,6 +103,7 @@ impl Bench {
     pub fn read(&mut self, job: ReadJob) -> Result<ReadResult, JobError> {
         match &mut self.backend {
             Backend::Sqlite { open, .. } => open.as_mut().unwrap().1.read(&job),
+            Backend::MariaDb { open, .. } => open.as_mut().unwrap().2.read(&job),
             Backend::Memory { reader, .. } => reader.read(&job),
         }
     }
@@ -93,8 +113,12 @@ impl Bench {
         match &mut self.backend {
             Backend::Sqlite { store, open, dir } => {
                 *open = None;
-                *store = SqliteStore::open(&dir.file(), 3).unwrap();
+                *store = SqliteStore::open(&dir.file(), NODE).unwrap();
                 *open = Some((store.writer().unwrap(), store.reader().unwrap()));
+            }
+            Backend::MariaDb { open, url } => {
+                *open = None;
+                *open = Some(open_mysql(url, self.now_ms));
             }
             Backend::Memory { store, .. } => store.crash(),
         }
@@ -102,9 +126,9 @@ impl Bench {
 
     /// Makes every append with this id fail by itself.
     pub fn poison(&mut self, id: ClientMsgId) {
+        let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
         match &self.backend {
             Backend::Sqlite { dir, .. } => {
-                let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
                 let sql = format!(
                     "CREATE TRIGGER poison BEFORE INSERT ON im_message_body
                      WHEN NEW.client_msg_id = x'{hex}'
@@ -112,22 +136,38 @@ impl Bench {
                 );
                 rusqlite::Connection::open(dir.file()).unwrap().execute_batch(&sql).unwrap();
             }
+            Backend::MariaDb { url, .. } => sql(
+                url,
+                &format!(
+                    "CREATE TRIGGER poison BEFORE INSERT ON im_message_body FOR EACH ROW
+                     IF NEW.client_msg_id = x'{hex}' THEN
+                         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'poisoned';
+                     END IF"
+                ),
+            ),
             Backend::Memory { store, .. } => store.poison(id),
         }
     }
 
     /// Makes the next batch fail as a whole; nothing of it happens.
     pub fn with_failing_store(&mut self, run: impl FnOnce(&mut Self)) {
-        let blocker = match &self.backend {
+        let blocker: Box<dyn std::any::Any> = match &self.backend {
             Backend::Sqlite { dir, .. } => {
                 // Another process that holds the write lock for longer than the writer waits.
                 let conn = rusqlite::Connection::open(dir.file()).unwrap();
                 conn.execute_batch("BEGIN IMMEDIATE").unwrap();
-                Some(conn)
+                Box::new(conn)
+            }
+            Backend::MariaDb { url, .. } => {
+                // Another connection that holds row locks for longer than the writer waits.
+                let mut conn = mysql::Conn::new(url.as_str()).unwrap();
+                conn.query_drop("BEGIN").unwrap();
+                conn.query_drop("SELECT * FROM im_conversation FOR UPDATE").unwrap();
+                Box::new(conn)
             }
             Backend::Memory { store, .. } => {
                 store.plan([Fate::Fail]);
-                None
+                Box::new(())
             }
         };
         run(self);
@@ -137,6 +177,7 @@ impl Bench {
     pub fn store_boot(&self) -> aldis_store::Boot {
         match &self.backend {
             Backend::Sqlite { store, .. } => store.boot().unwrap(),
+            Backend::MariaDb { open, .. } => open.as_ref().unwrap().0.boot().unwrap(),
             Backend::Memory { store, .. } => store.boot().unwrap(),
         }
     }
@@ -145,6 +186,9 @@ impl Bench {
         let seed = SeedUsers { prefix: prefix.into(), count };
         match &self.backend {
             Backend::Sqlite { store, .. } => store.seed_users(&seed, self.now_ms),
+            Backend::MariaDb { open, .. } => {
+                open.as_ref().unwrap().0.seed_users(&seed, self.now_ms)
+            }
             Backend::Memory { store, .. } => store.seed_users(&seed, self.now_ms),
         }
     }
@@ -152,6 +196,7 @@ impl Bench {
     pub fn add_user(&self, user: NewUser) -> Result<UserId, aldis_store::StoreError> {
         match &self.backend {
             Backend::Sqlite { store, .. } => store.add_user(user, self.now_ms),
+            Backend::MariaDb { open, .. } => open.as_ref().unwrap().0.add_user(user, self.now_ms),
             Backend::Memory { store, .. } => store.add_user(user, self.now_ms),
         }
     }
@@ -220,6 +265,35 @@ impl Bench {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// A new life of the node, whose earlier one has ended.
+fn open_mysql(url: &str, now_ms: u64) -> (MysqlStore, MysqlWriter, MysqlReader) {
+    static BOOT: AtomicU64 = AtomicU64::new(1);
+    let options = MysqlOptions {
+        url: url.to_owned(),
+        replicas: Vec::new(),
+        node: NODE,
+        boot: BootId(BOOT.fetch_add(1, Ordering::Relaxed)),
+        allow_unsafe_durability: false,
+    };
+    let store = MysqlStore::open(options).unwrap();
+    let this = Claimant::this_process().unwrap();
+    // It counts as another process than this one, so that the next life need not wait.
+    let claimant = Claimant { process: format!("{}/0", std::process::id()), ..this };
+    assert_eq!(store.claim_node(&claimant, now_ms).unwrap(), ClaimOutcome::Claimed);
+    let (writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+    (store, writer, reader)
+}
+
+fn sql(url: &str, sql: &str) {
+    mysql::Conn::new(url).unwrap().query_drop(sql).unwrap();
+}
+
+/// Where the clocks of the tests begin: message ids may not be far from the database's clock.
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_millis() as u64
 }
 
 pub fn ticket(request: u32) -> Ticket {

@@ -1,7 +1,9 @@
 //! Random sequences of jobs give the same answers from every backend, before and after restarts.
 
-use aldis_logic::job::{HistoryRange, ReadJob, WriteJob};
-use aldis_wire::{ConvSeq, ConversationKey, DeviceClass, GroupId, RequestId, Seq, UserId};
+use std::collections::HashMap;
+
+use aldis_logic::job::{HistoryRange, JobError, ReadJob, ReadResult, WriteJob, Written};
+use aldis_wire::{ConvSeq, ConversationKey, DeviceClass, GroupId, MsgId, RequestId, Seq, UserId};
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -151,30 +153,98 @@ fn every_backend_gives_the_same_answers() {
 }
 
 fn compare(steps: Vec<Step>) {
-    let (mut left, mut right) = (Bench::new(Kind::Sqlite), Bench::new(Kind::Memory));
-    assert_eq!(left.users(USERS as u32), right.users(USERS as u32));
+    let mut sides = Kind::ALL.map(Side::new);
+    let now_ms = sides[0].bench.now_ms;
+    for side in &mut sides {
+        side.bench.now_ms = now_ms;
+    }
+    same(&mut sides, |side| side.bench.users(USERS as u32));
     for step in steps {
         match step {
-            Step::Batch(jobs) => {
-                let (ours, theirs) = (left.batch(jobs.clone()), right.batch(jobs));
-                assert_eq!(ours.results, theirs.results);
-                assert_eq!(format!("{:?}", ours.events), format!("{:?}", theirs.events));
-            }
-            Step::Read(question) => {
-                let (ours, theirs) = (left.read(question.clone()), right.read(question));
-                assert_eq!(ours, theirs);
-            }
+            Step::Batch(jobs) => same(&mut sides, |side| side.batch(jobs.clone())),
+            Step::Read(question) => same(&mut sides, |side| side.read(question.clone())),
             Step::Clock(by_ms) => {
-                left.now_ms = left.now_ms.saturating_add_signed(by_ms);
-                right.now_ms = left.now_ms;
+                for side in &mut sides {
+                    side.bench.now_ms = side.bench.now_ms.saturating_add_signed(by_ms);
+                }
             }
-            Step::Restart => {
-                left.restart();
-                right.restart();
-            }
+            Step::Restart => sides.iter_mut().for_each(|side| side.bench.restart()),
         }
     }
     for user in FIRST_ID..FIRST_ID + USERS + 2 {
-        assert_eq!(left.mailbox(UserId(user)), right.mailbox(UserId(user)));
+        same(&mut sides, |side| {
+            let mut mailbox = side.bench.mailbox(UserId(user));
+            mailbox.iter_mut().for_each(|entry| side.ids.rename(&mut entry.msg_id));
+            mailbox
+        });
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(sides: &mut [Side], mut run: impl FnMut(&mut Side) -> T) {
+    let (first, others) = sides.split_first_mut().unwrap();
+    let wanted = run(first);
+    for other in others {
+        assert_eq!(wanted, run(other), "{:?} and {:?}", first.kind, other.kind);
+    }
+}
+
+/// A backend, and names for its message ids: those depend on its clock and its restarts.
+struct Side {
+    kind: Kind,
+    bench: Bench,
+    ids: Ids,
+}
+
+impl Side {
+    fn new(kind: Kind) -> Self {
+        Self { kind, bench: Bench::new(kind), ids: Ids::default() }
+    }
+
+    fn batch(&mut self, jobs: Vec<WriteJob>) -> (Vec<Result<Written, JobError>>, Vec<String>) {
+        let mut committed = self.bench.batch(jobs);
+        let mut events = Vec::new();
+        for event in &committed.events {
+            let mut message = (*event.message).clone();
+            self.ids.rename(&mut message.msg_id);
+            events.push(format!("{:?} {message:?} {:?}", event.origin, event.owners));
+        }
+        for result in &mut committed.results {
+            if let Ok(Written::Appended(appended)) = result {
+                self.ids.rename(&mut appended.msg_id);
+            }
+        }
+        (committed.results, events)
+    }
+
+    fn read(&mut self, question: ReadJob) -> Result<ReadResult, JobError> {
+        let mut answer = self.bench.read(question);
+        let (mut mailbox, mut history) = (Vec::new(), Vec::new());
+        match &mut answer {
+            Ok(ReadResult::Sync(page)) => mailbox.extend(page.entries.iter_mut()),
+            Ok(ReadResult::History(page)) => history.extend(page.entries.iter_mut()),
+            _ => (),
+        }
+        for entry in mailbox.into_iter().map(|(_, entry)| entry).chain(history) {
+            self.ids.rename(&mut entry.msg_id);
+        }
+        answer
+    }
+}
+
+/// Names in the order in which ids are made, which is ascending.
+#[derive(Default)]
+struct Ids {
+    names: HashMap<MsgId, MsgId>,
+    last: MsgId,
+}
+
+impl Ids {
+    fn rename(&mut self, id: &mut MsgId) {
+        let next = MsgId(self.names.len() as u64 + 1);
+        *id = *self.names.entry(*id).or_insert_with(|| {
+            assert!(*id > self.last, "{id} comes after {}", self.last);
+            self.last = *id;
+            next
+        });
     }
 }
