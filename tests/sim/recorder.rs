@@ -98,6 +98,10 @@ impl Recorder {
                 let open = self.invoke(lines, "send", args);
                 self.sends.insert(message.client_msg_id, open);
             }
+            // `record_repeat` writes the further tries, which the simulation knows of by itself.
+            Observation::SendAgain(_)
+            | Observation::SendRefused { .. }
+            | Observation::SendLost(_) => {}
             Observation::SendDone { client_msg_id, result } => {
                 let Some(open) = self.sends.remove(client_msg_id) else { return };
                 match result {

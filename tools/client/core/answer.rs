@@ -172,7 +172,7 @@ impl Core {
         };
         let retry_after_ms = u64::from(retry_after_ms);
         match self.outbox.handle_answer(now, target, client_msg_id, code, retry_after_ms) {
-            Settled::Kept => {}
+            Settled::Kept => self.observe(|| Observation::SendRefused { client_msg_id, code }),
             Settled::Acked(sent) => {
                 self.observe(|| Observation::SendDone { client_msg_id, result: Ok(ack) });
                 self.events.push_back(Event::SendAcked { client_msg_id, ack });

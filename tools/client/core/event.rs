@@ -124,7 +124,18 @@ pub enum Observation {
     LoginLost,
     /// A message goes out for the first time.
     SendSent(Outgoing),
-    /// It was answered for good.
+    /// The same message goes out again: another try.
+    SendAgain(ClientMsgId),
+    /// A try was answered so that there will be another one.
+    SendRefused {
+        /// Which.
+        client_msg_id: ClientMsgId,
+        /// Why.
+        code: Code,
+    },
+    /// The connection of a try ended before its answer came; there will be another one.
+    SendLost(ClientMsgId),
+    /// A message was answered for good.
     SendDone {
         /// Which.
         client_msg_id: ClientMsgId,

@@ -101,7 +101,10 @@ impl Core {
                     self.observe(|| Observation::RequestDone(no, Err(RequestError::Lost)));
                 }
                 Pending::Login { .. } => self.observe(|| Observation::LoginLost),
-                _ => {}
+                Pending::Send { client_msg_id, .. } => {
+                    self.observe(|| Observation::SendLost(client_msg_id));
+                }
+                Pending::Heartbeat | Pending::RefreshToken | Pending::Mark { .. } => {}
             }
         }
         self.asked_on_wire_count = 0;

@@ -146,9 +146,10 @@ impl Core {
             let (target, client_msg_id) = (message.target, message.client_msg_id);
             let seq = self.pending.insert(now, Pending::Send { target, client_msg_id });
             self.put(&OutFrame::encode(Command::MsgSend.id(), Code::Ok, seq, &send_body(&message)));
-            if is_first {
-                self.observe(|| Observation::SendSent(message));
-            }
+            self.observe(|| match is_first {
+                true => Observation::SendSent(message),
+                false => Observation::SendAgain(client_msg_id),
+            });
         }
     }
 

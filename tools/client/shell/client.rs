@@ -25,6 +25,8 @@ const CALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub struct ClientConfig {
     /// `host:port`.
     pub server: String,
+    /// Further servers of the same installation: each connection goes to the next one in turn.
+    pub others: Vec<String>,
     /// Of the protocol.
     pub core: Config,
     /// Time for each convenience call, with all its tries.
@@ -37,7 +39,8 @@ impl ClientConfig {
     /// Defaults for this server and device.
     pub fn new(server: impl Into<String>, core: Config) -> Self {
         let server = server.into();
-        Self { server, core, call_timeout: CALL_TIMEOUT_DEFAULT, fail_fast: false }
+        let (others, call_timeout) = (Vec::new(), CALL_TIMEOUT_DEFAULT);
+        Self { server, others, core, call_timeout, fail_fast: false }
     }
 }
 
@@ -142,8 +145,10 @@ impl Client {
         });
         config.core.observe = recorder.is_some();
         let core = Core::new(config.core.clone(), saved, seed, 0, unix_ms());
+        let mut connection = Connection::new(core, &config.server, SOCKET, recorder);
+        config.others.iter().for_each(|server| connection.add_server(server));
         Ok(Self {
-            connection: Connection::new(core, &config.server, SOCKET, recorder),
+            connection,
             config,
             poll,
             ready: Events::with_capacity(READY_EVENTS),
@@ -213,6 +218,12 @@ impl Client {
         let now = self.now();
         self.has_more = self.connection.pump(self.poll.registry(), now, &mut self.scratch)?;
         Ok(())
+    }
+
+    /// Leaves the connection as if the network had cut it; the next one goes to the next server.
+    pub fn cut(&mut self) {
+        let now = self.now();
+        self.connection.cut(now);
     }
 
     /// Pumps until everything written is with the kernel or `deadline` passes.

@@ -21,7 +21,8 @@ const ACTIONS_PER_PUMP: usize = 8;
 #[derive(Debug)]
 pub struct Connection {
     core: Core,
-    server: String,
+    /// At least one.
+    servers: Vec<String>,
     token: Token,
     socket: Option<Socket>,
     recorder: Option<Recorder>,
@@ -41,8 +42,18 @@ struct Socket {
 impl Connection {
     /// A connection at rest to `server` (`host:port`), known to the poll as `token`.
     pub fn new(core: Core, server: &str, token: Token, recorder: Option<Recorder>) -> Self {
-        let server = server.to_owned();
-        Self { core, server, token, socket: None, recorder, connect_count: 0, last_error: None }
+        let servers = vec![server.to_owned()];
+        Self { core, servers, token, socket: None, recorder, connect_count: 0, last_error: None }
+    }
+
+    /// A further server of the same installation: each connection goes to the next one in turn.
+    pub fn add_server(&mut self, server: &str) {
+        self.servers.push(server.to_owned());
+    }
+
+    /// Leaves the connection as if the network had cut it.
+    pub fn cut(&mut self, now: u64) {
+        self.fail(now, None);
     }
 
     /// The client's protocol state. Call `pump` after changing it.
@@ -109,13 +120,18 @@ impl Connection {
 
     /// Resolving a name waits for the resolver; an address does not.
     fn open_socket(&mut self, registry: &Registry, to: Option<&str>) -> io::Result<Socket> {
-        let server = to.unwrap_or(&self.server);
+        let round = self.connect_count / self.servers.len();
+        let in_turn = self.servers.get(self.connect_count % self.servers.len());
+        self.connect_count = self.connect_count.wrapping_add(1);
+        let server = to.or(in_turn.map(String::as_str)).expect("there is at least one server");
         let addresses: Vec<SocketAddr> = server.to_socket_addrs()?.collect();
         // A name with several addresses: another one at each try.
-        let index = self.connect_count % addresses.len().max(1);
-        self.connect_count = self.connect_count.wrapping_add(1);
+        let index = round % addresses.len().max(1);
         let no_address = || io::Error::new(ErrorKind::AddrNotAvailable, "the name has no address");
         let address = *addresses.get(index).ok_or_else(no_address)?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.set_node(address.to_string());
+        }
         let mut stream = TcpStream::connect(address)?;
         registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
         let closed = false;
@@ -210,7 +226,7 @@ impl Connection {
 
     fn fail(&mut self, now: u64, error: Option<io::Error>) {
         if let Some(error) = &error {
-            log::debug!("connection to {}: {error}", self.server);
+            log::debug!("connection to {}: {error}", self.servers.join(" or "));
         }
         self.last_error = error;
         self.socket = None;

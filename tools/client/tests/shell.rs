@@ -281,3 +281,65 @@ fn the_recorder_writes_invocations_before_completions_and_hides_contents() {
     assert!(times.is_sorted());
     server.join().unwrap();
 }
+
+#[test]
+fn the_recorder_writes_every_try_of_a_send_and_the_node_it_went_to() {
+    let send = Command::MsgSend;
+    let (second_address, second) = serve(move |listener| {
+        let mut peer = Peer::accept(listener);
+        peer.log_in(0);
+        let (seq, _) = peer.expect::<pb::MsgSendReq>(send);
+        peer.give(&OutFrame::error(send.id(), seq, Code::Unavailable, "", 0));
+        let (seq, _) = peer.expect::<pb::MsgSendReq>(send);
+        peer.ack(seq, 1);
+    });
+    let (first_address, first) = serve(move |listener| {
+        let mut peer = Peer::accept(listener);
+        peer.log_in(0);
+        let (seq, _) = peer.expect::<pb::MsgSendReq>(send);
+        peer.give(&OutFrame::error(send.id(), seq, Code::Busy, "", 1));
+        peer.expect::<pb::MsgSendReq>(send);
+    });
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("tries-{}.jsonl", std::process::id()));
+    let history = HistoryFile::create(&path, "run", 5).unwrap();
+    let config = ClientConfig { others: vec![second_address.clone()], ..config(&first_address) };
+    let recorded = Some((&history, "client-1"));
+    let mut client = Client::with_recorder(config, SavedState::default(), recorded).unwrap();
+    client.login(password()).unwrap();
+    client.send(bob(), pb::MsgType::Text, Bytes::from("once")).unwrap();
+    history.flush().unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let sends: Vec<_> = lines
+        .iter()
+        .filter(|line| line["op"] == "send")
+        .map(|line| {
+            let (phase, id) = (line["phase"].as_str().unwrap(), line["id"].as_u64().unwrap());
+            let code = line["result"]["code"].as_str().unwrap_or_default();
+            (line["node"].as_str().unwrap(), phase, code, id)
+        })
+        .collect();
+    let (a, b) = (&*first_address, &*second_address);
+    let id = sends[0].3;
+    let expected = [
+        (a, "invoke", "", id),
+        (a, "fail", "BUSY", id),
+        (a, "invoke", "", id + 1),
+        (a, "info", "", id + 1),
+        // The login on the second server takes an id.
+        (b, "invoke", "", id + 3),
+        (b, "info", "UNAVAILABLE", id + 3),
+        (b, "invoke", "", id + 4),
+        (b, "ok", "", id + 4),
+    ];
+    assert_eq!(sends, expected);
+    let ids = lines.iter().filter(|line| line["op"] == "send");
+    let ids: std::collections::BTreeSet<_> =
+        ids.map(|line| line["args"]["client_msg_id"].to_string()).collect();
+    assert_eq!(ids.len(), 1);
+    first.join().unwrap();
+    second.join().unwrap();
+}

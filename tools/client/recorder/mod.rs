@@ -5,17 +5,22 @@
 //! matches a completion to its invocation within a process. `fail` is a definite refusal; `info`
 //! leaves open whether the operation took or will take effect.
 
+mod render;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aldis_wire::{ClientMsgId, Code, ConversationKey, GroupId, Message, UserId, pb};
+use aldis_wire::{ClientMsgId, Code, ConversationKey, GroupId, UserId, pb};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-use crate::core::{Observation, Outgoing, Request, RequestError, RequestNo, Response, Target};
+use crate::core::{Observation, Outgoing, Request, RequestNo, Target};
+
+use render::{code_json, entries_json, hex, request_error_json, response_json};
+pub use render::{content_hash, conversation_of};
 
 /// A file of history lines that several recorders of one process may share.
 #[derive(Clone, Debug)]
@@ -51,6 +56,14 @@ struct Open {
     args: Value,
 }
 
+/// A message that is not settled.
+#[derive(Debug)]
+struct Unsettled {
+    args: Value,
+    /// Its try that is under way.
+    open: Option<u64>,
+}
+
 /// Turns one client's observations into lines.
 #[derive(Debug)]
 pub struct Recorder {
@@ -62,7 +75,7 @@ pub struct Recorder {
     class: i64,
     next_id: u64,
     login: Option<Open>,
-    sends: HashMap<ClientMsgId, Open>,
+    sends: HashMap<ClientMsgId, Unsettled>,
     requests: HashMap<RequestNo, Open>,
     /// The next sync that the application asks is its last word on what the mailbox holds.
     final_sync: bool,
@@ -86,6 +99,11 @@ impl Recorder {
         }
     }
 
+    /// Another server of the same installation answers from now on.
+    pub fn set_node(&mut self, node: String) {
+        self.node = node;
+    }
+
     /// Marks the syncs that begin from now on as final, or no longer.
     pub fn set_final_sync(&mut self, is_final: bool) {
         self.final_sync = is_final;
@@ -106,10 +124,17 @@ impl Recorder {
                 self.complete(open, "info", Value::Null)
             }
             Observation::SendSent(message) => {
-                let open = self.invoke("send", self.send_args(message))?;
-                self.sends.insert(message.client_msg_id, open);
-                Ok(())
+                let sent = Unsettled { args: self.send_args(message), open: None };
+                self.try_send(message.client_msg_id, sent)
             }
+            Observation::SendAgain(id) => match self.sends.remove(id) {
+                Some(sent) => self.try_send(*id, sent),
+                None => Ok(()),
+            },
+            Observation::SendRefused { client_msg_id, code } => {
+                self.end_try(*client_msg_id, phase_of(*code), code_json(*code))
+            }
+            Observation::SendLost(id) => self.end_try(*id, "info", Value::Null),
             Observation::SendDone { client_msg_id, result } => {
                 self.send_done(*client_msg_id, result)
             }
@@ -152,8 +177,29 @@ impl Recorder {
                 });
                 self.complete(open, "ok", result)
             }
-            Err(code) => self.complete(open, phase_of(*code, false), code_json(*code)),
+            Err(code) => self.complete(open, phase_of(*code), code_json(*code)),
         }
+    }
+
+    /// Each try is an operation of its own: what it was answered says nothing of the others.
+    fn try_send(&mut self, id: ClientMsgId, sent: Unsettled) -> io::Result<()> {
+        self.end_try_of(&sent, "info", &Value::Null)?;
+        let Open { id: open, args, .. } = self.invoke("send", sent.args)?;
+        self.sends.insert(id, Unsettled { args, open: Some(open) });
+        Ok(())
+    }
+
+    fn end_try(&mut self, id: ClientMsgId, phase: &str, result: Value) -> io::Result<()> {
+        let Some(mut sent) = self.sends.remove(&id) else { return Ok(()) };
+        self.end_try_of(&sent, phase, &result)?;
+        sent.open = None;
+        self.sends.insert(id, sent);
+        Ok(())
+    }
+
+    fn end_try_of(&self, sent: &Unsettled, phase: &str, result: &Value) -> io::Result<()> {
+        let Some(open) = sent.open else { return Ok(()) };
+        self.line("send", phase, open, &sent.args, result)
     }
 
     fn send_done(
@@ -161,7 +207,7 @@ impl Recorder {
         id: ClientMsgId,
         result: &Result<pb::MsgSendResp, (Code, bool)>,
     ) -> io::Result<()> {
-        let Some(open) = self.sends.remove(&id) else { return Ok(()) };
+        let Some(sent) = self.sends.remove(&id) else { return Ok(()) };
         match result {
             Ok(ack) => {
                 let result = json!({
@@ -170,17 +216,16 @@ impl Recorder {
                     "conv_seq": ack.conv_seq,
                     "time_ms": ack.send_time_ms,
                 });
-                self.complete(open, "ok", result)
+                self.end_try_of(&sent, "ok", &result)
             }
-            Err((code, maybe_committed)) => {
-                self.complete(open, phase_of(*code, *maybe_committed), code_json(*code))
-            }
+            // Earlier tries have lines of their own, which say what is not known of them.
+            Err((code, _)) => self.end_try_of(&sent, phase_of(*code), &code_json(*code)),
         }
     }
 
     fn push(&mut self, push: &pb::MsgPushNotify) -> io::Result<()> {
         let args = json!({"user": self.user, "stream": push.stream});
-        let result = json!({"head": push.head, "entries": self.entries_json(&push.entries)});
+        let result = json!({"head": push.head, "entries": entries_json(&push.entries)});
         let id = self.take_id();
         self.line("push", "ok", id, &args, &result)
     }
@@ -243,10 +288,6 @@ impl Recorder {
         Some(recorded)
     }
 
-    fn entries_json(&self, entries: &[pb::MessageData]) -> Value {
-        entries.iter().map(entry_json).collect()
-    }
-
     fn take_id(&mut self) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
@@ -277,83 +318,6 @@ impl Recorder {
     }
 }
 
-fn phase_of(code: Code, maybe_committed: bool) -> &'static str {
-    if code.is_definite() && !maybe_committed { "fail" } else { "info" }
-}
-
-fn code_json(code: Code) -> Value {
-    json!({"code": code.name()})
-}
-
-fn request_error_json(error: &RequestError) -> Value {
-    match error {
-        RequestError::Refused { code, .. } => code_json(*code),
-        RequestError::Lost => Value::Null,
-    }
-}
-
-fn response_json(response: &Response) -> Value {
-    match response {
-        Response::Sync(page) => json!({
-            "entries": page.entries.iter().map(entry_json).collect::<Vec<_>>(),
-            "head": page.head, "more": page.more,
-        }),
-        Response::History(page) => json!({
-            "entries": page.entries.iter().map(entry_json).collect::<Vec<_>>(),
-            "more": page.more, "max_conv_seq": page.max_conv_seq,
-        }),
-        Response::GroupCreate(resp) => json!({"group_id": resp.group_id, "seq": resp.seq}),
-        Response::GroupInvite(resp) => json!({"added_ids": resp.added_ids, "seq": resp.seq}),
-        Response::GroupLeave(resp) => json!({"seq": resp.seq}),
-        _ => Value::Null,
-    }
-}
-
-fn entry_json(entry: &pb::MessageData) -> Value {
-    let conv = conversation_of(entry);
-    let mut value = json!({
-        "seq": entry.seq, "msg_id": entry.msg_id, "conv": [conv.lo, conv.hi],
-        "conv_seq": entry.conv_seq, "sender": entry.sender_id,
-        "client_msg_id": hex(&entry.client_msg_id), "kind": entry.r#type,
-        "hash": content_hash(&entry.content),
-    });
-    if entry.r#type == pb::MsgType::SystemGroup as i32
-        && let Ok(event) = pb::GroupEvent::decode(entry.content.clone())
-    {
-        value["group_event"] = json!({"kind": event.kind, "user_ids": event.user_ids});
-    }
-    value
-}
-
-/// The conversation that an entry belongs to.
-pub fn conversation_of(entry: &pb::MessageData) -> ConversationKey {
-    match entry.group_id {
-        0 => ConversationKey::direct(UserId(entry.sender_id), UserId(entry.receiver_id)),
-        group => ConversationKey::group(GroupId(group)),
-    }
-}
-
-/// FNV-1a, 64 bits, in hexadecimal: enough to tell contents apart that no one chose to collide.
-pub fn content_hash(content: &[u8]) -> String {
-    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
-    for byte in content {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
-    }
-    format!("{hash:016x}")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_are_those_of_the_published_function() {
-        assert_eq!(content_hash(b""), "cbf29ce484222325");
-        assert_eq!(content_hash(b"a"), "af63dc4c8601ec8c");
-        assert_eq!(content_hash(b"foobar"), "85944171f73967e8");
-    }
+fn phase_of(code: Code) -> &'static str {
+    if code.is_definite() { "fail" } else { "info" }
 }
