@@ -2,6 +2,7 @@
 //! of clients that behave, and what the kernel knows. Knows nothing of the server's inside.
 
 pub mod contract;
+mod mysql_node;
 mod pair;
 pub mod process;
 mod raw_client;
@@ -9,6 +10,7 @@ pub mod requests;
 mod scene;
 mod server;
 
+pub use mysql_node::{NodeOptions, runtime_account};
 pub use pair::Pair;
 pub use raw_client::{RawClient, Reply, frame};
 pub use scene::{Scene, wait_for};

@@ -80,10 +80,15 @@ impl Server {
 
     /// Starts one.
     pub fn start_with(options: ServerOptions) -> Self {
+        Self::try_start_with(options).unwrap_or_else(|log| panic!("no server: {log}"))
+    }
+
+    /// Starts one that may refuse to; its log if it does.
+    pub fn try_start_with(options: ServerOptions) -> Result<Self, String> {
         let dir = TempDir::with_prefix("aldis-scenario-").expect("a temporary directory");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (child, address) = spawn(dir.path(), any, &options);
-        Self { dir, child, address, options }
+        let (child, address) = spawn(dir.path(), any, &options)?;
+        Ok(Self { dir, child, address, options })
     }
 
     /// Where clients connect.
@@ -119,8 +124,8 @@ impl Server {
 
     /// Starts it again with the same data at the same address.
     pub fn restart(&mut self) {
-        let (child, address) = spawn(self.dir.path(), self.address, &self.options);
-        (self.child, self.address) = (child, address);
+        let spawned = spawn(self.dir.path(), self.address, &self.options);
+        (self.child, self.address) = spawned.unwrap_or_else(|log| panic!("no server: {log}"));
     }
 
     /// Asks it to end, and says whether it ended well within the time.
@@ -225,16 +230,13 @@ fn program(variable: &str, name: &str) -> PathBuf {
     path
 }
 
-fn spawn(dir: &Path, address: SocketAddr, options: &ServerOptions) -> (Child, SocketAddr) {
-    let config_path = dir.join("aldisd.toml");
-    let data_dir = dir.join("data");
-    // Keys without a table come first in TOML; `options.config` holds tables.
-    let config = format!(
-        "data_dir = {:?}\n{}\n[listen]\nclient = \"{address}\"\n",
-        data_dir.display().to_string(),
-        options.config
-    );
-    std::fs::write(&config_path, config).expect("the directory is writable");
+/// Returns when it listens; what it logged if it ends instead.
+fn spawn(
+    dir: &Path,
+    address: SocketAddr,
+    options: &ServerOptions,
+) -> Result<(Child, SocketAddr), String> {
+    let config_path = write_config(dir, address, options);
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log"));
     let binary = program("ALDISD_BIN", "aldisd");
     let mut words = options.wrapper.iter().map(|word| word.into()).chain([binary.into_os_string()]);
@@ -260,8 +262,20 @@ fn spawn(dir: &Path, address: SocketAddr, options: &ServerOptions) -> (Child, So
     let address = receiver.recv_timeout(START_MAX);
     let Ok(Ok(address)) = address else {
         let _ = child.kill();
+        let status = child.wait();
         let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
-        panic!("the server does not start: {address:?}\n{log}");
+        return Err(format!("{address:?}, {status:?}\n{log}"));
     };
-    (child, address)
+    Ok((child, address))
+}
+
+/// Keys without a table come first in TOML; `options.config` holds tables.
+fn write_config(dir: &Path, address: SocketAddr, options: &ServerOptions) -> PathBuf {
+    let path = dir.join("aldisd.toml");
+    let data_dir = dir.join("data").display().to_string();
+    let tables = &options.config;
+    let listen = format!("[listen]\nclient = \"{address}\"\n");
+    std::fs::write(&path, format!("data_dir = {data_dir:?}\n{tables}\n{listen}"))
+        .expect("the directory is writable");
+    path
 }
