@@ -41,7 +41,12 @@ impl Batch<'_, '_> {
     pub(super) fn append(&mut self, origin: Ticket, job: &Append) -> Result<Outcome, Stop> {
         let body_hash = self.stored_hash.body(job);
         let key = SentKey::of(job);
-        if let Some(sent) = self.set.sent.get(&key) {
+        let sent = self.set.sent.get(&key);
+        #[cfg(not(feature = "planted-bugs"))]
+        let client_msg_id = job.client_msg_id;
+        #[cfg(feature = "planted-bugs")]
+        let (sent, client_msg_id) = self.planted.forget_sent(sent, job.client_msg_id);
+        if let Some(sent) = sent {
             // Who may no longer send still learns what became of a message sent before.
             if sent.body_hash != body_hash {
                 return Err(OTHER_BODY.into());
@@ -53,7 +58,7 @@ impl Batch<'_, '_> {
             msg_id: self.next_id()?,
             conversation: job.conversation,
             sender: job.sender,
-            client_msg_id: Some(job.client_msg_id),
+            client_msg_id: Some(client_msg_id),
             body_hash,
             kind: job.kind,
             content: job.content.clone(),

@@ -99,6 +99,8 @@ pub(super) struct Batch<'r, 'w> {
     pub claim: &'w Claim,
     pub stored_hash: &'w StoredHash,
     pub now_ms: u64,
+    #[cfg(feature = "planted-bugs")]
+    pub planted: &'w super::planted::Planted,
 }
 
 impl<'r> Batch<'r, '_> {

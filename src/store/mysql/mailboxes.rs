@@ -5,10 +5,12 @@
 
 use aldis_wire::{Seq, UserId};
 
-use super::batch::{Entry, Mark};
+use super::batch::{Batch, Entry, Mark};
 use super::connection::Session;
 use super::failure::{Abort, damaged};
 use super::packet::{Failed, ask};
+#[cfg(feature = "planted-bugs")]
+use super::planted::{Bug, write_unlocked_heads};
 use super::questions::LIST_MAX;
 use super::rows::number;
 use super::sql_text::SqlText;
@@ -74,7 +76,12 @@ impl Mailboxes {
             row_count += mailbox.entry_count;
         }
         let by_owner = boxes.iter().enumerate().map(|(at, mailbox)| (mailbox.owner, at)).collect();
-        Self { boxes, by_owner, other_heads: Map::default(), rows: vec![Filed::default(); row_count] }
+        Self {
+            boxes,
+            by_owner,
+            other_heads: Map::default(),
+            rows: vec![Filed::default(); row_count],
+        }
     }
 
     /// Counts the rows of the owners up, in their order, and learns where each mailbox stood.
@@ -82,11 +89,18 @@ impl Mailboxes {
         &mut self,
         session: &mut Session,
         sql: &mut SqlText,
-        marks: &[Mark],
+        batch: &Batch<'_, '_>,
     ) -> Result<(), Failed> {
         sql.clear();
+        let marks = &batch.made.marks;
         let returns = session.server.is_mariadb;
+        #[cfg(not(feature = "planted-bugs"))]
         self.write_lock(sql, returns);
+        #[cfg(feature = "planted-bugs")]
+        match batch.planted.has(Bug::SeqBeforeTransaction) && !self.boxes.is_empty() {
+            true => write_unlocked_heads(sql, self),
+            false => self.write_lock(sql, returns),
+        }
         let users = marks.iter().map(|mark| mark.device.user);
         let mut others: Vec<UserId> =
             users.filter(|user| !self.by_owner.contains_key(user)).collect();
@@ -107,8 +121,8 @@ impl Mailboxes {
             return;
         }
         sql.statement("INSERT INTO im_mailbox (owner, max_seq) VALUES ")
-            .list(&self.boxes, |sql, mailbox| {
-                sql.numbers([mailbox.owner.0, mailbox.entry_count as u64]);
+            .list(self.counts(), |sql, (owner, count)| {
+                sql.numbers([owner.0, count]);
             })
             .push(" ON DUPLICATE KEY UPDATE max_seq = max_seq + VALUES(max_seq)");
         if returns {
@@ -117,6 +131,11 @@ impl Mailboxes {
             let owners: Vec<UserId> = self.boxes.iter().map(|mailbox| mailbox.owner).collect();
             select_heads(sql, &owners);
         }
+    }
+
+    /// How many entries each owner gets, ascending by owner.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (UserId, u64)> {
+        self.boxes.iter().map(|mailbox| (mailbox.owner, mailbox.entry_count as u64))
     }
 
     fn take_head(&mut self, owner: UserId, max_seq: u64) -> Result<(), Abort> {
@@ -180,6 +199,12 @@ impl Mailboxes {
             device.cursor = cursor;
             device.is_changed = true;
         }
+    }
+
+    /// The owners and their heads, after [`Self::place`].
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn heads(&self) -> impl Iterator<Item = (UserId, u64)> {
+        self.boxes.iter().map(|mailbox| (mailbox.owner, mailbox.head))
     }
 
     /// Index rows ascending by owner and seq, after [`Self::place`].

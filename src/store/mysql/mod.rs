@@ -18,6 +18,8 @@ pub mod migrate;
 mod options;
 mod packet;
 mod plan;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod process;
 mod questions;
 mod read;
@@ -39,6 +41,8 @@ use aldis_wire::{Command, ConnId, RequestId, UserId};
 pub use claim::{ClaimOutcome, Claimant};
 pub use migrate::{Migrated, SchemaState};
 pub use options::MysqlOptions;
+#[cfg(feature = "planted-bugs")]
+pub use planted::Bug;
 pub use read::MysqlReader;
 pub use writer::MysqlWriter;
 
@@ -76,6 +80,8 @@ struct Shared {
     durable: DurableHeads,
     /// Readers and writers that were opened, to tell their barriers apart.
     opened_count: AtomicU32,
+    #[cfg(feature = "planted-bugs")]
+    planted: planted::Planted,
 }
 
 impl MysqlStore {
@@ -86,8 +92,7 @@ impl MysqlStore {
             return Err(StoreError::Node(options.node));
         }
         let primary = Endpoint::parse(&options.url)?;
-        let replicas =
-            options.replicas.iter().map(|url| Endpoint::parse(url).map(Replica::new));
+        let replicas = options.replicas.iter().map(|url| Endpoint::parse(url).map(Replica::new));
         let replicas = replicas.collect::<Result<Vec<_>, _>>()?;
         let mut session = connect(&primary, Purpose::Write)?;
         session.server.check(options.allow_unsafe_durability)?;
@@ -105,6 +110,8 @@ impl MysqlStore {
             claim: Claim::new(options.node, options.boot),
             durable: DurableHeads::new(),
             opened_count: AtomicU32::new(0),
+            #[cfg(feature = "planted-bugs")]
+            planted: planted::Planted::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -9,6 +9,8 @@ use super::connection::Session;
 use super::durable::Barrier;
 use super::mailboxes::Mailboxes;
 use super::packet::{Failed, ask, commit};
+#[cfg(feature = "planted-bugs")]
+use super::planted::Bug;
 use super::sql_text::SqlText;
 use super::working_set::{WorkingSet, sorted_keys};
 
@@ -35,7 +37,13 @@ pub(super) fn write_back(
     sql.clear();
     let mut packets = Packets { session, sql, is_any_sent: false };
     packets.bodies(&batch.made.entries)?;
-    packets.index_rows(mailboxes)?;
+    #[cfg(not(feature = "planted-bugs"))]
+    packets.index_rows(mailboxes, "")?;
+    #[cfg(feature = "planted-bugs")]
+    match batch.planted.has(Bug::SeqBeforeTransaction) {
+        true => packets.index_rows_anywhere(mailboxes)?,
+        false => packets.index_rows(mailboxes, "")?,
+    }
     packets.conversations(&batch.set)?;
     packets.accounts(&batch.made.accounts, batch.now_ms)?;
     packets.devices(&batch.set)?;
@@ -48,7 +56,11 @@ pub(super) fn write_back(
     {
         barrier.write(sql);
     }
-    sql.statement("COMMIT");
+    #[cfg(feature = "planted-bugs")]
+    let end = batch.planted.end();
+    #[cfg(not(feature = "planted-bugs"))]
+    let end = "COMMIT";
+    sql.statement(end);
     commit(session, sql)
 }
 
@@ -117,11 +129,26 @@ impl Packets<'_> {
         )
     }
 
-    fn index_rows(&mut self, mailboxes: &Mailboxes) -> Result<(), Failed> {
+    /// Places and counters, of which somebody else may have been given the same.
+    #[cfg(feature = "planted-bugs")]
+    fn index_rows_anywhere(&mut self, mailboxes: &Mailboxes) -> Result<(), Failed> {
+        let tail = " ON DUPLICATE KEY UPDATE msg_id = VALUES(msg_id), bytes = VALUES(bytes)";
+        self.index_rows(mailboxes, tail)?;
+        self.rows(
+            "INSERT INTO im_mailbox (owner, max_seq) VALUES ",
+            mailboxes.heads(),
+            " ON DUPLICATE KEY UPDATE max_seq = GREATEST(max_seq, VALUES(max_seq))",
+            |sql, (owner, head)| {
+                sql.number(owner.0).push(",").number(head);
+            },
+        )
+    }
+
+    fn index_rows(&mut self, mailboxes: &Mailboxes, tail: &'static str) -> Result<(), Failed> {
         self.rows(
             "INSERT INTO im_message_index (owner, seq, msg_id, bytes) VALUES ",
             mailboxes.rows(),
-            "",
+            tail,
             |sql, row| {
                 sql.number(row.owner.0).push(",").number(row.seq).push(",").number(row.msg_id);
                 sql.push(",").number(row.byte_count);

@@ -81,11 +81,13 @@ impl MysqlWriter {
             claim: &self.shared.claim,
             stored_hash: &self.shared.stored_hash,
             now_ms,
+            #[cfg(feature = "planted-bugs")]
+            planted: &self.shared.planted,
         };
         let outcomes = batch.run_all(part).map_err(Failed::ours)?;
 
         let mut mailboxes = Mailboxes::of(&batch.made.entries);
-        mailboxes.lock(session, &mut self.sql, &batch.made.marks)?;
+        mailboxes.lock(session, &mut self.sql, &batch)?;
         let marks = std::mem::take(&mut batch.made.marks);
         mailboxes.place(&mut batch.made.entries, marks, &mut batch.set.devices);
 

@@ -6,3 +6,5 @@
 mod agreement;
 mod at_random;
 mod harness;
+#[cfg(feature = "planted-bugs")]
+mod planted;
