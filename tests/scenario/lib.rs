@@ -2,6 +2,7 @@
 //! of clients that behave, and what the kernel knows. Knows nothing of the server's inside.
 
 pub mod contract;
+pub mod hammer;
 mod mysql_node;
 mod pair;
 pub mod process;

@@ -1,0 +1,99 @@
+//! Groups: founded at the start, then members that leave and are invited again, and talk, read and
+//! are refused all the while.
+
+use std::time::{Duration, Instant};
+
+use aldis_client::{Event, Target};
+use aldis_wire::UserId;
+
+use super::crowd::{FOUNDING, WRITING};
+use super::dice::Dice;
+use super::link::{Called, Link, LinkOptions, PATIENCE};
+use super::shared::{Group, Shared};
+use super::writer::message;
+
+/// Between two steps of a member: every change of a group is an entry for each member, and all of
+/// them are read at the end.
+const STEP_PAUSE: Duration = Duration::from_millis(150);
+
+/// The group with this number: the hot users and some of the others, founded by a hot user.
+pub(super) fn found(shared: &Shared, number: usize) -> Group {
+    let options = &shared.options;
+    let others = shared.crowd.len() - options.hot_users;
+    let wanted = options.group_members - options.hot_users;
+    let other = |index| options.hot_users + (number + index) % others;
+    let members: Vec<usize> =
+        (0..options.hot_users).chain((0..wanted.min(others)).map(other)).collect();
+    let founder = number % options.hot_users;
+    let invited = members.iter().filter(|member| **member != founder);
+    let invited: Vec<UserId> = invited.map(|member| shared.crowd.id(*member)).collect();
+    let mut link = founder_link(shared, founder, &format!("founder-{number}"));
+    let deadline = Instant::now() + PATIENCE;
+    let id = loop {
+        assert!(Instant::now() < deadline, "group {number} cannot be founded");
+        match link.call(|client| client.create_group("hammered", &invited)) {
+            Called::Done(resp) => break aldis_wire::GroupId(resp.group_id),
+            Called::Refused(code) => panic!("group {number} cannot be founded: {code}"),
+            Called::Later => {}
+        }
+    };
+    Group { id, founder }
+}
+
+fn founder_link(shared: &Shared, founder: usize, name: &str) -> Link {
+    let file = shared.history(name);
+    let user = shared.crowd.device(founder, FOUNDING);
+    let addresses = &shared.options.addresses;
+    Link::open(LinkOptions { addresses, node: founder, user, name, window: 1 }, &file)
+}
+
+/// One member of the group with this number leaves and is invited again, until it is over.
+pub(super) fn come_and_go(shared: &Shared, number: usize) {
+    let options = &shared.options;
+    let group = &shared.groups[number];
+    // Nobody else's device: the first that are not hot, which are in all groups with such a number.
+    let member = options.hot_users + number;
+    let name = format!("churner-{number}");
+    let file = shared.history(&name);
+    let user = shared.crowd.device(member, WRITING);
+    let addresses = &options.addresses;
+    let mut link =
+        Link::open(LinkOptions { addresses, node: number, user, name: &name, window: 8 }, &file);
+    let mut founder = founder_link(shared, group.founder, &format!("inviter-{number}"));
+    let mut dice = Dice::new(options.seed, 3_000 + number);
+    let (target, member_id) = (Target::Group(group.id), shared.crowd.id(member));
+    for cycle in 0.. {
+        talk(shared, &mut link, target, &format!("inside, cycle {cycle}"), dice.below(4));
+        // A refusal: it left before, and the answer was lost.
+        link.call(|client| client.leave_group(group.id));
+        talk(shared, &mut link, target, &format!("outside, cycle {cycle}"), dice.below(2));
+        link.call(|client| client.history_page(target, 0, 0, 0));
+        link.call(|client| client.sync_page(0, dice.below(50) as u64, 0));
+        if dice.once_in(3) {
+            link.go_to_next_node();
+        }
+        founder.call(|client| client.invite(group.id, &[member_id]));
+        if dice.once_in(3) {
+            founder.go_to_next_node();
+        }
+        if shared.is_over() {
+            return;
+        }
+    }
+}
+
+/// Sends some messages and waits for what becomes of them.
+fn talk(shared: &Shared, link: &mut Link, target: Target, text: &str, count: usize) {
+    std::thread::sleep(STEP_PAUSE);
+    for number in 0..count {
+        let message = message(target, format!("{number} {text}"));
+        link.client().core_mut().0.send(message).expect("the window has room");
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while link.unanswered() > 0 && !shared.is_abandoned() {
+        assert!(Instant::now() < deadline, "no answer: {text}");
+        if let Some(Event::SendAcked { .. }) = link.turn(Duration::from_millis(100)) {
+            shared.note_ack();
+        }
+    }
+}
