@@ -140,14 +140,16 @@ pub(super) fn connect(endpoint: &Endpoint, purpose: Purpose) -> Result<Session, 
 /// One packet. `/*M!` begins what only MariaDB runs, `/*!50708` what only MySQL runs.
 fn settings(purpose: Purpose) -> &'static str {
     match purpose {
-        // READ COMMITTED: no gap locks, no deadlocks between batches. A node that vanishes with a
-        // transaction open keeps its locks until wait_timeout; the writer says something twice a
-        // second. IN lists stay ranges, whose locks are taken in key order.
+        // READ COMMITTED: no gap locks, no deadlocks between batches. A node that vanishes or is
+        // stopped with a transaction open keeps its locks until the server gives it up: MySQL after
+        // wait_timeout, MariaDB earlier. The writer says something every few seconds. IN lists stay
+        // ranges, whose locks are taken in key order. lock_wait_timeout is about table definitions.
         Purpose::Write => {
             "SET NAMES utf8mb4;
              SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
              SET SESSION autocommit = 1, time_zone = '+00:00', wait_timeout = 10,
-                 innodb_lock_wait_timeout = 3,
+                 innodb_lock_wait_timeout = 3, lock_wait_timeout = 3,
+                 /*M!100300 idle_transaction_timeout = 2, */
                  /*M!100318 in_predicate_conversion_threshold = 0, */
                  sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
         }

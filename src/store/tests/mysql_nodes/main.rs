@@ -5,6 +5,7 @@
 
 mod agreement;
 mod at_random;
+mod failures;
 mod harness;
 #[cfg(feature = "planted-bugs")]
 mod planted;
