@@ -2,10 +2,12 @@
 //! things fast; the store decides. Knows no connection and no message.
 
 mod memory;
+mod redis;
 mod traits;
 mod worker;
 
 pub use memory::MemoryDirectory;
+pub use redis::{OptionsError, RedisDirectory, RedisOptions};
 pub use traits::{
     ANNOUNCE_INTERVAL_MS, Away, Conflict, Directory, LEASE_MS, NodeAnnouncement, NodeRecord,
     Sessions,

@@ -1,5 +1,6 @@
 //! The directory in one process: of a single node, or of all nodes of a simulated cluster. Nothing
-//! is ever away and nothing forgets, so no session is announced twice.
+//! is ever away and nothing forgets, so no session is announced twice. Sessions of a life that ended
+//! stay until their users log in again, as void as in Redis, where an hour ends them.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +24,7 @@ pub struct MemoryDirectory {
     node: NodeId,
     boot: BootId,
     announcement: NodeAnnouncement,
+    has_announced: bool,
     is_draining: bool,
     announce_at_ms: u64,
 }
@@ -58,15 +60,26 @@ impl MemoryDirectory {
         boot: BootId,
         announcement: NodeAnnouncement,
     ) -> Self {
-        Self { shared, node, boot, announcement, is_draining: false, announce_at_ms: 0 }
+        Self {
+            shared,
+            node,
+            boot,
+            announcement,
+            has_announced: false,
+            is_draining: false,
+            announce_at_ms: 0,
+        }
     }
 
+    /// The first announcement takes the lease over; later ones leave that of another life alone.
     fn announce(&mut self, now_ms: u64) {
+        self.announce_at_ms = now_ms + ANNOUNCE_INTERVAL_MS;
         let shared = &mut *self.shared.lock();
-        let is_new = shared.leases.get(&self.node).is_none_or(|old| old.record.boot != self.boot);
-        if is_new {
-            shared.forget_other_lives(self.node, self.boot);
+        let holder = shared.lease_of(now_ms, self.node).map(|lease| lease.record.boot);
+        if self.has_announced && holder.is_some_and(|boot| boot != self.boot) {
+            return;
         }
+        self.has_announced = true;
         let record = NodeRecord {
             node: self.node,
             boot: self.boot,
@@ -75,7 +88,6 @@ impl MemoryDirectory {
         };
         let (is_open, ends_at_ms) = (!self.is_draining, now_ms + LEASE_MS);
         shared.leases.insert(self.node, Lease { record, is_open, ends_at_ms });
-        self.announce_at_ms = now_ms + ANNOUNCE_INTERVAL_MS;
     }
 }
 
@@ -187,17 +199,5 @@ impl Shared {
 
     fn is_live(&self, now_ms: u64, record: &SessionRecord) -> bool {
         self.lease_of(now_ms, record.node).is_some_and(|lease| lease.record.boot == record.boot)
-    }
-
-    /// Sessions of a node's earlier lives: nobody takes them back any more.
-    fn forget_other_lives(&mut self, node: NodeId, boot: BootId) {
-        let is_void = |record: &SessionRecord| record.node == node && record.boot != boot;
-        if self.counts.keys().any(|(other, life)| *other == node && *life != boot) {
-            self.sessions.retain(|_, sessions| {
-                sessions.retain(|record| !is_void(record));
-                !sessions.is_empty()
-            });
-            self.counts.retain(|(other, life), _| *other != node || *life == boot);
-        }
     }
 }
