@@ -219,3 +219,87 @@ impl Questions<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aldis_services::MariaDb;
+    use aldis_wire::{ClientMsgId, DeviceClass, GroupId, RequestId, UserId};
+    use mysql::prelude::Queryable;
+    use mysql::{Conn, Row};
+
+    use super::*;
+    use crate::mysql::migrate::migrate;
+    use crate::mysql::plan::{Direct, SentKey};
+
+    /// More than any batch has of most things, so that every list has several chunks.
+    const COUNT: u64 = 1_100;
+
+    fn plan() -> Plan<'static> {
+        let numbers = || 1..=COUNT;
+        let key = |n| ConversationKey::direct(UserId(n), UserId(n + 1));
+        Plan {
+            directs: numbers().map(|n| Direct { conversation: key(n), message_count: 1 }).collect(),
+            groups: numbers().map(GroupId).collect(),
+            sent: numbers()
+                .map(|n| SentKey {
+                    client_msg_id: ClientMsgId([n as u8; 16]),
+                    sender: UserId(n),
+                    conversation: key(n),
+                })
+                .collect(),
+            users: numbers().map(UserId).collect(),
+            names: vec!["ann", "bob"],
+            devices: numbers().map(|n| (UserId(n), "phone")).collect(),
+            sessions: numbers().map(|n| (UserId(n), DeviceClass::Phone)).collect(),
+            requests: numbers().map(|n| (UserId(n), RequestId([0; 16]))).collect(),
+            counted: numbers().map(UserId).collect(),
+            leavers: numbers().map(|n| (GroupId(n), UserId(n))).collect(),
+            takes_user_ids: true,
+            takes_group_ids: true,
+            takes_msg_ids: true,
+        }
+    }
+
+    #[test]
+    fn every_question_goes_through_an_index_and_locks_are_taken_in_its_order() {
+        let url = MariaDb::shared().fresh_database();
+        migrate(&url).unwrap();
+        let mut conn = Conn::new(url.as_str()).unwrap();
+        conn.query_drop("SET SESSION in_predicate_conversion_threshold = 0").unwrap();
+        let fill = "INSERT INTO im_conversation (lo, hi) SELECT 0, seq FROM seq_1_to_5000;
+            INSERT INTO im_group_member SELECT seq, seq, 1, 0, 1, 1 FROM seq_1_to_5000;
+            INSERT INTO im_user SELECT seq, seq, '', '', '', 0, x'00', 1 FROM seq_1_to_5000;
+            INSERT INTO im_session SELECT seq, 1, 1 FROM seq_1_to_5000";
+        for statement in fill.split(';') {
+            conn.query_drop(statement).unwrap();
+        }
+        let mut sql = SqlText::default();
+        let asked = write(&mut sql, &plan(), true);
+        // No literal holds a separator: they are all hexadecimal.
+        let statements: Vec<&str> = sql.as_str().split(";\n").collect();
+        assert_eq!(asked.len(), statements.len());
+        for (asked, statement) in asked.into_iter().zip(statements) {
+            let is_select = statement.starts_with("SELECT") || statement.starts_with("WITH");
+            if !is_select {
+                continue;
+            }
+            let steps: Vec<Row> = conn.query(format!("EXPLAIN {statement}")).unwrap();
+            for step in steps {
+                let column = |at: usize| step.get::<Option<String>, _>(at).flatten();
+                let (table, kind, key) = (column(2), column(3), column(5));
+                if table.as_deref().is_none_or(|table| table.starts_with('<')) {
+                    continue;
+                }
+                let kind = kind.unwrap_or_default();
+                assert_ne!((kind.as_str(), &key), ("ALL", &None), "{asked:?} scans {table:?}");
+                if statement.ends_with("FOR UPDATE") {
+                    assert_eq!((kind.as_str(), key.as_deref()), ("range", Some("PRIMARY")));
+                    let extra = column(9).unwrap_or_default();
+                    assert!(!extra.contains("filesort"), "{asked:?}: {extra}");
+                } else {
+                    assert!(["range", "ref", "eq_ref"].contains(&kind.as_str()), "{asked:?}");
+                }
+            }
+        }
+    }
+}
