@@ -1,0 +1,144 @@
+//! Loss by time (RACK, RFC 8985): a packet is lost once one that was sent later was acknowledged and
+//! the reordering window has passed. Knows no timers and no messages.
+//!
+//! There is no threshold of packets: where packets are reordered it takes everything for lost. The
+//! window follows how late packets really are, which the RFC gropes for by round trips with DSACKs.
+
+use crate::send::rtt::Rtt;
+use crate::send::sent::{Packet, Sent};
+use crate::time::{MILLISECOND, SECOND, Time};
+
+/// The window on a path that does not reorder, as a part of the least round trip. The RFC begins
+/// with a quarter, but every packet lost pays for it.
+const QUIET_PART: u64 = 16;
+/// Lateness is remembered for one to two of these.
+const ERA_NS: u64 = SECOND;
+/// Added to what was seen, as a part of it: the latest packet so far is not the latest ever.
+const MARGIN_PART: u64 = 8;
+/// A path whose round trip is not known yet reorders at most by this.
+const WINDOW_NS_INITIAL: u64 = 10 * MILLISECOND;
+
+/// The packet sent last among those acknowledged.
+#[derive(Clone, Copy, Debug)]
+struct Latest {
+    number: u64,
+    rtt_ns: u64,
+}
+
+/// What is to be done about the oldest outstanding packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is lost.
+    Lost(u64),
+    /// It is lost unless it is acknowledged by then.
+    LostAt(Time),
+    /// Nothing sent later was acknowledged.
+    Open,
+}
+
+/// The detector.
+#[derive(Debug, Default)]
+pub(crate) struct Rack {
+    latest: Option<Latest>,
+    late_of_era: u64,
+    late_before: u64,
+    era_began: Time,
+}
+
+impl Rack {
+    /// A packet was acknowledged for the first time.
+    pub fn handle_acknowledged(&mut self, now: Time, number: u64, packet: &Packet) {
+        if now.nanos_since(self.era_began) > ERA_NS {
+            self.era_began = now;
+            self.late_before = std::mem::take(&mut self.late_of_era);
+        }
+        let rtt_ns = now.nanos_since(packet.sent);
+        match self.latest {
+            Some(latest) if number < latest.number => {
+                self.late_of_era = self.late_of_era.max(rtt_ns.saturating_sub(latest.rtt_ns));
+            }
+            _ => self.latest = Some(Latest { number, rtt_ns }),
+        }
+    }
+
+    /// How long a packet may be late.
+    pub fn window(&self, rtt: &Rtt) -> u64 {
+        if !rtt.is_known() {
+            return WINDOW_NS_INITIAL;
+        }
+        let late = self.late_of_era.max(self.late_before);
+        (rtt.least() / QUIET_PART).max(late + late / MARGIN_PART).min(rtt.smoothed())
+    }
+
+    /// The verdict on the oldest outstanding packet.
+    pub fn judge(&self, now: Time, sent: &Sent, rtt: &Rtt) -> Verdict {
+        let (Some(latest), Some((number, packet))) = (self.latest, sent.oldest()) else {
+            return Verdict::Open;
+        };
+        if number > latest.number {
+            return Verdict::Open;
+        }
+        let lost_at = packet.sent.plus(latest.rtt_ns + self.window(rtt));
+        if lost_at <= now { Verdict::Lost(number) } else { Verdict::LostAt(lost_at) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::send::sent::{Extras, Settled, Stamp};
+
+    const RTT: u64 = 16 * MILLISECOND;
+
+    fn scene(packets: u64) -> (Rack, Sent, Rtt) {
+        let mut sent = Sent::new();
+        for number in 0..packets {
+            sent.push(Time(number), Stamp::default(), 100, &[], Extras::default());
+        }
+        let mut rtt = Rtt::new();
+        rtt.handle_sample(Time(0), RTT, 0);
+        (Rack::default(), sent, rtt)
+    }
+
+    fn acknowledge(rack: &mut Rack, sent: &mut Sent, now: u64, number: u64) {
+        match sent.acknowledge(number) {
+            Settled::Acknowledged(packet) | Settled::WasTakenForLost(packet) => {
+                rack.handle_acknowledged(Time(now), number, &packet);
+            }
+            Settled::Known => panic!("{number} was settled"),
+        }
+    }
+
+    #[test]
+    fn a_packet_is_lost_once_a_later_one_is_acknowledged_and_the_window_has_passed() {
+        let (mut rack, mut sent, rtt) = scene(3);
+        assert_eq!(rack.judge(Time(RTT), &sent, &rtt), Verdict::Open);
+        acknowledge(&mut rack, &mut sent, RTT + 1, 1);
+        let lost_at = RTT + RTT / QUIET_PART;
+        assert_eq!(rack.judge(Time(RTT + 1), &sent, &rtt), Verdict::LostAt(Time(lost_at)));
+        assert_eq!(rack.judge(Time(lost_at), &sent, &rtt), Verdict::Lost(0));
+        sent.lose(Time(lost_at), 0);
+        assert_eq!(rack.judge(Time(lost_at), &sent, &rtt), Verdict::Open);
+    }
+
+    #[test]
+    fn the_window_follows_how_late_packets_are_and_forgets() {
+        let (mut rack, mut sent, rtt) = scene(10);
+        acknowledge(&mut rack, &mut sent, RTT + 1, 1);
+        acknowledge(&mut rack, &mut sent, RTT + 4 * MILLISECOND, 0);
+        let late = 4 * MILLISECOND;
+        assert_eq!(rack.window(&rtt), late + late / MARGIN_PART);
+        acknowledge(&mut rack, &mut sent, 2 * SECOND, 2);
+        assert_eq!(rack.window(&rtt), late + late / MARGIN_PART);
+        acknowledge(&mut rack, &mut sent, 4 * SECOND, 3);
+        assert_eq!(rack.window(&rtt), RTT / QUIET_PART);
+    }
+
+    #[test]
+    fn the_window_is_at_most_a_round_trip() {
+        let (mut rack, mut sent, rtt) = scene(2);
+        acknowledge(&mut rack, &mut sent, RTT, 1);
+        acknowledge(&mut rack, &mut sent, 9 * RTT, 0);
+        assert_eq!(rack.window(&rtt), RTT);
+    }
+}
