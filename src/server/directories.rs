@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use aldis_directory::{MemoryDirectory, NodeAnnouncement};
+use aldis_directory::{MemoryDirectory, NodeAnnouncement, RedisDirectory, RedisOptions};
 use aldis_logic::job::{BootId, NodeId};
-use anyhow::bail;
+use anyhow::Context;
 
 use crate::config::{Config, DirectoryKind};
 
@@ -12,12 +12,19 @@ use crate::config::{Config, DirectoryKind};
 pub enum AnyDirectory {
     /// In this process.
     Memory(MemoryDirectory),
+    /// Shared by all nodes.
+    Redis(Box<RedisDirectory>),
 }
 
 impl AnyDirectory {
     /// Opens the configured directory for one life of this node, which listens on `client`. Redis
     /// need not be there: it is asked for until it is.
-    pub fn open(config: &Config, boot: BootId, client: SocketAddr) -> anyhow::Result<Self> {
+    pub fn open(
+        config: &Config,
+        boot: BootId,
+        store_epoch: u64,
+        client: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let node = NodeId(*config.node.id.get_ref());
         let configured = &config.node.client_address;
         let announcement = NodeAnnouncement {
@@ -32,7 +39,10 @@ impl AnyDirectory {
         Ok(match config.directory.kind.get_ref() {
             DirectoryKind::Memory => Self::Memory(MemoryDirectory::new(node, boot, announcement)),
             DirectoryKind::Redis => {
-                bail!("directory.kind = \"redis\" is not served yet")
+                let urls = config.directory.urls.get_ref().iter().map(|url| url.0.clone());
+                let urls = urls.collect();
+                let options = RedisOptions { urls, node, boot, store_epoch, announcement };
+                Self::Redis(Box::new(RedisDirectory::new(options).context("directory.urls")?))
             }
         })
     }

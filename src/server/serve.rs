@@ -69,7 +69,7 @@ fn serve(
         head_checks,
     };
     let node = Arc::new(Node::new(node_config, keyring(&boot)?));
-    let directory = AnyDirectory::open(config, life, actual)?;
+    let directory = AnyDirectory::open(config, life, boot.store_epoch, actual)?;
     let running = start(config, counts, listeners, node.clone(), store, directory)?;
     banner(config, actual);
     let mut ending = ending;

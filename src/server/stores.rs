@@ -42,7 +42,10 @@ impl AnyStore {
                     boot,
                     allow_unsafe_durability: config.store.allow_unsafe_durability,
                 };
-                Self::Mysql(MysqlStore::open(options).context("cannot open the store")?)
+                let store = MysqlStore::open(options).context("cannot open the store")?;
+                #[cfg(feature = "planted-bugs")]
+                plant(&store)?;
+                Self::Mysql(store)
             }
         })
     }
@@ -78,6 +81,20 @@ impl AnyStore {
             Self::Mysql(store) => store.add_user(user, unix_ms()),
         }
     }
+}
+
+/// Makes the store wrong as the environment says: the history checker has to notice.
+#[cfg(feature = "planted-bugs")]
+fn plant(store: &MysqlStore) -> anyhow::Result<()> {
+    use aldis_store::mysql::Bug;
+    let Ok(name) = std::env::var("ALDIS_PLANTED_BUG") else { return Ok(()) };
+    store.plant(Some(match name.as_str() {
+        "ack-before-commit" => Bug::AckBeforeCommit,
+        "seq-before-transaction" => Bug::SeqBeforeTransaction,
+        "no-dedupe" => Bug::NoDedupe,
+        _ => bail!("ALDIS_PLANTED_BUG={name} is unknown"),
+    }));
+    Ok(())
 }
 
 /// Makes this process the one that has the node's number.

@@ -99,6 +99,9 @@ pub fn start(
         AnyDirectory::Memory(directory) => {
             start_directory(directory, jobs, flag, of_dir, office_of_dir)?
         }
+        AnyDirectory::Redis(directory) => {
+            start_directory(*directory, jobs, flag, of_dir, office_of_dir)?
+        }
     });
 
     let mut reactors = Vec::with_capacity(counts.reactors);
