@@ -3,6 +3,7 @@
 
 pub mod contract;
 pub mod hammer;
+pub mod kernel;
 mod mysql_node;
 mod pair;
 pub mod process;

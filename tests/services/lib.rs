@@ -7,5 +7,6 @@ mod redis;
 mod replica;
 
 pub use mariadb::{MariaDb, MariaDbOptions};
+pub use program::{find, run_after_exit};
 pub use redis::{Redis, RedisCluster};
 pub use replica::Replicated;

@@ -20,7 +20,7 @@ pub(crate) const POLL: Duration = Duration::from_millis(20);
 const SERVER_FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 
 /// The path of a program, or a failure that says where to get it.
-pub(crate) fn find(name: &str, package: &str) -> PathBuf {
+pub fn find(name: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(SERVER_FOLDERS.map(PathBuf::from));
     let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
@@ -88,13 +88,19 @@ impl Program {
 }
 
 /// Removes a folder when this process has ended, however it ends: statics are never dropped, and
-/// nothing is when it is killed. A shell waits for the end of its input, which only this process holds open.
+/// nothing is when it is killed.
 pub(crate) fn remove_after_exit(folder: &Path) {
+    run_after_exit("rm -rf -- \"$0\"", folder.as_os_str());
+}
+
+/// Runs a shell script, with this argument as `$0`, when this process has ended, however it ends: a
+/// shell waits for the end of its input, which only this process holds open.
+pub fn run_after_exit(script: &str, argument: &OsStr) {
     static SHELLS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
-    let script = "trap '' INT TERM HUP; read -r _; sleep 1; rm -rf -- \"$0\"";
     let shell = Command::new("sh")
-        .args(["-c", script])
-        .arg(folder)
+        .arg("-c")
+        .arg(format!("trap '' INT TERM HUP; read -r _; sleep 1; {script}"))
+        .arg(argument)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
