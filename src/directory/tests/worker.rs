@@ -1,0 +1,170 @@
+//! The loop: answers each request that somebody waits for, announces the node while it is idle, and
+//! leaves when nobody can ask any more.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use aldis_directory::{
+    Conflict, Directory, DirectoryOutput, MemoryDirectory, NodeAnnouncement, RedisDirectory,
+    RedisOptions, run_directory,
+};
+use aldis_logic::job::{
+    BootId, DirectoryJob, DirectoryReply, DirectoryRequest, NodeId, ReactorId, Registration,
+    SessionRecord, Ticket,
+};
+use aldis_services::Redis;
+use aldis_wire::{Command, ConnId, DeviceClass, Epoch, UserId};
+use crossbeam::channel::{Receiver, Sender, bounded};
+
+/// What takes longer never comes.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+struct Loop {
+    jobs: Sender<DirectoryRequest>,
+    outputs: Receiver<DirectoryOutput>,
+    is_draining: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    start: Instant,
+}
+
+impl Loop {
+    fn start(directory: impl Directory + Send + 'static) -> Self {
+        let (jobs, queue) = bounded(4_096);
+        let (outputs_way, outputs) = bounded(8_192);
+        let is_draining = Arc::new(AtomicBool::new(false));
+        let (flag, start) = (is_draining.clone(), Instant::now());
+        let thread = std::thread::spawn(move || {
+            let clock = || start.elapsed().as_millis() as u64;
+            run_directory(directory, queue, &flag, clock, |output| {
+                outputs_way.send(output).unwrap();
+            });
+        });
+        Self { jobs, outputs, is_draining, thread, start }
+    }
+
+    fn send(&self, request: u32, job: DirectoryJob) {
+        let conn = ConnId { index: 0, generation: 0 };
+        let (reactor, command) = (ReactorId(0), Command::Login);
+        let ticket = Ticket { reactor, conn, request, command, bytes: 0 };
+        self.jobs.send(DirectoryRequest { ticket, job }).unwrap();
+    }
+
+    fn reply(&self) -> DirectoryReply {
+        match self.outputs.recv_timeout(WAIT_MAX).unwrap() {
+            DirectoryOutput::Reply(reply) => reply,
+            DirectoryOutput::Conflict(conflict) => panic!("{conflict:?}"),
+        }
+    }
+
+    fn end(self) {
+        drop(self.jobs);
+        self.thread.join().unwrap();
+    }
+}
+
+fn record(node: u16, user: u64, epoch: u64) -> SessionRecord {
+    SessionRecord {
+        user: UserId(user),
+        class: DeviceClass::Phone,
+        epoch: Epoch(epoch),
+        node: NodeId(node),
+        boot: BootId(node.into()),
+    }
+}
+
+fn redis_directory(redis: &Redis, node: u16) -> RedisDirectory {
+    RedisDirectory::new(RedisOptions {
+        urls: vec![redis.url()],
+        node: NodeId(node),
+        boot: BootId(node.into()),
+        store_epoch: 1,
+        announcement: NodeAnnouncement::default(),
+    })
+    .unwrap()
+}
+
+/// Asks, from another node, until something is seen.
+fn wait(
+    watcher: &mut impl Directory,
+    start: Instant,
+    what: &str,
+    mut is_so: impl FnMut(usize) -> bool,
+) {
+    let deadline = Instant::now() + WAIT_MAX;
+    loop {
+        let now_ms = start.elapsed().as_millis() as u64;
+        watcher.maintain(now_ms);
+        let open = watcher.open_nodes(now_ms);
+        if open.is_ok_and(|open| is_so(open.len())) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what}: it never comes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn requests_are_answered_and_the_node_comes_and_goes(
+    directory: impl Directory + Send + 'static,
+    mut watcher: impl Directory,
+) {
+    let node = Loop::start(directory);
+    wait(&mut watcher, node.start, "both nodes", |open| open == 2);
+    for user in 0..3_000 {
+        node.send(user, DirectoryJob::Register(record(1, user.into(), 1)));
+        node.send(user, DirectoryJob::Unregister(record(1, user.into(), 7)));
+    }
+    for user in 0..3_000 {
+        let reply = node.reply();
+        assert_eq!(reply.ticket.request, user);
+        assert_eq!(reply.registration, Registration::Live { replaced: None });
+    }
+    let users: Vec<_> = (0..3_000).map(UserId).collect();
+    let now_ms = node.start.elapsed().as_millis() as u64;
+    assert_eq!(watcher.sessions_of(now_ms, &users).found.len(), 3_000);
+    node.is_draining.store(true, Ordering::Relaxed);
+    wait(&mut watcher, node.start, "the node to drain", |open| open == 1);
+    let now_ms = node.start.elapsed().as_millis() as u64;
+    assert_eq!(watcher.nodes_of(now_ms, &[NodeId(1)]).unwrap().len(), 1);
+    let start = node.start;
+    node.end();
+    let now_ms = start.elapsed().as_millis() as u64;
+    assert_eq!(watcher.nodes_of(now_ms, &[NodeId(1)]).unwrap(), []);
+}
+
+#[test]
+fn in_memory_requests_are_answered_and_the_node_comes_and_goes() {
+    let directory = MemoryDirectory::new(NodeId(1), BootId(1), NodeAnnouncement::default());
+    let watcher = directory.join(NodeId(2), BootId(2), NodeAnnouncement::default());
+    requests_are_answered_and_the_node_comes_and_goes(directory, watcher);
+}
+
+#[test]
+fn with_redis_requests_are_answered_and_the_node_comes_and_goes() {
+    let redis = Redis::start();
+    let watcher = redis_directory(&redis, 2);
+    requests_are_answered_and_the_node_comes_and_goes(redis_directory(&redis, 1), watcher);
+}
+
+#[test]
+fn conflicts_come_out_while_nobody_asks() {
+    let redis = Redis::start();
+    let node = Loop::start(redis_directory(&redis, 1));
+    let mut other = redis_directory(&redis, 2);
+    wait(&mut other, node.start, "both nodes", |open| open == 2);
+    node.send(1, DirectoryJob::Register(record(1, 5, 1)));
+    assert_eq!(node.reply().registration, Registration::Live { replaced: None });
+    redis.cli(&["FLUSHALL"]);
+    let now_ms = node.start.elapsed().as_millis() as u64;
+    other.apply(now_ms, &[DirectoryJob::Register(record(2, 5, 2))]);
+    match node.outputs.recv_timeout(WAIT_MAX).unwrap() {
+        DirectoryOutput::Conflict(conflict) => {
+            assert_eq!(conflict, Conflict::Fenced(record(1, 5, 1)));
+        }
+        DirectoryOutput::Reply(reply) => panic!("{reply:?}"),
+    }
+    node.end();
+}
