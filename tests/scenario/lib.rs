@@ -1,6 +1,7 @@
 //! What scenarios share: a server process of their own, a client that can also misbehave, a pair
 //! of clients that behave, and what the kernel knows. Knows nothing of the server's inside.
 
+pub mod audit;
 pub mod contract;
 pub mod hammer;
 pub mod kernel;

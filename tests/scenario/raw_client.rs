@@ -198,6 +198,11 @@ impl RawClient {
         }
     }
 
+    /// Drops what arrived while something else was waited for.
+    pub fn forget_kept(&mut self) {
+        self.kept.clear();
+    }
+
     /// Whether the server closes the connection without sending anything more.
     pub fn is_closed_silently(&mut self) -> bool {
         self.receive().is_none()
