@@ -66,12 +66,7 @@ struct Settings {
 impl Session {
     /// Runs the statements of one packet and returns the rows of each.
     pub(super) fn run(&mut self, sql: &str) -> Result<Vec<Vec<Row>>, mysql::Error> {
-        let mut result = self.conn.query_iter(sql)?;
-        let mut sets = Vec::new();
-        while let Some(set) = result.iter() {
-            sets.push(set.collect::<Result<Vec<Row>, _>>()?);
-        }
-        Ok(sets)
+        run(&mut self.conn, sql)
     }
 }
 
@@ -131,10 +126,22 @@ pub(super) fn connect(endpoint: &Endpoint, purpose: Purpose) -> Result<Session, 
         .prefer_socket(false)
         .max_allowed_packet(Some(PACKET_BYTES_MAX));
     let mut conn = Conn::new(opts)?;
-    conn.query_drop(settings(purpose))?;
-    let facts = conn.query_first::<Row, _>(FACTS)?;
-    let server = facts.as_ref().and_then(server).ok_or(mysql::DriverError::SetupError)?;
+    run(&mut conn, settings(purpose))?;
+    let facts = run(&mut conn, FACTS)?;
+    let facts = facts.first().and_then(|rows| rows.first());
+    let server = facts.and_then(server).ok_or(mysql::DriverError::SetupError)?;
     Ok(Session { conn, server })
+}
+
+/// Takes all that the statements give. Dropping a result of the crate's would hide the errors of
+/// all statements but the first.
+fn run(conn: &mut Conn, sql: &str) -> Result<Vec<Vec<Row>>, mysql::Error> {
+    let mut result = conn.query_iter(sql)?;
+    let mut sets = Vec::new();
+    while let Some(set) = result.iter() {
+        sets.push(set.collect::<Result<Vec<Row>, _>>()?);
+    }
+    Ok(sets)
 }
 
 /// One packet. `/*M!` begins what only MariaDB runs, `/*!50708` what only MySQL runs.

@@ -1,0 +1,134 @@
+//! What a reader was shown survives a crash of the database, although InnoDB shows commits before
+//! their log is on disk.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aldis_logic::job::{HistoryRange, ReadJob};
+use aldis_services::MariaDb;
+use aldis_store::mysql::MysqlStore;
+use aldis_store::{Reader, Store};
+use aldis_wire::{ConversationKey, Seq};
+use mysql::prelude::Queryable;
+
+use super::harness::{Scene, options, sync, texts};
+
+/// Far longer than the test, microseconds.
+const DELAY_US: u64 = 60_000_000;
+/// Far longer than anything should take.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Keeps a thread's writes from reaching files. Other threads of a database must be able to go on:
+/// were one of those that write its log on their own stopped, nothing at all would be answered.
+struct Stalled(Child);
+
+impl Stalled {
+    fn new(thread: u32) -> Self {
+        let child = Command::new("strace")
+            .args(["-o", "/dev/null", "-e", "trace=pwrite64,fdatasync"])
+            .args(["-e", &format!("inject=pwrite64:delay_enter={DELAY_US}")])
+            .args(["-e", &format!("inject=fdatasync:delay_enter={DELAY_US}")])
+            .args(["-p", &thread.to_string()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("strace (Debian package strace; tests/run installs it)");
+        let stalled = Self(child);
+        wait_until("strace is not attached", || {
+            let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap();
+            !status.contains("TracerPid:\t0\n")
+        });
+        stalled
+    }
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn kill_9(pid: u32) {
+    let status = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()));
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < WAIT_MAX, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What a node does up to the COMMIT of a message to Bob, without the node: it keeps its claim too.
+fn append_by_hand(node: &mut mysql::Conn, bob: u64) {
+    for statement in [
+        "BEGIN",
+        &format!("UPDATE im_mailbox SET max_seq = 2 WHERE owner = {bob}"),
+        "INSERT INTO im_message_body (msg_id, lo, hi, conv_seq, msg_no, sender, sender_seq, time_ms,
+             client_msg_id, body_hash, kind, content, extra)
+         SELECT msg_id + 1, lo, hi, 2, 2, sender, 2, time_ms,
+             x'00000000000000000000000000000001', 0, kind, 'taken back', '' FROM im_message_body",
+        &format!(
+            "INSERT INTO im_message_index (owner, seq, msg_id, bytes)
+             SELECT {bob}, 2, MAX(msg_id), 10 FROM im_message_body"
+        ),
+    ] {
+        node.query_drop(statement).unwrap();
+    }
+}
+
+#[test]
+fn no_page_holds_what_a_crash_of_the_database_takes_back() {
+    let mut server = MariaDb::start();
+    let url = server.fresh_database();
+    let mut scene = Scene::new(&url);
+    scene.send("first").unwrap();
+    let bob = scene.bob;
+    // Readers of another process, which knows nothing of what this one has committed.
+    let other = MysqlStore::open(options(&url, 2)).unwrap();
+    let conversation = ConversationKey::direct(scene.ann, bob);
+    let (range, limit) = (HistoryRange::Newest, 100);
+    let questions = [
+        ReadJob::Sync { user: bob, after: Seq(0), limit },
+        ReadJob::History { reader: bob, conversation, range, limit },
+        ReadJob::Heads { users: vec![bob] },
+        ReadJob::LoginState { user: bob, device_id: "phone".into() },
+    ];
+    let mut readers = questions.map(|question| (other.reader().unwrap(), question));
+    let mut plain = mysql::Conn::new(url.as_str()).unwrap();
+    let head = format!("SELECT COUNT(*) FROM im_message_index WHERE owner = {}", bob.0);
+    assert_eq!(plain.query_first(&head).unwrap(), Some(1));
+
+    let mut node = mysql::Conn::new(url.as_str()).unwrap();
+    append_by_hand(&mut node, bob.0);
+    let thread = "SELECT tid FROM information_schema.processlist WHERE id = CONNECTION_ID()";
+    let stalled = Stalled::new(node.query_first(thread).unwrap().unwrap());
+    let (committed, shown) = std::thread::scope(|scope| {
+        let committing = scope.spawn(|| node.query_drop("COMMIT"));
+        // The hazard: another connection sees what is not on disk.
+        wait_until("the commit is not visible", || plain.query_first(&head).unwrap() == Some(2));
+        let reading =
+            readers.each_mut().map(|(reader, question)| scope.spawn(|| reader.read(question)));
+        std::thread::sleep(Duration::from_millis(500));
+        let is_early = reading.each_ref().map(|reading| reading.is_finished());
+        assert_eq!(is_early, [false; 4], "something was shown before it was on disk");
+        kill_9(server.pid());
+        // Until it lets go of the dead threads the process cannot be waited for.
+        drop(stalled);
+        server.kill_9();
+        (committing.join().unwrap(), reading.map(|reading| reading.join().unwrap()))
+    });
+    assert!(committed.is_err(), "not acknowledged");
+    assert!(shown.iter().all(Result::is_err), "{shown:?}");
+
+    server.restart();
+    let mut plain = mysql::Conn::new(url.as_str()).unwrap();
+    assert_eq!(plain.query_first(&head).unwrap(), Some(1), "the crash took it back");
+    wait_until("the writer comes back", || scene.send("second").is_ok());
+    let [(reader, _), ..] = &mut readers;
+    wait_until("the reader comes back", || sync(reader, bob, 0).is_ok());
+    assert_eq!(texts(&sync(reader, bob, 0).unwrap()), ["first", "second"]);
+}
