@@ -30,6 +30,8 @@ pub enum Invariant {
     I7,
     /// Nobody reads outside their membership.
     I8,
+    /// Unread equals messages above the mark.
+    I10,
     /// Ids are unique.
     I12,
     /// A mailbox holds each conversation in conv_seq order.
@@ -47,6 +49,7 @@ impl fmt::Display for Invariant {
             Invariant::I6 => "I6 pages are complete, ascending and end",
             Invariant::I7 => "I7 order of sends",
             Invariant::I8 => "I8 nobody reads outside their membership",
+            Invariant::I10 => "I10 unread equals messages above the mark",
             Invariant::I12 => "I12 ids are unique",
             Invariant::I13 => "I13 mailboxes keep the order of conversations",
         };

@@ -5,7 +5,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use crate::model::{Attempt, GroupOp, HistoryRead, Login, Push, Sync, Value, ValueId};
+use crate::findings::Invariant;
+use crate::model::{
+    Attempt, GroupOp, HistoryRead, Login, MarkRead, Push, Seen, Stored, Sync, Unread, Value,
+    ValueId,
+};
 use crate::reader::Reader;
 
 /// Where a line stands.
@@ -66,6 +70,9 @@ pub struct History {
     pub(crate) histories: Vec<HistoryRead>,
     pub(crate) logins: Vec<Login>,
     pub(crate) group_ops: Vec<GroupOp>,
+    pub(crate) marks: Vec<MarkRead>,
+    pub(crate) unreads: Vec<Unread>,
+    pub(crate) stored: Vec<Stored>,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -107,6 +114,17 @@ impl History {
             group_changes: self.group_ops.len(),
             entries: self.values.len(),
         }
+    }
+
+    /// Promises that the history says nothing of: a verdict does not cover them.
+    pub fn not_judged(&self) -> Vec<Invariant> {
+        let shows = |entries: &[Seen]| entries.iter().any(|seen| seen.msg_no.number().is_some());
+        let is_told = !self.stored.is_empty()
+            || !self.unreads.is_empty()
+            || self.pushes.iter().any(|push| shows(&push.entries))
+            || self.syncs.iter().any(|sync| shows(&sync.entries))
+            || self.histories.iter().any(|read| shows(&read.entries));
+        if is_told { vec![] } else { vec![Invariant::I10] }
     }
 
     /// What could not be used.

@@ -1,6 +1,7 @@
 //! A history in memory: small rows, what repeats is stored once. Data only.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use aldis_wire::{ClientMsgId, ConversationKey, GroupId, UserId};
 
@@ -86,6 +87,27 @@ pub struct Seen {
     pub seq: u64,
     /// What was seen.
     pub value: ValueId,
+    /// What it was said to be; no part of the value, because not every path says it.
+    pub msg_no: MsgNo,
+}
+
+/// Messages at or below an entry, if that was said. Small, because a history has one for each time
+/// that somebody saw an entry: one more than the number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MsgNo(Option<NonZeroU32>);
+
+impl MsgNo {
+    /// `None` where the number is larger than any history can be.
+    pub fn new(number: Option<u64>) -> Option<Self> {
+        let Some(number) = number else { return Some(Self(None)) };
+        let plus_one = u32::try_from(number).ok()?.checked_add(1)?;
+        Some(Self(NonZeroU32::new(plus_one)))
+    }
+
+    /// The number, if it was said.
+    pub fn number(self) -> Option<u64> {
+        self.0.map(|plus_one| u64::from(plus_one.get()) - 1)
+    }
 }
 
 /// When an operation began and ended, and where that is written.
@@ -256,4 +278,51 @@ pub struct GroupOp {
     pub change: GroupChange,
     /// What came of it.
     pub outcome: Outcome<GroupOutcome>,
+}
+
+/// A try to move a read mark.
+#[derive(Clone, Copy, Debug)]
+pub struct MarkRead {
+    /// When.
+    pub span: Span,
+    /// Who.
+    pub user: UserId,
+    /// Where.
+    pub conv: ConversationKey,
+    /// Up to this position.
+    pub conv_seq: u64,
+    /// What came of it.
+    pub outcome: Outcome<()>,
+}
+
+/// What somebody was told of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub struct Unread {
+    /// When.
+    pub span: Span,
+    /// Who.
+    pub user: UserId,
+    /// Where.
+    pub conv: ConversationKey,
+    /// Position of the read mark.
+    pub mark: u64,
+    /// Messages above it.
+    pub unread: u64,
+}
+
+/// A row of the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored {
+    /// Where that is written.
+    pub line: LineRef,
+    /// Where.
+    pub conv: ConversationKey,
+    /// Position there.
+    pub conv_seq: u64,
+    /// Messages at or below it.
+    pub msg_no: u64,
+    /// Unique.
+    pub msg_id: u64,
+    /// Number of the message type.
+    pub kind: i64,
 }

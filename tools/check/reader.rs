@@ -9,12 +9,13 @@ use serde_json::value::RawValue;
 
 use crate::history::{History, LineRef, Problem};
 use crate::model::{
-    Ack, Attempt, Body, GroupChange, GroupOp, GroupOutcome, HistoryRead, Login, Outcome, Push,
-    Seen, SendKey, Span, Sync, Value, ValueId,
+    Ack, Attempt, Body, GroupChange, GroupOp, GroupOutcome, HistoryRead, Login, MarkRead, MsgNo,
+    Outcome, Push, Seen, SendKey, Span, Stored, Sync, Unread, Value, ValueId,
 };
 use crate::record::{
-    Entry, GroupArgs, GroupResult, HistoryArgs, HistoryResult, Line, LoginArgs, LoginResult, Phase,
-    PushArgs, PushResult, SendArgs, SendResult, SyncArgs, SyncResult,
+    Entry, GroupArgs, GroupResult, HistoryArgs, HistoryResult, Line, LoginArgs, LoginResult,
+    MarkReadArgs, Phase, PushArgs, PushResult, SendArgs, SendResult, StoredResult, SyncArgs,
+    SyncResult, UnreadArgs, UnreadResult,
 };
 
 /// Problems are described up to this many; a wrong file has one per line.
@@ -82,6 +83,8 @@ impl Reader {
         history.histories.sort_by_key(|read| read.span.start_ns);
         history.logins.sort_by_key(|login| login.span.start_ns);
         history.group_ops.sort_by_key(|op| op.span.start_ns);
+        history.marks.sort_by_key(|mark| mark.span.start_ns);
+        history.unreads.sort_by_key(|unread| unread.span.start_ns);
         history
     }
 
@@ -112,8 +115,10 @@ impl Reader {
                 Some(_) => Err(format!("id {} is invoked twice", line.id)),
             };
         }
-        if line.op == "push" {
-            return self.push(process, line);
+        match &*line.op {
+            "push" => return self.push(process, line),
+            "stored" => return self.stored(line),
+            _ => {}
         }
         let Some(open) = self.open.remove(&(process, line.id)) else {
             return Err(format!("completion of {} without invocation", line.id));
@@ -159,8 +164,10 @@ impl Reader {
             "group_create" | "group_invite" | "group_leave" => {
                 self.group(span, &open.op, &open.args, phase, result)
             }
+            "mark_read" => self.mark_read(span, &open.args, phase),
             // What a read that failed would have shown is not known; nothing follows from it.
-            "login" | "sync" | "history" if phase != Phase::Ok => Ok(()),
+            "login" | "sync" | "history" | "unread" if phase != Phase::Ok => Ok(()),
+            "unread" => self.unread(span, &open.args, result),
             "login" => self.login(span, &open.args, result),
             "sync" => self.sync(span, &open.args, result),
             "history" => self.read_history(span, &open.args, result),
@@ -279,6 +286,40 @@ impl Reader {
         Ok(())
     }
 
+    fn mark_read(&mut self, span: Span, args: &str, phase: Phase) -> Result<(), Fault> {
+        let args: MarkReadArgs = parse_text(args, "args")?;
+        let outcome = match phase {
+            Phase::Ok => Outcome::Ok(()),
+            Phase::Fail => Outcome::Fail,
+            Phase::Info | Phase::Invoke => Outcome::Info,
+        };
+        let (user, conv) = (UserId(args.user), conversation(args.conv));
+        self.history.marks.push(MarkRead { span, user, conv, conv_seq: args.conv_seq, outcome });
+        Ok(())
+    }
+
+    fn unread(&mut self, span: Span, args: &str, result: Option<&RawValue>) -> Result<(), Fault> {
+        let args: UnreadArgs = parse_text(args, "args")?;
+        let UnreadResult { mark, unread } = parse(result, "result")?;
+        let (user, conv) = (UserId(args.user), conversation(args.conv));
+        self.history.unreads.push(Unread { span, user, conv, mark, unread });
+        Ok(())
+    }
+
+    fn stored(&mut self, line: &Line<'_>) -> Result<(), Fault> {
+        let result: StoredResult = parse(line.result, "result")?;
+        let line = self.line;
+        self.history.stored.extend(result.entries.iter().map(|entry| Stored {
+            line,
+            conv: conversation(entry.conv),
+            conv_seq: entry.conv_seq,
+            msg_no: entry.msg_no,
+            msg_id: entry.msg_id,
+            kind: entry.kind,
+        }));
+        Ok(())
+    }
+
     fn entries(&mut self, entries: &[Entry<'_>]) -> Result<Box<[Seen]>, Fault> {
         entries.iter().map(|entry| self.entry(entry)).collect()
     }
@@ -302,7 +343,8 @@ impl Reader {
             values.push(value.clone());
             ValueId(next)
         });
-        Ok(Seen { seq: entry.seq, value: id })
+        let msg_no = MsgNo::new(entry.msg_no).ok_or_else(|| "msg_no is too large".to_owned())?;
+        Ok(Seen { seq: entry.seq, value: id, msg_no })
     }
 }
 

@@ -5,7 +5,14 @@
 //! have happened, or may yet); an invocation without completion counts as `info`. `id` matches
 //! the two within a process. `t_ns` is comparable among the processes of a run. A push is a
 //! single `ok` line. Users, groups and positions are numbers; client ids and hashes are
-//! hexadecimal; a conversation is `[0, group]` or `[lower user, higher user]`.
+//! hexadecimal; a conversation is `[0, group]` or `[lower user, higher user]`. `t_ns` comes from one
+//! clock: all processes of a run are on one machine and take it from `CLOCK_MONOTONIC`, when an
+//! operation begins before it can have an effect, when it ends after its answer was read.
+//!
+//! Operations are `login`, `send`, `push`, `sync`, `history`, `group_create`, `group_invite`,
+//! `group_leave`, `mark_read`, `unread` and `stored`; arguments and results are the types below.
+//! The arguments that count are those of the invocation. `stored` is a single `ok` line like
+//! `push`: what a test found in the database itself.
 
 use std::borrow::Cow;
 
@@ -124,6 +131,9 @@ pub struct Entry<'a> {
     /// FNV-1a, 64 bits, of the content.
     #[serde(borrow)]
     pub hash: Cow<'a, str>,
+    /// Messages of the conversation at or below its position, if the server says.
+    #[serde(default)]
+    pub msg_no: Option<u64>,
     /// What a system entry says.
     #[serde(default)]
     pub group_event: Option<GroupEvent>,
@@ -243,4 +253,55 @@ pub struct GroupResult {
     /// Of an invitation: those who were no members before.
     #[serde(default)]
     pub added_ids: Vec<u64>,
+}
+
+/// Arguments of `mark_read`.
+#[derive(Debug, Deserialize)]
+pub struct MarkReadArgs {
+    /// Who.
+    pub user: u64,
+    /// Where.
+    pub conv: [u64; 2],
+    /// Everything up to this position was read.
+    pub conv_seq: u64,
+}
+
+/// Arguments of `unread`: a conversation of a list, or asked for alone.
+#[derive(Debug, Deserialize)]
+pub struct UnreadArgs {
+    /// Who.
+    pub user: u64,
+    /// Where.
+    pub conv: [u64; 2],
+}
+
+/// Result of `unread`.
+#[derive(Debug, Deserialize)]
+pub struct UnreadResult {
+    /// Position of the user's read mark.
+    pub mark: u64,
+    /// Messages above it.
+    pub unread: u64,
+}
+
+/// Result of `stored`; there are no arguments.
+#[derive(Debug, Deserialize)]
+pub struct StoredResult {
+    /// Some rows, or all.
+    pub entries: Vec<StoredEntry>,
+}
+
+/// An entry of a conversation as a row of the store.
+#[derive(Debug, Deserialize)]
+pub struct StoredEntry {
+    /// Where.
+    pub conv: [u64; 2],
+    /// Position there.
+    pub conv_seq: u64,
+    /// Messages at or below it.
+    pub msg_no: u64,
+    /// Unique.
+    pub msg_id: u64,
+    /// Number of the message type.
+    pub kind: i64,
 }

@@ -17,7 +17,8 @@ const LINES_SHOWN_MAX: usize = 6;
 /// Judge what clients recorded against the promises of the server.
 ///
 /// The files are the histories of one run, as JSON lines. Exit code: 0 valid, 1 invalid, 4 unknown
-/// (something needed for a judgement is missing), 2 usage or a file that cannot be read.
+/// (something needed for a judgement is missing), 2 usage or a file that cannot be read. A promise
+/// that nothing in the files is about is named as not judged; it does not change the verdict.
 #[derive(Args, Debug)]
 pub struct CheckArgs {
     /// All files of the run.
@@ -69,6 +70,8 @@ fn as_text(history: &History, verdict: &Verdict) -> String {
         summary.group_changes,
         summary.entries,
     );
+    let not_judged: Vec<String> =
+        history.not_judged().iter().map(|invariant| invariant.to_string()).collect();
     match verdict {
         Verdict::Valid => text.push_str("valid\n"),
         Verdict::Unknown(reasons) => {
@@ -86,6 +89,7 @@ fn as_text(history: &History, verdict: &Verdict) -> String {
             }
         }
     }
+    text.extend(not_judged.iter().map(|invariant| format!("not judged: {invariant}\n")));
     text
 }
 
@@ -110,8 +114,11 @@ fn as_json(history: &History, verdict: &Verdict) -> serde_json::Value {
         Verdict::Invalid { counts, .. } => counts.values().sum(),
         _ => 0,
     };
+    let not_judged: Vec<String> =
+        history.not_judged().iter().map(|invariant| format!("{invariant:?}")).collect();
     serde_json::json!({
         "verdict": name,
+        "not_judged": not_judged,
         "sends": summary.sends,
         "acknowledged": summary.acknowledged,
         "refused": summary.refused,
@@ -137,6 +144,8 @@ mod tests {
         let verdict = check(&history);
         assert!(as_text(&history, &verdict).contains("unknown\n  nothing was sent"));
         assert_eq!(as_json(&history, &verdict)["verdict"], "unknown");
+        assert!(as_text(&history, &verdict).contains("\nnot judged: I10 "));
+        assert_eq!(as_json(&history, &verdict)["not_judged"][0], "I10");
         let push = r#"{"run":"r","t_ns":1,"process":"p","op":"push","phase":"ok","id":1,
             "args":{"user":9},"result":{"head":1,"entries":[{"seq":1,"msg_id":1,"conv":[1,2],
             "conv_seq":1,"sender":1,"client_msg_id":"","kind":1,"hash":"0"}]}}"#;

@@ -32,6 +32,7 @@ fn check_conversations(facts: &Facts<'_>, findings: &mut Findings) {
             }
         }
     }
+    check_stored(facts, &values, findings);
     let mut acknowledged: HashMap<(ConversationKey, u64), (SendKey, LineRef)> = HashMap::new();
     for (key, tries) in &facts.sends {
         for (attempt, ack) in facts.acks(tries) {
@@ -53,6 +54,28 @@ fn check_conversations(facts: &Facts<'_>, findings: &mut Findings) {
                     )
                 });
             }
+        }
+    }
+}
+
+/// What the store holds is what was seen.
+fn check_stored(
+    facts: &Facts<'_>,
+    values: &HashMap<(ConversationKey, u64), (ValueId, LineRef)>,
+    findings: &mut Findings,
+) {
+    for row in &facts.history.stored {
+        let Some((value, line)) = values.get(&(row.conv, row.conv_seq)) else { continue };
+        let value = facts.value(*value);
+        if (value.msg_id, value.body.kind) != (row.msg_id, row.kind) {
+            findings.violation(Invariant::I4, &[*line, row.line], || {
+                let (conv_seq, msg_id) = (row.conv_seq, row.msg_id);
+                let conv = Conv(row.conv);
+                format!(
+                    "{conv_seq} of {conv} is stored with id {msg_id}, where {} is read",
+                    value.key
+                )
+            });
         }
     }
 }
@@ -125,6 +148,18 @@ mod tests {
         assert!(found(&lines.history()).contains(&Invariant::I4));
         let mut lines = Lines::default();
         lines.final_sync(1, &[(1, [1, 2], 1, 1, 1), (2, [1, 2], 1, 1, 1)]);
+        assert!(found(&lines.history()).contains(&Invariant::I4));
+    }
+
+    #[test]
+    fn a_row_of_the_store_that_is_not_what_was_read_is_found() {
+        let mut lines = Lines::default();
+        lines.push(2, &[(1, [1, 2], 1, 1, 1), (2, [1, 2], 1, 2, 2)]);
+        let mut right = lines.clone();
+        right.stored([1, 2], &[(2, 2)]);
+        assert!(!found(&right.history()).contains(&Invariant::I4));
+        lines.msg_id_offset = 1;
+        lines.stored([1, 2], &[(2, 2)]);
         assert!(found(&lines.history()).contains(&Invariant::I4));
     }
 

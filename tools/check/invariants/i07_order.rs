@@ -2,9 +2,10 @@
 //! order holds. Messages whose place nobody saw take no part.
 //!
 //! A sender's order is that of the first tries of one process, because clients send again in order
-//! and a server that refused one for now refuses those behind it. In groups a message that was sent
-//! again is left out: it may have been refused while its sender was no member, and that answer
-//! lost.
+//! and a server that refused one for now refuses those behind it. Left out are messages that another
+//! process of the sender tried to send too before they were acknowledged: the other's try may have
+//! overtaken what went before them here. In groups a message that was sent again is left out: it may
+//! have been refused while its sender was no member, and that answer lost.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,6 +26,8 @@ struct Placed {
     start_line: LineRef,
     process: u32,
     was_repeated: bool,
+    /// Tried by several processes before its place was known.
+    is_shared: bool,
     /// Of the first acknowledgement.
     ack: Option<(u64, LineRef)>,
 }
@@ -48,7 +51,12 @@ fn placed_by_conversation(facts: &Facts<'_>) -> BTreeMap<ConversationKey, Vec<Pl
         let ack = facts.acks(tries).min_by_key(|(attempt, _)| attempt.span.end_ns);
         let conv_seq = ack.map(|(_, ack)| ack.conv_seq).or_else(|| seen.get(key).copied());
         let (Some(conv_seq), Some(first)) = (conv_seq, tries.attempts.first()) else { continue };
+        let attempts = tries.attempts.iter().map(|index| facts.history.attempts[*index].span);
+        let acked_ns = ack.map_or(u64::MAX, |(attempt, _)| attempt.span.end_ns);
         let first = facts.history.attempts[*first].span;
+        let is_shared = attempts
+            .filter(|span| span.start_ns <= acked_ns)
+            .any(|span| span.process != first.process);
         placed.entry(key.conv).or_default().push(Placed {
             key: *key,
             conv_seq,
@@ -56,6 +64,7 @@ fn placed_by_conversation(facts: &Facts<'_>) -> BTreeMap<ConversationKey, Vec<Pl
             start_line: first.invoke,
             process: first.process,
             was_repeated: tries.attempts.len() > 1,
+            is_shared,
             ack: ack.map(|(attempt, _)| (attempt.span.end_ns, attempt.span.completion)),
         });
     }
@@ -94,7 +103,10 @@ fn check_acknowledged_before(sends: &[Placed], findings: &mut Findings) {
 
 fn check_own_order(sends: &[Placed], findings: &mut Findings) {
     let mut last: HashMap<(u32, UserId), Placed> = HashMap::new();
-    let counts = |send: &&Placed| !(send.was_repeated && send.key.conv.as_group().is_some());
+    let counts = |send: &&Placed| {
+        let is_doubtful = send.was_repeated && send.key.conv.as_group().is_some();
+        !send.is_shared && !is_doubtful
+    };
     for send in sends.iter().filter(counts) {
         let earlier = last.insert((send.process, send.key.sender), *send);
         if let Some(earlier) = earlier.filter(|earlier| earlier.conv_seq >= send.conv_seq) {
@@ -139,6 +151,24 @@ mod tests {
         let mut lines = Lines::default();
         lines.unanswered([1, 2], 1, 1);
         lines.unanswered([1, 2], 1, 2);
+        lines.push(2, &[(1, [1, 2], 1, 2, 1), (2, [1, 2], 1, 1, 2)]);
+        assert!(found(&lines.history()).contains(&Invariant::I7));
+    }
+
+    #[test]
+    fn what_two_devices_send_at_once_may_overtake_but_not_what_one_sends_again_later() {
+        let mut lines = Lines::default();
+        lines.unanswered([1, 2], 1, 1);
+        lines.unanswered([1, 2], 1, 2);
+        lines.process = "other device";
+        let mut at_once = lines.clone();
+        at_once.ack([1, 2], 1, 2, 1);
+        at_once.push(2, &[(1, [1, 2], 1, 2, 1), (2, [1, 2], 1, 1, 2)]);
+        assert!(!found(&at_once.history()).contains(&Invariant::I7));
+        lines.process = "p";
+        lines.ack([1, 2], 1, 2, 1);
+        lines.process = "other device";
+        lines.ack([1, 2], 1, 2, 1);
         lines.push(2, &[(1, [1, 2], 1, 2, 1), (2, [1, 2], 1, 1, 2)]);
         assert!(found(&lines.history()).contains(&Invariant::I7));
     }

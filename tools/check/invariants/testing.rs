@@ -22,12 +22,25 @@ pub struct Lines {
     pub next_session: u64,
     /// Added to message ids.
     pub msg_id_offset: u64,
+    /// Who records.
+    pub process: &'static str,
+    /// Entries say their msg_no: all but the first position are messages.
+    pub msg_nos: bool,
 }
 
 impl Default for Lines {
     fn default() -> Self {
         let text = String::new();
-        Self { text, now_ns: 0, next_id: 0, hash: 1, next_session: 1, msg_id_offset: 0 }
+        Self {
+            text,
+            now_ns: 0,
+            next_id: 0,
+            hash: 1,
+            next_session: 1,
+            msg_id_offset: 0,
+            process: "p",
+            msg_nos: false,
+        }
     }
 }
 
@@ -49,7 +62,7 @@ impl Lines {
     fn line(&mut self, op: &str, phase: &str, args: &Value, result: &Value) {
         self.now_ns += 10;
         let line = json!({
-            "run": "r", "seed": 1, "t_ns": self.now_ns, "process": "p", "node": "n", "op": op,
+            "run": "r", "seed": 1, "t_ns": self.now_ns, "process": self.process, "node": "n", "op": op,
             "phase": phase, "id": self.next_id, "args": args, "result": result,
         });
         self.text.push_str(&line.to_string());
@@ -99,6 +112,9 @@ impl Lines {
             "sender": sender, "client_msg_id": format!("{no:032x}"), "kind": 1,
             "hash": format!("{:016x}", self.hash),
         });
+        if self.msg_nos {
+            entry["msg_no"] = (conv_seq - 1).into();
+        }
         if is_event {
             entry["sender"] = 1.into();
             entry["client_msg_id"] = "".into();
@@ -163,5 +179,29 @@ impl Lines {
             "user": owner, "name": "g", "member_ids": members, "request_id": request_id,
         });
         self.done("group_create", "ok", &args, &json!({"group_id": group, "seq": 1}));
+    }
+
+    /// An acknowledged read mark.
+    pub fn mark_read(&mut self, user: u64, conv: [u64; 2], conv_seq: u64) {
+        let args = json!({"user": user, "conv": conv, "conv_seq": conv_seq});
+        self.done("mark_read", "ok", &args, &json!({}));
+    }
+
+    /// What a user is told of a conversation.
+    pub fn unread(&mut self, user: u64, conv: [u64; 2], mark: u64, unread: u64) {
+        let result = json!({"mark": mark, "unread": unread});
+        self.done("unread", "ok", &json!({"user": user, "conv": conv}), &result);
+    }
+
+    /// Rows of the database: (position, msg_no) of each; the first position is no message.
+    pub fn stored(&mut self, conv: [u64; 2], rows: &[(u64, u64)]) {
+        let row = |(conv_seq, msg_no): &(u64, u64)| {
+            let kind = if *conv_seq == 1 { 100 } else { 1 };
+            let msg_id = self.msg_id(conv, *conv_seq);
+            json!({"conv": conv, "conv_seq": conv_seq, "msg_no": msg_no, "msg_id": msg_id, "kind": kind})
+        };
+        let result = json!({"entries": rows.iter().map(row).collect::<Vec<_>>()});
+        self.next_id += 1;
+        self.line("stored", "ok", &Value::Null, &result);
     }
 }
