@@ -41,6 +41,11 @@ impl Cubic {
         Self::with_window(rtt_ns, INITIAL_WINDOW as f64, f64::MAX)
     }
 
+    /// For a controller that competes from this window on, out of slow start.
+    pub fn competing(rtt_ns: u64, window: u64) -> Self {
+        Self::with_window(rtt_ns, window as f64, window as f64)
+    }
+
     fn with_window(rtt_ns: u64, window: f64, threshold: f64) -> Self {
         Self {
             window,
@@ -138,6 +143,7 @@ mod tests {
             smoothed_rtt_ns: RTT,
             rate: None,
             delivered: 0,
+            delivered_before: 0,
             in_flight_before: window,
             in_flight: 0,
             is_app_limited: false,
@@ -192,6 +198,7 @@ mod tests {
             smoothed_rtt_ns: RTT,
             rate: None,
             delivered: 0,
+            delivered_before: 0,
             in_flight_before: 2_400,
             in_flight: 1_200,
             is_app_limited: true,

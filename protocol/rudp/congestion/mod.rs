@@ -1,6 +1,8 @@
 //! Congestion control: how much may be in flight and how fast it leaves. Knows no packets.
 
 pub(crate) mod cubic;
+pub(crate) mod model;
+mod rounds;
 
 use std::fmt;
 
@@ -11,12 +13,11 @@ use crate::time::Time;
 pub(crate) const DATAGRAM_BYTES: u64 = 1_200;
 /// What may be in flight at the start. RFC 6928's ten packets are for unknown browsers; the nodes
 /// of a cluster know each other, and the window is paced over the handshake's round trip.
-pub(crate) const INITIAL_WINDOW: u64 = 128 * DATAGRAM_BYTES;
+pub(crate) const INITIAL_WINDOW: u64 = 200 * DATAGRAM_BYTES;
 /// Never less in flight than this, so that acknowledgements keep coming.
 pub(crate) const WINDOW_MIN: u64 = 4 * DATAGRAM_BYTES;
 
 /// Something was acknowledged.
-#[expect(dead_code, reason = "read by controllers that follow rate and delay")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Acked {
     /// Now.
@@ -35,6 +36,8 @@ pub(crate) struct Acked {
     pub rate: Option<RateSample>,
     /// Bytes delivered in total.
     pub delivered: u64,
+    /// Bytes that were delivered when the newest of the packets was sent.
+    pub delivered_before: u64,
     /// Bytes in flight before the acknowledgement.
     pub in_flight_before: u64,
     /// Bytes in flight now.

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use crate::config::{Config, ControllerKind};
 use crate::congestion::Controller;
 use crate::congestion::cubic::Cubic;
+use crate::congestion::model::Model;
 use crate::event::{Event, Stats};
 use crate::ids::{BootId, Flow, MessageId, NodeId, PeerId};
 use crate::receive::ack_timing::{ACK_DELAY_MAX_NS, AckTiming};
@@ -133,7 +134,7 @@ impl Peer {
             rtt.handle_sample(now, sample, 0);
         }
         let controller: Box<dyn Controller> = match config.controller {
-            ControllerKind::Model => Box::new(Cubic::new(rtt.smoothed())),
+            ControllerKind::Model => Box::new(Model::new(rtt.smoothed())),
             ControllerKind::Cubic => Box::new(Cubic::new(rtt.smoothed())),
         };
         Self {
@@ -284,7 +285,7 @@ impl Peer {
     }
 
     fn memory_bytes(&self) -> usize {
-        let fixed = size_of::<Self>() + size_of::<Cubic>() + self.replay.memory_bytes();
+        let fixed = size_of::<Self>() + size_of::<Model>() + self.replay.memory_bytes();
         let scratch = self.pieces.capacity() * size_of::<Chunk>() + self.ack_bytes.capacity();
         let halves = self.sent.memory_bytes() + self.outbox.memory_bytes();
         fixed

@@ -82,7 +82,6 @@ impl Peer {
         }
         if let Some(mut lost) = lost {
             lost.in_flight = self.sent.in_flight();
-            self.rate.handle_lost(lost.bytes);
             self.controller.handle_lost(&lost);
         }
     }
@@ -97,6 +96,7 @@ impl Peer {
             smoothed_rtt_ns: self.rtt.smoothed(),
             rate: self.rate.sample(self.rtt.least()),
             delivered: self.rate.delivered(),
+            delivered_before: newest.stamp.delivered,
             in_flight_before,
             in_flight: self.sent.in_flight(),
             is_app_limited: newest.stamp.is_app_limited,

@@ -11,12 +11,6 @@ pub(crate) struct RateSample {
     pub rate: u64,
     /// Whether the sender had less to send, so that the path may be able to do more.
     pub is_app_limited: bool,
-    /// Bytes delivered when the packet was sent; a round trip ends where it passes a mark.
-    pub delivered_before: u64,
-    /// Bytes delivered since.
-    pub delivered: u64,
-    /// Bytes taken for lost since.
-    pub lost: u64,
 }
 
 /// The estimator.
@@ -25,7 +19,6 @@ pub(crate) struct Rate {
     delivered: u64,
     delivered_at: Time,
     first_sent: Time,
-    lost: u64,
     /// Samples are app-limited until so much is delivered.
     app_limited_until: u64,
     /// The packet sent last among those that the acknowledgement under way named.
@@ -43,7 +36,6 @@ impl Rate {
             delivered_at: self.delivered_at,
             first_sent: self.first_sent,
             is_app_limited: self.app_limited_until > self.delivered,
-            lost: self.lost,
         }
     }
 
@@ -60,11 +52,6 @@ impl Rate {
             self.newest = Some((packet.sent, packet.stamp));
             self.first_sent = packet.sent;
         }
-    }
-
-    /// So many bytes were taken for lost.
-    pub fn handle_lost(&mut self, bytes: u64) {
-        self.lost += bytes;
     }
 
     /// Bytes delivered so far.
@@ -84,13 +71,7 @@ impl Rate {
             return None;
         }
         let rate = u128::from(delivered) * u128::from(SECOND) / u128::from(interval_ns);
-        Some(RateSample {
-            rate: rate as u64,
-            is_app_limited: stamp.is_app_limited,
-            delivered_before: stamp.delivered,
-            delivered,
-            lost: self.lost - stamp.lost,
-        })
+        Some(RateSample { rate: rate as u64, is_app_limited: stamp.is_app_limited })
     }
 }
 

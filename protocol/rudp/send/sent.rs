@@ -32,8 +32,6 @@ pub(crate) struct Stamp {
     pub first_sent: Time,
     /// Whether there was less to send than the window allowed.
     pub is_app_limited: bool,
-    /// Bytes taken for lost by then.
-    pub lost: u64,
 }
 
 /// What a packet held besides pieces of messages.
