@@ -8,7 +8,6 @@
 
 use std::time::{Duration, Instant};
 
-use aldis_logic::job::Event;
 use aldis_wire::{ConversationKey, MsgId, UserId};
 use parking_lot::Mutex;
 
@@ -130,17 +129,18 @@ impl DurableHeads {
         Self { heads: Mutex::new(Heads { mailboxes, conversations }) }
     }
 
-    /// The entries of a batch, after its COMMIT has returned.
-    pub(super) fn raise_events(&self, events: &[Event]) {
-        if events.is_empty() {
-            return;
-        }
+    /// What a batch has appended to, after its COMMIT has returned.
+    pub(super) fn raise_all(
+        &self,
+        mailboxes: impl IntoIterator<Item = (UserId, u64)>,
+        conversations: impl IntoIterator<Item = (ConversationKey, u64)>,
+    ) {
         let mut heads = self.heads.lock();
-        for event in events {
-            raise(&mut heads.conversations, event.message.conversation, event.message.conv_seq.0);
-            for &(owner, seq) in &event.owners {
-                raise(&mut heads.mailboxes, owner, seq.0);
-            }
+        for (owner, seq) in mailboxes {
+            raise(&mut heads.mailboxes, owner, seq);
+        }
+        for (key, conv_seq) in conversations {
+            raise(&mut heads.conversations, key, conv_seq);
         }
     }
 

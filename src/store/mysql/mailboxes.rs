@@ -202,7 +202,6 @@ impl Mailboxes {
     }
 
     /// The owners and their heads, after [`Self::place`].
-    #[cfg(feature = "planted-bugs")]
     pub(super) fn heads(&self) -> impl Iterator<Item = (UserId, u64)> {
         self.boxes.iter().map(|mailbox| (mailbox.owner, mailbox.head))
     }

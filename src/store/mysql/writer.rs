@@ -107,13 +107,14 @@ impl MysqlWriter {
         }
         let results = outcomes.into_iter().map(|outcome| Ok(finish(outcome?, &made.entries)));
         out.results.extend(results);
-        let first = out.events.len();
+        let places = made.entries.iter().map(|entry| &entry.message);
+        let places = places.map(|message| (message.conversation, message.conv_seq.0));
+        self.shared.durable.raise_all(mailboxes.heads(), places);
         out.events.extend(made.entries.into_iter().map(|entry| Event {
             message: Arc::new(entry.message),
             owners: entry.owners,
             origin: entry.origin,
         }));
-        self.shared.durable.raise_events(out.events.get(first..).unwrap_or_default());
         Ok(())
     }
 

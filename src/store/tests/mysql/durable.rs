@@ -4,14 +4,14 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aldis_logic::job::{HistoryRange, ReadJob};
+use aldis_logic::job::{CreateGroup, HistoryRange, ReadJob, WriteJob, Written};
 use aldis_services::MariaDb;
 use aldis_store::mysql::MysqlStore;
-use aldis_store::{Reader, Store};
-use aldis_wire::{ConversationKey, Seq};
+use aldis_store::{Reader, Store, Writer};
+use aldis_wire::{ConversationKey, RequestId, Seq};
 use mysql::prelude::Queryable;
 
-use super::harness::{Scene, options, sync, texts};
+use super::harness::{Scene, message, options, request, sync, texts, unix_ms};
 
 /// Far longer than the test, microseconds.
 const DELAY_US: u64 = 60_000_000;
@@ -131,4 +131,45 @@ fn no_page_holds_what_a_crash_of_the_database_takes_back() {
     let [(reader, _), ..] = &mut readers;
     wait_until("the reader comes back", || sync(reader, bob, 0).is_ok());
     assert_eq!(texts(&sync(reader, bob, 0).unwrap()), ["first", "second"]);
+}
+
+#[test]
+fn no_resend_is_answered_with_what_a_crash_of_the_database_takes_back() {
+    let mut server = MariaDb::start();
+    let url = server.fresh_database();
+    let mut first = Scene::new(&url);
+    let create = WriteJob::CreateGroup(CreateGroup {
+        owner: first.ann,
+        name: "group".into(),
+        members: vec![first.bob],
+        request_id: RequestId([1; 16]),
+    });
+    let created = first.writer.commit(unix_ms(), &[request(create)]).results.remove(0);
+    let Ok(Written::GroupCreated { group, .. }) = created else { panic!("{created:?}") };
+    let mut plain = mysql::Conn::new(url.as_str()).unwrap();
+    let head = format!("SELECT COUNT(*) FROM im_message_index WHERE owner = {}", first.bob.0);
+    // The writer's connection is the oldest one.
+    let thread = "SELECT tid FROM information_schema.processlist
+                  WHERE db = DATABASE() AND id <> CONNECTION_ID() ORDER BY id LIMIT 1";
+    let mut second = Scene::with(options(&url, 2));
+    let stalled = Stalled::new(plain.query_first(thread).unwrap().unwrap());
+    // To a group: a resend to one user counts the conversation up and down, which is a change.
+    let WriteJob::Append(mut job) = message(first.ann, first.bob, "taken back") else { panic!() };
+    job.conversation = ConversationKey::group(group);
+    let batch = [request(WriteJob::Append(job))];
+    let (sent, resent) = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| first.writer.commit(unix_ms(), &batch));
+        wait_until("the commit is not visible", || plain.query_first(&head).unwrap() == Some(2));
+        // The client goes to another node, which finds the message and has nothing to write.
+        let resent = second.writer.commit(unix_ms(), &batch);
+        kill_9(server.pid());
+        drop(stalled);
+        server.kill_9();
+        (sending.join().unwrap(), resent)
+    });
+    assert!(sent.results[0].is_err(), "not acknowledged");
+    assert!(resent.results[0].is_err(), "acknowledged before it was on disk: {resent:?}");
+    server.restart();
+    let mut plain = mysql::Conn::new(url.as_str()).unwrap();
+    assert_eq!(plain.query_first(&head).unwrap(), Some(1), "the crash took it back");
 }
