@@ -163,6 +163,7 @@ fn is_database_failure(code: u16) -> bool {
             | 1317 // statement was killed
             | 1598 // the binary log cannot be written
             | 1637 // too many transactions
+            | 1665 // this isolation cannot be logged: binlog_format is STATEMENT
             | 1667 // the table's engine is read-only
             | 1792 // read-only transaction
             | 1812..=1816 // tablespace missing, engine error

@@ -30,6 +30,9 @@ const TRIES_MAX: u32 = 3;
 /// Time after which what is left of a batch is Unavailable instead of being tried again. One try
 /// can take as long as the lock wait timeout.
 const TRYING_TIME_MAX: Duration = Duration::from_secs(2);
+/// Time for finding the jobs of a batch that fail by themselves: finding one takes some twenty
+/// transactions, and only a bug makes one.
+const ISOLATING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The writer of a MySQL store.
 #[derive(Debug)]
@@ -195,8 +198,8 @@ impl Parts {
         self.try_count = 0;
     }
 
-    fn may_try_again(&self) -> bool {
-        self.begun_at.elapsed() < TRYING_TIME_MAX
+    fn has_time(&self, time_max: Duration) -> bool {
+        self.begun_at.elapsed() < time_max
     }
 }
 
@@ -222,7 +225,7 @@ impl Writer for MysqlWriter {
                     parts.try_count += 1;
                     let has_tries = parts.try_count < TRIES_MAX;
                     match (has_tries, is_alone) {
-                        _ if !parts.may_try_again() => {
+                        _ if !parts.has_time(TRYING_TIME_MAX) => {
                             log::error!("a transaction was tried for too long: {why}");
                             break;
                         }
@@ -244,7 +247,11 @@ impl Writer for MysqlWriter {
                     out.results.push(Err(JobError::Internal));
                     parts.try_count = 0;
                 }
-                Abort::Poisoned(_) => parts.halve(part),
+                Abort::Poisoned(_) if parts.has_time(ISOLATING_TIME_MAX) => parts.halve(part),
+                Abort::Poisoned(why) => {
+                    log::error!("too many jobs of a batch fail by themselves: {why}");
+                    break;
+                }
             }
         }
         self.caches.trim();

@@ -4,7 +4,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aldis_logic::job::{CreateGroup, HistoryRange, ReadJob, WriteJob, Written};
+use aldis_logic::job::{CreateGroup, HistoryRange, JobError, ReadJob, WriteJob, Written};
 use aldis_services::MariaDb;
 use aldis_store::mysql::MysqlStore;
 use aldis_store::{Reader, Store, Writer};
@@ -133,6 +133,13 @@ fn no_page_holds_what_a_crash_of_the_database_takes_back() {
     assert_eq!(texts(&sync(reader, bob, 0).unwrap()), ["first", "second"]);
 }
 
+/// The one of the store's first writer.
+fn stall_oldest_connection(plain: &mut mysql::Conn) -> Stalled {
+    let thread = "SELECT tid FROM information_schema.processlist
+                  WHERE db = DATABASE() AND id <> CONNECTION_ID() ORDER BY id LIMIT 1";
+    Stalled::new(plain.query_first(thread).unwrap().unwrap())
+}
+
 #[test]
 fn no_resend_is_answered_with_what_a_crash_of_the_database_takes_back() {
     let mut server = MariaDb::start();
@@ -148,11 +155,8 @@ fn no_resend_is_answered_with_what_a_crash_of_the_database_takes_back() {
     let Ok(Written::GroupCreated { group, .. }) = created else { panic!("{created:?}") };
     let mut plain = mysql::Conn::new(url.as_str()).unwrap();
     let head = format!("SELECT COUNT(*) FROM im_message_index WHERE owner = {}", first.bob.0);
-    // The writer's connection is the oldest one.
-    let thread = "SELECT tid FROM information_schema.processlist
-                  WHERE db = DATABASE() AND id <> CONNECTION_ID() ORDER BY id LIMIT 1";
     let mut second = Scene::with(options(&url, 2));
-    let stalled = Stalled::new(plain.query_first(thread).unwrap().unwrap());
+    let stalled = stall_oldest_connection(&mut plain);
     // To a group: a resend to one user counts the conversation up and down, which is a change.
     let WriteJob::Append(mut job) = message(first.ann, first.bob, "taken back") else { panic!() };
     job.conversation = ConversationKey::group(group);
@@ -172,4 +176,28 @@ fn no_resend_is_answered_with_what_a_crash_of_the_database_takes_back() {
     server.restart();
     let mut plain = mysql::Conn::new(url.as_str()).unwrap();
     assert_eq!(plain.query_first(&head).unwrap(), Some(1), "the crash took it back");
+}
+
+#[test]
+fn a_commit_whose_answer_came_too_late_is_found_by_the_resend() {
+    let server = MariaDb::start();
+    let url = server.fresh_database();
+    let mut scene = Scene::new(&url);
+    scene.send("first").unwrap();
+    let mut plain = mysql::Conn::new(url.as_str()).unwrap();
+    let stalled = stall_oldest_connection(&mut plain);
+    let batch = [request(message(scene.ann, scene.bob, "second"))];
+    let unknown = scene.writer.commit(unix_ms(), &batch);
+    assert_eq!(unknown.results, [Err(JobError::Unavailable)]);
+    assert!(unknown.events.is_empty());
+    drop(stalled);
+    let mut resent = None;
+    wait_until("the writer does not come back", || {
+        resent = scene.writer.commit(unix_ms(), &batch).results.remove(0).ok();
+        resent.is_some()
+    });
+    let Some(Written::Appended(placed)) = resent else { panic!("{resent:?}") };
+    assert_eq!(placed.seq, Seq(2));
+    wait_until("the reader does not come back", || scene.sync(scene.bob, 0).is_ok());
+    assert_eq!(texts(&scene.sync(scene.bob, 0).unwrap()), ["first", "second"]);
 }
