@@ -2,10 +2,10 @@
 
 use std::sync::Barrier;
 
-use aldis_logic::job::{Appended, NewUser, WriteJob, WriteRequest, Written};
+use aldis_logic::job::{Appended, NewUser, OpenSession, WriteJob, WriteRequest, Written};
 use aldis_store::mysql::{MysqlStore, MysqlWriter};
 use aldis_store::{Committed, Store, Writer};
-use aldis_wire::{Code, ConversationKey, RequestId, Seq, UserId};
+use aldis_wire::{Code, ConversationKey, DeviceClass, Epoch, GroupId, RequestId, Seq, UserId};
 
 use crate::harness::{
     appended, commit, create_group, fresh_database, history, invite, leave, open, request, seed,
@@ -136,4 +136,48 @@ fn two_nodes_take_different_names_and_ids() {
     ids.sort_unstable();
     assert_eq!(taken_count, USERS_EACH / 2, "names that both wanted");
     assert!(ids.into_iter().eq(10_001..10_001 + 150), "dense, none twice");
+}
+
+#[test]
+fn sessions_and_groups_made_through_both_nodes_at_once_are_told_apart() {
+    const ROUNDS: u8 = 60;
+    let url = fresh_database();
+    let stores = [open(&url, 1), open(&url, 2)];
+    let users = seed(&stores[0], 3);
+    let barrier = Barrier::new(2);
+    let outcomes: Vec<(Vec<Epoch>, Vec<GroupId>)> = std::thread::scope(|scope| {
+        let threads = stores.each_ref().map(|store| {
+            let (users, barrier) = (&users, &barrier);
+            scope.spawn(move || {
+                let mut writer = store.writer().unwrap();
+                let mut epochs = Vec::new();
+                let mut groups = Vec::new();
+                for round in 0..ROUNDS {
+                    barrier.wait();
+                    let login = WriteJob::OpenSession(OpenSession {
+                        user: users[usize::from(round) % 3],
+                        device_id: "phone".into(),
+                        class: DeviceClass::Phone,
+                        device_name: "phone".into(),
+                        generations: None,
+                    });
+                    match commit(&mut writer, login) {
+                        Written::SessionOpened(opened) => epochs.push(opened.epoch),
+                        other => panic!("{other:?}"),
+                    }
+                    groups.push(create_group(&mut writer, users, round));
+                }
+                (epochs, groups)
+            })
+        });
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let mut epochs: Vec<u64> =
+        outcomes.iter().flat_map(|(epochs, _)| epochs).map(|epoch| epoch.0).collect();
+    epochs.sort_unstable();
+    let wanted = (1..=u64::from(2 * ROUNDS / 3)).flat_map(|epoch| [epoch; 3]);
+    assert!(epochs.into_iter().eq(wanted), "each login of a user has an epoch of its own");
+    assert_eq!(outcomes[0].1, outcomes[1].1, "the same request made one group");
+    let ids = outcomes[0].1.iter().map(|group| group.0);
+    assert!(ids.eq(10_001..10_001 + u64::from(ROUNDS)), "no number was wasted");
 }
