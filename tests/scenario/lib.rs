@@ -13,7 +13,7 @@ pub mod requests;
 mod scene;
 mod server;
 
-pub use mysql_node::{NodeOptions, runtime_account};
+pub use mysql_node::{NodeOptions, migrate, runtime_account};
 pub use pair::Pair;
 pub use raw_client::{RawClient, Reply, frame};
 pub use scene::{Scene, wait_for};

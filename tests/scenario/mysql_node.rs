@@ -2,10 +2,11 @@
 //! configuration and the accounts of the README, no protocol.
 
 use std::fmt::Write;
+use std::process::Output;
 
 use aldis_services::MariaDb;
 
-use crate::{Server, ServerOptions};
+use crate::{Server, ServerOptions, aldisd};
 
 /// Of the accounts that a test makes.
 const PASSWORD: &str = "a-password-of-a-test";
@@ -62,6 +63,16 @@ impl NodeOptions {
         }
         ServerOptions { config, ..ServerOptions::default() }
     }
+}
+
+/// Runs `aldisd migrate` on this database, with these further arguments.
+pub fn migrate(url: &str, more: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let config = folder.path().join("aldisd.toml");
+    let text = format!("[store]\nkind = \"mysql\"\nurl = {url:?}\n");
+    std::fs::write(&config, text).expect("the directory is writable");
+    let arguments = ["--config", config.to_str().expect("UTF-8"), "migrate"];
+    aldisd().args(arguments).args(more).output().expect("aldisd runs")
 }
 
 /// Makes the account that the README gives the server, with the rights named there, for a database

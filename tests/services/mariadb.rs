@@ -19,8 +19,9 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 /// How to start a server.
 #[derive(Clone, Debug, Default)]
 pub struct MariaDbOptions {
-    /// Where its data directory is made, such as a small file system; by default with other
-    /// temporary files.
+    /// Where its data directory is made, such as a small file system; its files take their whole
+    /// size then, as those of an installation do. By default with other temporary files, where they
+    /// have holes.
     pub parent: Option<PathBuf>,
     /// Added to its command line, where the last value of an option wins.
     pub args: Vec<String>,
@@ -43,10 +44,11 @@ impl MariaDb {
 
     /// Starts one.
     pub fn start_with(options: MariaDbOptions) -> Self {
+        let holes = if options.parent.is_some() { "--sparse=never" } else { "--sparse=always" };
         let parent = options.parent.unwrap_or_else(std::env::temp_dir);
         let dir = TempDir::with_prefix_in("aldis-mariadb-", parent).expect("a temporary directory");
         remove_after_exit(dir.path());
-        install(dir.path());
+        install(dir.path(), holes);
         let port = free_port();
         let program = start(dir.path(), port, &options.args);
         let database_count = AtomicU32::new(0);
@@ -165,7 +167,7 @@ impl MariaDb {
 }
 
 /// Makes the data directory: once in a process, then by copying.
-fn install(dir: &Path) {
+fn install(dir: &Path, holes: &str) {
     static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
     let template = TEMPLATE.get_or_init(|| {
         let template = TempDir::with_prefix("aldis-mariadb-template-").expect("a directory");
@@ -182,7 +184,7 @@ fn install(dir: &Path) {
         template
     });
     let copied = Command::new("cp")
-        .args(["-r", "--reflink=auto", "--sparse=always"])
+        .args(["-r", holes])
         .args([template.path().join("data"), dir.join("data")])
         .status();
     assert!(copied.is_ok_and(|status| status.success()), "cannot copy a data directory");

@@ -6,7 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use aldis_scenario::requests::{text_to, texts};
-use aldis_scenario::{NodeOptions, RawClient, Reply, Server, aldisd, runtime_account, wait_for};
+use aldis_scenario::{NodeOptions, RawClient, Reply, Server, migrate, runtime_account, wait_for};
 use aldis_services::{MariaDb, MariaDbOptions};
 use aldis_wire::{Code, Command, DeviceClass};
 use rustix::process::Signal;
@@ -14,16 +14,6 @@ use rustix::process::Signal;
 const PASSWORD: &str = "a password of a test";
 /// A process that has lost its number notices within a second or so of its own time.
 const END_MAX: Duration = Duration::from_secs(40);
-
-/// `aldisd migrate` on this database, with these further arguments.
-fn migrate(url: &str, more: &[&str]) -> Output {
-    let folder = tempfile::tempdir().expect("a temporary directory");
-    let config = folder.path().join("aldisd.toml");
-    let text = format!("[store]\nkind = \"mysql\"\nurl = {url:?}\n");
-    std::fs::write(&config, text).expect("the directory is writable");
-    let arguments = ["--config", config.to_str().expect("UTF-8"), "migrate"];
-    aldisd().args(arguments).args(more).output().expect("aldisd runs")
-}
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
