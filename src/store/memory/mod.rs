@@ -3,6 +3,9 @@
 //! What goes wrong is chosen by the caller: a batch can be staged and settled later (a slow
 //! commit), settled with any [`Fate`], or lost by [`MemoryStore::crash`]. Whoever settles a batch and throws
 //! its outcome away has a crash between commit and reply.
+//!
+//! Several nodes can share it. Each stages a batch of its own; a batch runs as a whole when it is
+//! settled, so that nodes' commits are one after the other, in whatever order they are settled.
 
 mod accounts;
 mod append;
@@ -11,12 +14,12 @@ mod planted;
 mod read;
 mod state;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use aldis_logic::job::{JobError, NewUser, ReadJob, ReadResult, WriteJob, WriteRequest};
 use aldis_wire::limits::GROUP_MEMBERS_MAX;
-use aldis_wire::{ClientMsgId, RequestId, UserId};
+use aldis_wire::{ClientMsgId, MsgId, RequestId, UserId};
 use parking_lot::Mutex;
 
 pub use planted::Bug;
@@ -37,9 +40,10 @@ pub enum Fate {
     Unknown,
 }
 
-/// A handle; clones share the same store.
+/// One node's handle; clones share the same store.
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
+    node: u16,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -48,13 +52,18 @@ struct Shared {
     /// What is committed.
     durable: State,
     boot: Boot,
-    node: u16,
+    nodes: BTreeMap<u16, NodeState>,
+    poisoned: BTreeSet<ClientMsgId>,
+    bug: Option<Bug>,
+}
+
+/// What ends with a node's process.
+#[derive(Debug)]
+struct NodeState {
     ids: Snowflake,
     /// Fates of the next batches; what comes after them is committed.
     plan: VecDeque<Fate>,
     staged: Option<Staged>,
-    poisoned: BTreeSet<ClientMsgId>,
-    bug: Option<Bug>,
 }
 
 /// A batch whose transaction runs.
@@ -67,9 +76,6 @@ struct Staged {
 impl MemoryStore {
     /// An empty store. Epoch and signing key follow from the seed, so that runs can be repeated.
     pub fn new(node: u16, seed: u64) -> Result<Self, StoreError> {
-        if node > NODE_MAX {
-            return Err(StoreError::Node(node));
-        }
         let key = SigningKey {
             kid: format!("{seed:016x}"),
             secret: seed.to_be_bytes().repeat(4),
@@ -80,19 +86,27 @@ impl MemoryStore {
         let shared = Shared {
             durable: State::default(),
             boot,
-            node,
-            ids: Snowflake::new(node, None),
-            plan: VecDeque::new(),
-            staged: None,
+            nodes: BTreeMap::new(),
             poisoned: BTreeSet::new(),
             bug: None,
         };
-        Ok(Self { shared: Arc::new(Mutex::new(shared)) })
+        Self { node, shared: Arc::new(Mutex::new(shared)) }.for_node(node)
     }
 
-    /// Decides what becomes of the next batches given to `Writer::commit`.
+    /// The same store as another node has it.
+    pub fn for_node(&self, node: u16) -> Result<Self, StoreError> {
+        if node > NODE_MAX {
+            return Err(StoreError::Node(node));
+        }
+        let shared = &mut *self.shared.lock();
+        let known = shared.durable.largest_id();
+        shared.nodes.entry(node).or_insert_with(|| NodeState::new(node, known));
+        Ok(Self { node, shared: self.shared.clone() })
+    }
+
+    /// Decides what becomes of the node's next batches given to `Writer::commit`.
     pub fn plan(&self, fates: impl IntoIterator<Item = Fate>) {
-        self.shared.lock().plan.extend(fates);
+        self.shared.lock().node(self.node).plan.extend(fates);
     }
 
     /// Makes sends with this id fail by themselves.
@@ -105,12 +119,11 @@ impl MemoryStore {
         self.shared.lock().bug = bug;
     }
 
-    /// The process dies: what is staged is lost, what is committed stays, the plan ends.
+    /// The node's process dies: what it staged is lost, what is committed stays, its plan ends.
     pub fn crash(&self) {
         let shared = &mut *self.shared.lock();
-        shared.staged = None;
-        shared.plan.clear();
-        shared.ids = Snowflake::new(shared.node, shared.durable.largest_id());
+        let known = shared.durable.largest_id();
+        *shared.node(self.node) = NodeState::new(self.node, known);
     }
 }
 
@@ -119,7 +132,7 @@ impl Store for MemoryStore {
     type Reader = MemoryReader;
 
     fn writer(&self) -> Result<MemoryWriter, StoreError> {
-        Ok(MemoryWriter { shared: self.shared.clone() })
+        Ok(MemoryWriter { node: self.node, shared: self.shared.clone() })
     }
 
     fn reader(&self) -> Result<MemoryReader, StoreError> {
@@ -161,23 +174,25 @@ impl Store for MemoryStore {
     }
 }
 
-/// The writer of a memory store.
+/// A node's writer of a memory store.
 #[derive(Debug)]
 pub struct MemoryWriter {
+    node: u16,
     shared: Arc<Mutex<Shared>>,
 }
 
 impl MemoryWriter {
-    /// Begins a transaction that nobody sees yet. One at a time; another one replaces it.
+    /// Begins a transaction that nobody sees yet. A node has one at a time; another one replaces it.
     pub fn stage(&mut self, now_ms: u64, batch: &[WriteRequest]) {
-        self.shared.lock().staged = Some(Staged { now_ms, batch: batch.to_vec() });
+        let staged = Staged { now_ms, batch: batch.to_vec() };
+        self.shared.lock().node(self.node).staged = Some(staged);
     }
 
-    /// Ends the staged transaction. `None`: there is none, a crash took it.
+    /// Ends the node's staged transaction. `None`: there is none, a crash took it.
     pub fn settle(&mut self, fate: Fate) -> Option<Committed> {
         let shared = &mut *self.shared.lock();
-        let staged = shared.staged.take()?;
-        Some(shared.settle(staged.now_ms, &staged.batch, fate))
+        let staged = shared.node(self.node).staged.take()?;
+        Some(shared.settle(self.node, &staged, fate))
     }
 }
 
@@ -185,8 +200,8 @@ impl Writer for MemoryWriter {
     /// One step: stages and settles with the next planned fate.
     fn commit(&mut self, now_ms: u64, batch: &[WriteRequest]) -> Committed {
         let shared = &mut *self.shared.lock();
-        let fate = shared.plan.pop_front().unwrap_or(Fate::Commit);
-        shared.settle(now_ms, batch, fate)
+        let fate = shared.node(self.node).plan.pop_front().unwrap_or(Fate::Commit);
+        shared.settle(self.node, &Staged { now_ms, batch: batch.to_vec() }, fate)
     }
 
     fn mailbox_rows(&self, job: &WriteJob) -> usize {
@@ -201,36 +216,48 @@ impl Writer for MemoryWriter {
     }
 }
 
+impl NodeState {
+    /// Of a process that starts above the ids that it finds.
+    fn new(node: u16, largest: Option<MsgId>) -> Self {
+        Self { ids: Snowflake::new(node, largest), plan: VecDeque::new(), staged: None }
+    }
+}
+
 impl Shared {
-    fn settle(&mut self, now_ms: u64, batch: &[WriteRequest], fate: Fate) -> Committed {
+    fn node(&mut self, node: u16) -> &mut NodeState {
+        self.nodes.get_mut(&node).expect("a handle's node was entered with it")
+    }
+
+    fn settle(&mut self, node: u16, staged: &Staged, fate: Fate) -> Committed {
         let unavailable = || Committed {
-            results: vec![Err(JobError::Unavailable); batch.len()],
+            results: vec![Err(JobError::Unavailable); staged.batch.len()],
             events: Vec::new(),
         };
-        let makes_ids = batch.iter().any(|request| takes_id(&request.job));
-        if makes_ids && self.ids.clone().next_id(now_ms).is_err() {
+        let makes_ids = staged.batch.iter().any(|request| takes_id(&request.job));
+        if makes_ids && self.node(node).ids.clone().next_id(staged.now_ms).is_err() {
             return unavailable();
         }
         match fate {
-            Fate::Commit => self.run(now_ms, batch),
-            Fate::Fail => self.fail(now_ms, batch).unwrap_or_else(unavailable),
+            Fate::Commit => self.run(node, staged),
+            Fate::Fail => self.fail(node, staged).unwrap_or_else(unavailable),
             Fate::Unknown => {
-                self.run(now_ms, batch);
+                self.run(node, staged);
                 unavailable()
             }
         }
     }
 
-    fn run(&mut self, now_ms: u64, batch: &[WriteRequest]) -> Committed {
+    fn run(&mut self, node: u16, staged: &Staged) -> Committed {
+        let node = self.nodes.get_mut(&node).expect("a handle's node was entered with it");
         let mut run = Run {
             state: &mut self.durable,
-            ids: &mut self.ids,
+            ids: &mut node.ids,
             poisoned: &self.poisoned,
             bug: self.bug,
-            now_ms,
+            now_ms: staged.now_ms,
             events: Vec::new(),
         };
-        let results = batch.iter().map(|request| run.job(request)).collect();
+        let results = staged.batch.iter().map(|request| run.job(request)).collect();
         Committed { results, events: run.events }
     }
 }
@@ -253,6 +280,6 @@ pub struct MemoryReader {
 
 impl Reader for MemoryReader {
     fn read(&mut self, job: &ReadJob) -> Result<ReadResult, JobError> {
-        self.shared.lock().durable.read(job)
+        self.shared.lock().read(job)
     }
 }

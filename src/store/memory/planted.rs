@@ -1,9 +1,9 @@
 //! Bugs that can be planted, to prove that the simulation and the checker find them. Nothing else
 //! in the backend is wrong on purpose.
 
-use aldis_logic::job::WriteRequest;
+use aldis_logic::job::{JobError, ReadJob, ReadResult};
 
-use super::Shared;
+use super::{Shared, Staged};
 use crate::traits::Committed;
 
 /// A bug to plant.
@@ -15,27 +15,38 @@ pub enum Bug {
     SeqBeforeTransaction,
     /// A resend is a new message.
     NoDedupe,
+    /// Head checks do not say which sessions are the newest ones.
+    NoEpochCheck,
 }
 
 impl Shared {
     /// A batch that fails before its commit, with the bugs that show there. `None`: the truth.
-    pub(super) fn fail(&mut self, now_ms: u64, batch: &[WriteRequest]) -> Option<Committed> {
+    pub(super) fn fail(&mut self, node: u16, staged: &Staged) -> Option<Committed> {
         match self.bug {
             Some(Bug::AckBeforeCommit) => {
                 let before = self.durable.clone();
-                let committed = self.run(now_ms, batch);
+                let committed = self.run(node, staged);
                 self.durable = before;
                 Some(committed)
             }
             Some(Bug::SeqBeforeTransaction) => {
                 let before = self.durable.clone();
-                self.run(now_ms, batch);
+                self.run(node, staged);
                 let heads = std::mem::take(&mut self.durable.heads);
                 self.durable = before;
                 self.durable.heads = heads;
                 None
             }
-            Some(Bug::NoDedupe) | None => None,
+            Some(Bug::NoDedupe | Bug::NoEpochCheck) | None => None,
         }
+    }
+
+    /// The answer to a question, with the bugs that show there.
+    pub(super) fn read(&self, job: &ReadJob) -> Result<ReadResult, JobError> {
+        let mut result = self.durable.read(job);
+        if let (Some(Bug::NoEpochCheck), Ok(ReadResult::Heads(heads))) = (self.bug, &mut result) {
+            heads.iter_mut().for_each(|found| found.epochs.clear());
+        }
+        result
     }
 }

@@ -80,8 +80,9 @@ pub(super) struct Sent {
 
 impl State {
     pub(super) fn largest_id(&self) -> Option<MsgId> {
-        let last = |conversation: &Conversation| conversation.entries.last().map(|e| e.msg_id);
-        self.conversations.values().filter_map(last).max()
+        // Nodes' ids are not in the order of their commits.
+        let entries = self.conversations.values().flat_map(|conversation| &conversation.entries);
+        entries.map(|entry| entry.msg_id).max()
     }
 
     pub(super) fn next_user_id(&self) -> UserId {

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
 
+use std::collections::BTreeSet;
+
 use aldis_logic::job::{
-    Append, JobError, ReactorId, ReadJob, ReadResult, SyncPage, Ticket, WriteJob, WriteRequest,
+    Append, JobError, OpenSession, ReactorId, ReadJob, ReadResult, SyncPage, Ticket, WriteJob,
+    WriteRequest,
 };
 use aldis_store::memory::{Bug, Fate, MemoryStore, MemoryWriter};
 use aldis_store::{MSG_ID_EPOCH_MS, Reader, SeedUsers, Store, Writer};
-use aldis_wire::{ClientMsgId, Command, ConnId, ConversationKey, Seq, UserId, pb};
+use aldis_wire::{ClientMsgId, Command, ConnId, ConversationKey, DeviceClass, Seq, UserId, pb};
 use bytes::Bytes;
 
 const NOW_MS: u64 = MSG_ID_EPOCH_MS + 1_000;
@@ -104,4 +107,62 @@ fn planted_bugs_break_what_they_say() {
     store.plant(None);
     writer.commit(NOW_MS, &[note(user, 3)]);
     assert_eq!(sync(&store, user).entries.len(), 2);
+}
+
+#[test]
+fn nodes_commit_one_after_the_other_in_the_order_of_their_settling() {
+    let (store, mut first, user) = start();
+    let other = store.for_node(5).unwrap();
+    let mut second = other.writer().unwrap();
+    first.stage(NOW_MS, &[note(user, 1), note(user, 2)]);
+    second.stage(NOW_MS, &[note(user, 2), note(user, 3)]);
+    let committed = second.settle(Fate::Commit).unwrap();
+    assert_eq!(committed.events.len(), 2);
+    let committed = first.settle(Fate::Commit).unwrap();
+    assert_eq!(committed.events.len(), 1, "the other node has stored the second one");
+    let page = sync(&store, user);
+    let contents: Vec<_> = page.entries.iter().map(|(_, entry)| entry.content[0]).collect();
+    assert_eq!(contents, [2, 3, 1]);
+    let ids: BTreeSet<_> = page.entries.iter().map(|(_, entry)| entry.msg_id).collect();
+    assert_eq!(ids.len(), 3);
+    assert_eq!(sync(&other, user), page);
+}
+
+#[test]
+fn a_crash_of_one_node_leaves_the_batch_of_another() {
+    let (store, mut first, user) = start();
+    let other = store.for_node(5).unwrap();
+    let mut second = other.writer().unwrap();
+    second.commit(NOW_MS + 1_000, &[note(user, 1)]);
+    first.commit(NOW_MS, &[note(user, 2)]);
+    first.stage(NOW_MS, &[note(user, 3)]);
+    second.stage(NOW_MS, &[note(user, 4)]);
+    other.crash();
+    assert!(second.settle(Fate::Commit).is_none());
+    assert_eq!(first.settle(Fate::Commit).unwrap().events.len(), 1);
+    // The second one's clock went back, and the newest entry is not the one with the largest id.
+    second.commit(NOW_MS, &[note(user, 4)]);
+    let ids: BTreeSet<_> = sync(&store, user).entries.iter().map(|(_, e)| e.msg_id).collect();
+    assert_eq!(ids.len(), 4);
+}
+
+#[test]
+fn a_planted_lack_of_epochs_shows_in_head_checks_only() {
+    let (store, mut writer, user) = start();
+    let open = OpenSession {
+        user,
+        device_id: "d".into(),
+        class: DeviceClass::Phone,
+        device_name: String::new(),
+        generations: None,
+    };
+    let request = WriteRequest { job: WriteJob::OpenSession(open), ..note(user, 1) };
+    assert!(writer.commit(NOW_MS, &[request]).results[0].is_ok());
+    let epoch_count = || match store.reader().unwrap().read(&ReadJob::Heads { users: vec![user] }) {
+        Ok(ReadResult::Heads(heads)) => heads[0].epochs.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(epoch_count(), 1);
+    store.plant(Some(Bug::NoEpochCheck));
+    assert_eq!(epoch_count(), 0);
 }
