@@ -13,7 +13,8 @@ use crate::network::{LinkId, Side};
 const UNIX_MS_AT_START: u64 = 1_790_000_000_000;
 
 /// Something that happens at a moment of virtual time. What belongs to a node carries the number
-/// of its start (`boot`): what outlives a crash is discarded.
+/// of its start (`boot`), which no two starts of any nodes share: what outlives a crash is
+/// discarded.
 #[derive(Debug)]
 pub enum Event {
     /// A device's deadline.
@@ -91,12 +92,32 @@ pub enum Event {
     DirectoryDone(u32, DirectoryRequest),
     /// Something goes wrong.
     Fault,
-    /// The node starts again.
-    Boot,
+    /// A node starts again.
+    Boot(usize),
     /// The drain of the node is over.
     DrainEnds(u32),
     /// Nothing: the time itself is waited for.
     Nothing,
+}
+
+impl Event {
+    /// The start of a node that it belongs to; `None`: it happens outside of nodes.
+    pub fn boot(&self) -> Option<u32> {
+        match self {
+            Event::Turn { boot, .. }
+            | Event::Mail { boot, .. }
+            | Event::Deliveries { boot, .. }
+            | Event::WriterTakes(boot)
+            | Event::WriterSettles(boot)
+            | Event::WriterSends(boot)
+            | Event::ReaderTakes(boot)
+            | Event::ReaderAnswers(boot, _)
+            | Event::HashDone(boot, _)
+            | Event::DirectoryDone(boot, _)
+            | Event::DrainEnds(boot) => Some(*boot),
+            _ => None,
+        }
+    }
 }
 
 /// See the file's first line.

@@ -129,7 +129,8 @@ impl World {
         Target::User(*self.out.dice.pick(&users))
     }
 
-    fn send_new(&mut self, d: usize, user: UserId, target: Target) {
+    /// Sends a message that was never sent before.
+    pub fn send_new(&mut self, d: usize, user: UserId, target: Target) {
         let now_ms = self.out.agenda.now_ms();
         let number = self.ledger.sends().count();
         let filler_max = *self.out.dice.pick(&[0, 20, 200, 3_000]);

@@ -42,6 +42,8 @@ pub struct Device {
     pub process_count: u32,
     pub recorder: Recorder,
     pub link: Option<LinkId>,
+    /// The node that it went to last.
+    pub last_node: Option<usize>,
     pub timer_at_ms: Option<u64>,
     pub slow_until_us: u64,
     pub rest: Rest,
@@ -76,6 +78,7 @@ impl Device {
             process_count: 0,
             recorder: Recorder::new(format!("d{index}.0"), class.number(), 0),
             link: None,
+            last_node: None,
             timer_at_ms: None,
             slow_until_us: 0,
             rest: Rest::Unborn,
@@ -162,8 +165,9 @@ impl World {
     fn do_link_action(&mut self, d: usize, action: LinkAction) {
         match action {
             LinkAction::Connect { .. } => {
-                let reactor = self.out.dice.index(self.plan.reactor_count);
-                let link = self.out.net.open(Owner::Device(d), reactor);
+                let address = self.pick_address();
+                self.note_node(d, address.node);
+                let link = self.out.net.open(Owner::Device(d), address);
                 self.devices[d].link = Some(link);
                 self.out.trace(|| format!("device {d} connects by link {}", link.0));
                 self.devices[d].boundary = Boundary::default();

@@ -1,18 +1,23 @@
 //! The end of a run: everything heals, everybody catches up in bounded time, reads everything once
 //! more and leaves, and nothing may be left over at the node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use aldis_client::core::Target;
 use aldis_logic::job::{ReadJob, ReadResult};
 use aldis_store::{Reader as _, Store as _};
-use aldis_wire::{Seq, UserId};
+use aldis_wire::{DeviceClass, Seq, UserId};
 
 use crate::device::{Device, Rest};
+use crate::node::Server;
 use crate::world::World;
 
 /// Time for everybody who tries to be back and current: a silent connection is noticed after
 /// 15 s, a pause before a reconnect is 30 s at most, a heartbeat shows what was missed. ms
 const SETTLE_MS_MAX: u64 = 120_000;
+/// Time from a head check that is due to its last effect: turns, a queue of readers, a mailbox, a
+/// gap that the client waits for, its sync. ms
+const CHECK_SLACK_MS: u64 = 1_000;
 /// Time for one device to log in and catch up when nothing goes wrong, ms.
 const CATCH_UP_MS_MAX: u64 = 60_000;
 /// Time until the node has forgotten everybody: half-open connections end by deadlines. ms
@@ -25,7 +30,10 @@ impl World {
         if !self.run(SETTLE_MS_MAX, World::is_settled) {
             return self.explain("do not come to rest");
         }
-        self.check_one_session_per_class();
+        self.check_what_other_nodes_do();
+        if !self.out.violations.is_empty() {
+            return;
+        }
         for _round in 0..2 {
             for d in 0..self.devices.len() {
                 if self.is_current(d) {
@@ -60,6 +68,34 @@ impl World {
         self.leave();
     }
 
+    /// Within one head check a session that another node fenced ends, and what another node
+    /// committed arrives.
+    fn check_what_other_nodes_do(&mut self) {
+        let interval_ms = self.plan.head_checks.map_or(0, |times| times.interval_ms);
+        if !self.run(interval_ms + CHECK_SLACK_MS, World::has_one_session_per_class) {
+            return self.explain("have several live sessions of a class");
+        }
+        let Some(d) = (0..self.devices.len()).find(|d| self.is_live(*d)) else { return };
+        let Some(sender) = self.user_of(d) else { return };
+        for user in self.people.iter().filter_map(|person| person.user).collect::<Vec<_>>() {
+            self.send_new(d, sender, Target::User(user));
+        }
+        self.pump(d);
+        let has_arrived = |world: &mut World| {
+            let mut devices = 0..world.devices.len();
+            devices.all(|d| !world.is_live(d) || world.is_current(d))
+        };
+        if !self.run(interval_ms + CHECK_SLACK_MS, has_arrived) {
+            self.explain("are not told in time of new messages");
+        }
+    }
+
+    /// It is online; one that does not know yet that its connection is gone is not.
+    fn is_live(&self, d: usize) -> bool {
+        let device = &self.devices[d];
+        device.core.is_online() && device.link.is_some_and(|id| self.out.net.is_alive(id))
+    }
+
     fn leave(&mut self) {
         for d in 0..self.devices.len() {
             let now_ms = self.out.agenda.now_ms();
@@ -70,17 +106,18 @@ impl World {
             self.pest_acts(p);
         }
         let is_left = self.run(LEAVE_MS_MAX, |world| {
-            world.server.as_ref().is_some_and(|server| server.is_idle())
+            world.servers.iter().all(|server| server.as_ref().is_some_and(Server::is_idle))
         });
         if !is_left {
             return self.explain("have left, and something stays behind at the node");
         }
-        let Some(server) = &self.server else { return };
-        let online: usize = server.reactors.iter().map(|r| r.service.online_count()).sum();
-        let listed = server.node.table.session_count();
-        if online + listed > 0 {
-            let what = format!("all have left, {online} sessions and {listed} entries stay");
-            self.out.violation(what);
+        for server in self.servers.iter().flatten() {
+            let online: usize = server.reactors.iter().map(|r| r.service.online_count()).sum();
+            let listed = server.node.table.session_count();
+            if online + listed > 0 {
+                let what = format!("all have left, {online} sessions and {listed} entries stay");
+                self.out.violation(what);
+            }
         }
     }
 
@@ -111,8 +148,12 @@ impl World {
         }
     }
 
-    /// Everybody who tries is online, has all answers, and is current.
+    /// Everybody who tries is online, has all answers, and is current. No node still commits what
+    /// somebody asked who has long been to another one.
     fn is_settled(&mut self) -> bool {
+        if self.servers.iter().flatten().any(|server| !server.writing.is_idle()) {
+            return false;
+        }
         let mut heads: BTreeMap<usize, u64> = BTreeMap::new();
         for d in 0..self.devices.len() {
             let device = &self.devices[d];
@@ -150,22 +191,23 @@ impl World {
         self.devices[d].core.is_online() && self.is_current(d)
     }
 
-    /// I11: at most one live session of a user and class.
-    fn check_one_session_per_class(&mut self) {
-        let mut online: BTreeMap<(usize, i64), Vec<usize>> = BTreeMap::new();
-        for (d, device) in self.devices.iter().enumerate() {
-            // One that does not know yet that its connection is gone is not live.
-            if device.core.is_online() && device.link.is_some_and(|id| self.out.net.is_alive(id)) {
-                online.entry((device.person, device.class.number())).or_default().push(d);
+    /// I11: at most one live session of a user and class, as clients and as nodes see it.
+    fn has_one_session_per_class(&mut self) -> bool {
+        for user in self.people.iter().filter_map(|person| person.user) {
+            let mut classes: Vec<DeviceClass> = Vec::new();
+            for server in self.servers.iter().flatten() {
+                server.node.table.for_each_of(user, |online| classes.push(online.class));
+            }
+            let count = classes.len();
+            classes.sort_unstable();
+            classes.dedup();
+            if classes.len() < count {
+                return false;
             }
         }
-        for ((person, class), devices) in online {
-            if devices.len() > 1 {
-                let what =
-                    format!("devices {devices:?} of person {person}, class {class}, are all live");
-                self.out.violation(what);
-            }
-        }
+        let mut online: BTreeSet<(usize, i64)> = BTreeSet::new();
+        let mut live = (0..self.devices.len()).filter(|d| self.is_live(*d));
+        live.all(|d| online.insert((self.devices[d].person, self.devices[d].class.number())))
     }
 
     fn explain(&mut self, what: &str) {

@@ -47,9 +47,19 @@ impl World {
             }
             FaultKind::Crash if self.out.dice.chance(250) => {
                 self.out.coverage.hit("crash: while idle");
-                self.crash();
+                let running = self.running();
+                if !running.is_empty() {
+                    let boot = *self.out.dice.pick(&running);
+                    self.crash(boot);
+                }
             }
-            FaultKind::Drain if self.out.dice.chance(250) => self.drain(),
+            FaultKind::Drain if self.out.dice.chance(250) => {
+                let running = self.running();
+                if !running.is_empty() {
+                    let boot = *self.out.dice.pick(&running);
+                    self.drain(boot);
+                }
+            }
             FaultKind::Crash | FaultKind::Drain => {}
         }
     }
@@ -79,26 +89,32 @@ impl World {
         self.devices[d].slow_until_us = self.out.agenda.now_us() + ms * 1_000;
     }
 
-    /// The process is killed: what is not committed is lost, connections break.
-    pub fn crash(&mut self) {
-        if self.server.take().is_none() {
-            return;
+    /// A node's process is killed: what it has not committed is lost, its connections break.
+    pub fn crash(&mut self, boot: u32) {
+        let Some(node) = self.node_of(boot) else { return };
+        self.out.trace(|| format!("node {node} is killed"));
+        self.store_of(node).crash();
+        self.end_node(node, boot);
+        if !self.running().is_empty() {
+            self.out.coverage.hit("two nodes: one is killed");
         }
-        self.out.trace(|| "the node is killed".to_owned());
-        self.store.crash();
-        self.break_links();
+    }
+
+    fn end_node(&mut self, node: usize, boot: u32) {
+        self.servers[node] = None;
+        self.break_links(boot);
         let down_ms = self.out.dice.range(DOWN_MS.0, DOWN_MS.1);
-        self.out.agenda.after(down_ms * 1_000, Event::Boot);
+        self.out.agenda.after(down_ms * 1_000, Event::Boot(node));
     }
 
     /// The other ends of a node that is gone: most are told by the kernel, some never.
-    fn break_links(&mut self) {
+    fn break_links(&mut self, boot: u32) {
         let is_host_gone = self.out.dice.chance(200);
         for id in self.out.net.open_links() {
             let is_silent = is_host_gone && self.out.dice.chance(300);
-            let Some(link) = self.out.net.link(id).filter(|link| link.server_open) else {
-                continue;
-            };
+            let link = self.out.net.link(id);
+            let link = link.filter(|link| link.server_open && link.boot == Some(boot));
+            let Some(link) = link else { continue };
             link.server_open = false;
             let is_client_open = link.client_open;
             if is_silent {
@@ -113,8 +129,9 @@ impl World {
     }
 
     /// SIGTERM.
-    fn drain(&mut self) {
-        let Some(server) = &mut self.server else { return };
+    fn drain(&mut self, boot: u32) {
+        let Some(node) = self.node_of(boot) else { return };
+        let Some(server) = &mut self.servers[node] else { return };
         if server.reactors.iter().any(|reactor| !reactor.is_listening) {
             return;
         }
@@ -128,24 +145,23 @@ impl World {
     }
 
     /// A reactor has had its last turn; with the last one the process ends in order.
-    pub fn stop_reactor(&mut self, reactor: usize) {
-        let Some(server) = &mut self.server else { return };
+    pub fn stop_reactor(&mut self, boot: u32, reactor: usize) {
+        let Some(node) = self.node_of(boot) else { return };
+        let Some(server) = &mut self.servers[node] else { return };
         server.reactors[reactor].stop(&mut self.out);
         if !server.reactors.iter().all(|reactor| reactor.is_stopping) {
             return;
         }
         server.finish_writes(self.out.agenda.unix_ms());
-        self.server = None;
-        self.out.trace(|| "the node has stopped".to_owned());
-        self.break_links();
-        let down_ms = self.out.dice.range(DOWN_MS.0, DOWN_MS.1);
-        self.out.agenda.after(down_ms * 1_000, Event::Boot);
+        self.out.trace(|| format!("node {node} has stopped"));
+        self.end_node(node, boot);
     }
 
     /// From now on nothing goes wrong and nobody does anything.
     pub fn heal(&mut self) {
         self.is_loading = false;
         self.out.directory_full = 0;
+        self.out.directory_slow = 0;
         for device in &mut self.devices {
             device.slow_until_us = 0;
         }

@@ -17,6 +17,7 @@ enum Cause {
     Frame,
     Drained,
     Read,
+    Fenced,
     Other,
 }
 
@@ -104,6 +105,10 @@ impl Reactor {
                 self.service.handle_directory_reply(now, reply);
             }
             Mail::Peer(mail) => self.service.handle_peer(now, mail),
+            Mail::Fenced(record) => {
+                cause = Cause::Fenced;
+                self.service.handle_fenced(now, &record);
+            }
             Mail::Missed => {
                 let conns = self.mailbox.take_missed();
                 self.service.handle_missed(now, &conns);
@@ -200,9 +205,16 @@ impl Reactor {
         let is_unavailable = header.code == Code::Unavailable.as_u16();
         let what = match (Command::from_server(header.cmd), cause) {
             (Some(Command::MsgPushNotify), Cause::Drained) => "hint: after a drain of output",
+            (Some(Command::MsgPushNotify), Cause::Read) if outside.node_count > 1 => {
+                "two nodes: hint after a head check"
+            }
             (Some(Command::MsgPushNotify), Cause::Read) => "hint: after a head check",
             (Some(Command::MsgPushNotify), _) => "push: delivered",
+            (Some(Command::KickNotify), Cause::Read) if outside.node_count > 1 => {
+                "two nodes: kick after a head check"
+            }
             (Some(Command::KickNotify), Cause::Read) => "kick: after a head check",
+            (Some(Command::KickNotify), Cause::Fenced) => "two nodes: kick told by the directory",
             (Some(Command::KickNotify), _) if !conn.logged_in => "kick: login lost to a newer one",
             (Some(Command::MsgSendResp), Cause::Frame) if is_unavailable => {
                 "refused: behind a failed send"

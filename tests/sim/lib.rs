@@ -1,5 +1,5 @@
-//! The deterministic simulation of one node: real services, client cores and store, simulated
-//! network, threads and time. A seed is a whole history; the same seed is the same history, byte
+//! The deterministic simulation of a node, or of two that share store and directory: real services,
+//! client cores and stores, simulated network, threads and time. A seed is a whole history; the same seed is the same history, byte
 //! for byte. Real sockets, threads and files are the scenario tests' business.
 //!
 //! A run: people register, log in, write, make groups; connections break, the node crashes; then
@@ -9,6 +9,7 @@
 mod agenda;
 mod answers;
 mod app;
+mod cluster;
 mod conn;
 mod coverage;
 mod device;
@@ -27,6 +28,7 @@ mod plan;
 mod reactor;
 mod recorder;
 mod world;
+mod writing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use aldis_logic::job::{DirectoryReply, HashReply, ReadReply, WriteReply};
+use aldis_logic::job::{DirectoryReply, HashReply, ReadReply, SessionRecord, WriteReply};
 use aldis_logic::{Delivery, PeerMail};
 use aldis_wire::ConnId;
 
@@ -24,6 +24,8 @@ pub enum Mail {
     Directory(DirectoryReply),
     /// From another reactor's service.
     Peer(PeerMail),
+    /// From the directory worker: this session lost its place.
+    Fenced(SessionRecord),
     /// Some deliveries did not fit.
     Missed,
     /// The node is going away; clients come back within so many ms.

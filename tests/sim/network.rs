@@ -32,6 +32,15 @@ impl Side {
     }
 }
 
+/// Where connections go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Which node.
+    pub node: usize,
+    /// Which of its reactors the kernel chooses.
+    pub reactor: usize,
+}
+
 /// Who opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -74,8 +83,8 @@ pub struct Link {
     /// Whose it is.
     pub owner: Owner,
     /// Where it was sent to.
-    pub reactor: usize,
-    /// Accepted there by this start of the node.
+    pub address: Address,
+    /// Accepted there by this start of a node.
     pub boot: Option<u32>,
     /// Slot of its connection there.
     pub conn_index: u32,
@@ -107,12 +116,12 @@ impl Network {
     }
 
     /// A new connection; it is not accepted yet.
-    pub fn open(&mut self, owner: Owner, reactor: usize) -> LinkId {
+    pub fn open(&mut self, owner: Owner, address: Address) -> LinkId {
         let id = LinkId(self.next_link);
         self.next_link += 1;
         let link = Link {
             owner,
-            reactor,
+            address,
             boot: None,
             conn_index: 0,
             generation: 0,

@@ -4,44 +4,41 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aldis_directory::{Directory, MemoryDirectory, NodeAnnouncement, handle_batch};
+use aldis_directory::{Directory as _, MemoryDirectory, handle_batch};
 use aldis_logic::job::{
-    Append, BootId, DirectoryRequest, Event as Entry, HashJob, HashReply, HashRequest, HashResult,
-    JobError, NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, Ticket, WriteJob, WriteReply,
-    WriteRequest, Written,
+    BootId, DirectoryReply, DirectoryRequest, Event as Entry, HashJob, HashReply, HashRequest,
+    HashResult, JobError, NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, Registration,
+    SessionRecord, WriteReply,
 };
 use aldis_logic::{Delivery, Keyring, Node, NodeConfig, PeerMail, SigningKey, fan_out};
-use aldis_store::memory::{Fate, MemoryReader, MemoryStore, MemoryWriter};
-use aldis_store::{Batcher, Committed, Reader as _, Store as _};
-use aldis_wire::{ConnId, ConversationKey};
+use aldis_store::memory::{MemoryReader, MemoryStore};
+use aldis_store::{Reader as _, Store as _};
+use aldis_wire::ConnId;
 
 use crate::agenda::Event;
 use crate::conn::Io;
-use crate::ledger::SendKey;
 use crate::mail::{Mail, Mailbox, weight};
 use crate::outside::Outside;
 use crate::plan::Plan;
 use crate::reactor::{Job, Reactor};
+use crate::writing::Writing;
 
-/// Time of a commit, us: usually, and when it is slow.
-const COMMIT_US: (u64, u64) = (200, 4_000);
-const SLOW_COMMIT_US: (u64, u64) = (100_000, 3_000_000);
 /// Time of a read, us.
 const READ_US: (u64, u64) = (50, 3_000);
 /// Time of hashing a password, us.
 const HASH_US: (u64, u64) = (10_000, 20_000);
+/// Time of a job of the directory that is slow to answer, us.
+const SLOW_DIRECTORY_US: (u64, u64) = (20_000, 2_000_000);
 /// Time from thread to thread, us.
-const HOP_US: (u64, u64) = (1, 400);
+pub const HOP_US: (u64, u64) = (1, 400);
 
-/// What the writer is doing.
-#[derive(Debug)]
-enum Writing {
-    /// Waits for a request; `true`: will look soon.
-    Idle(bool),
-    /// Its transaction runs.
-    Committing,
-    /// It is committed, nobody was told.
-    Telling(Committed),
+/// One life of a node.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    /// Which node.
+    pub node: NodeId,
+    /// The number of this start, which no other start of any node has.
+    pub boot: u32,
 }
 
 /// See the file's first line.
@@ -49,23 +46,19 @@ pub struct Server {
     pub boot: u32,
     pub node: Arc<Node>,
     pub reactors: Vec<Reactor>,
-    writer: MemoryWriter,
-    batcher: Batcher,
-    writes: VecDeque<WriteRequest>,
-    writing: Writing,
+    pub writing: Writing,
     reader: MemoryReader,
     reads: VecDeque<ReadRequest>,
     free_readers: usize,
     hash_at_us: u64,
     directory: MemoryDirectory,
     directory_at_us: u64,
-    /// Sends that were answered Unavailable; the world takes them.
-    pub unavailable: Vec<SendKey>,
 }
 
 impl Server {
-    /// Starts a node on what the store holds.
-    pub fn start(plan: &Plan, store: &MemoryStore, boot: u32) -> Self {
+    /// Starts a node, with its handle of the store and what directory there is.
+    pub fn start(plan: &Plan, store: &MemoryStore, directory: MemoryDirectory, life: Life) -> Self {
+        let Life { node, boot } = life;
         let facts = store.boot().expect("a memory store can be opened");
         let keys: Vec<SigningKey> = facts
             .signing_keys
@@ -73,15 +66,13 @@ impl Server {
             .map(|key| SigningKey { kid: key.kid, secret: key.secret })
             .collect();
         let config = NodeConfig {
-            node: NodeId(0),
+            node,
             boot: BootId(boot.into()),
             store_epoch: facts.store_epoch,
             heartbeat_interval_ms: plan.heartbeat_ms,
             token_ttl_ms: plan.token_ttl_ms,
-            head_checks: None,
+            head_checks: plan.head_checks,
         };
-        let announcement = NodeAnnouncement::default();
-        let directory = MemoryDirectory::new(config.node, config.boot, announcement);
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
         let node = Arc::new(Node::new(config, keyring));
         let reactors = (0..plan.reactor_count).map(|number| {
@@ -92,17 +83,13 @@ impl Server {
             boot,
             reactors: reactors.collect(),
             node,
-            writer: store.writer().expect("a memory store can be opened"),
-            batcher: Batcher::default(),
-            writes: VecDeque::new(),
-            writing: Writing::Idle(false),
+            writing: Writing::new(store.writer().expect("a memory store can be opened")),
             reader: store.reader().expect("a memory store can be opened"),
             reads: VecDeque::new(),
             free_readers: plan.reader_count,
             hash_at_us: 0,
             directory,
             directory_at_us: 0,
-            unavailable: Vec::new(),
         }
     }
 
@@ -116,7 +103,7 @@ impl Server {
         for job in std::mem::take(&mut self.reactors[reactor].jobs) {
             match job {
                 Job::Write(request) => {
-                    self.writes.push_back(request);
+                    self.writing.jobs.push_back(request);
                     self.wake_writer(outside);
                 }
                 Job::Read(request) => {
@@ -130,7 +117,9 @@ impl Server {
                     outside.agenda.at(self.hash_at_us, Event::HashDone(self.boot, request));
                 }
                 Job::Directory(request) => {
-                    let took_us = outside.dice.range(HOP_US.0, HOP_US.1);
+                    let is_slow = outside.dice.chance(outside.directory_slow);
+                    let took = if is_slow { SLOW_DIRECTORY_US } else { HOP_US };
+                    let took_us = outside.dice.range(took.0, took.1);
                     self.directory_at_us =
                         self.directory_at_us.max(outside.agenda.now_us()) + took_us;
                     let done = Event::DirectoryDone(self.boot, request);
@@ -184,75 +173,8 @@ impl Server {
         }
     }
 
-    fn wake_writer(&mut self, outside: &mut Outside) {
-        if matches!(self.writing, Writing::Idle(false)) && !self.writes.is_empty() {
-            self.writing = Writing::Idle(true);
-            let hop_us = outside.dice.range(HOP_US.0, HOP_US.1);
-            outside.agenda.after(hop_us, Event::WriterTakes(self.boot));
-        }
-    }
-
-    /// The writer takes what is queued and begins a transaction.
-    pub fn handle_writer_takes(&mut self, outside: &mut Outside, is_slow: bool) {
-        self.writing = Writing::Idle(false);
-        let mut stale = Vec::new();
-        while !self.batcher.is_full() {
-            let Some(request) = self.writes.pop_front() else { break };
-            let key = send_key(&request);
-            let refused = self.batcher.admit(&self.writer, request);
-            self.unavailable.extend(refused.as_ref().and(key));
-            stale.extend(refused);
-        }
-        stale.iter().for_each(|_| outside.coverage.hit("writer: request behind the fence"));
-        self.send_out(outside, stale, &[]);
-        if self.batcher.is_empty() {
-            return self.wake_writer(outside);
-        }
-        if self.batcher.batch().len() > 1 {
-            outside.coverage.hit("batch: several requests");
-        }
-        self.writing = Writing::Committing;
-        self.writer.stage(outside.agenda.unix_ms(), self.batcher.batch());
-        let took = if is_slow { SLOW_COMMIT_US } else { COMMIT_US };
-        let took_us = outside.dice.range(took.0, took.1);
-        outside.agenda.after(took_us, Event::WriterSettles(self.boot));
-    }
-
-    /// The transaction ends so; readers see it before anybody is told.
-    pub fn handle_writer_settles(&mut self, outside: &mut Outside, fate: Fate) {
-        let Some(committed) = self.writer.settle(fate) else { return };
-        for (request, result) in self.batcher.batch().iter().zip(&committed.results) {
-            outside.trace(|| brief(request, fate, result));
-        }
-        self.writing = Writing::Telling(committed);
-        let hop_us = outside.dice.range(HOP_US.0, HOP_US.1);
-        outside.agenda.after(hop_us, Event::WriterSends(self.boot));
-    }
-
-    /// Replies and deliveries go out; the writer takes the next batch.
-    pub fn handle_writer_sends(&mut self, outside: &mut Outside) {
-        let Writing::Telling(committed) =
-            std::mem::replace(&mut self.writing, Writing::Idle(false))
-        else {
-            return;
-        };
-        let is_append = |request: &&WriteRequest| matches!(request.job, WriteJob::Append(_));
-        let answered = self.batcher.batch().iter().filter(is_append).count();
-        let is_message = |event: &&Entry| event.message.client_msg_id.0 != [0; 16];
-        let made = committed.events.iter().filter(is_message).count();
-        let is_ok = committed.results.iter().all(Result::is_ok);
-        if is_ok && answered > made {
-            outside.coverage.hit("store: resend answered from what is stored");
-        }
-        let pairs = self.batcher.batch().iter().zip(&committed.results);
-        let failed = pairs.filter(|(_, result)| **result == Err(JobError::Unavailable));
-        self.unavailable.extend(failed.filter_map(|(request, _)| send_key(request)));
-        let (replies, events) = self.batcher.finish(committed);
-        self.send_out(outside, replies, &events);
-        self.wake_writer(outside);
-    }
-
-    fn send_out(&mut self, outside: &mut Outside, replies: Vec<WriteReply>, events: &[Entry]) {
+    /// Replies and deliveries go their ways.
+    pub fn send_out(&mut self, outside: &mut Outside, replies: Vec<WriteReply>, events: &[Entry]) {
         let count = self.reactors.len();
         let mut by_reactor: Vec<Vec<WriteReply>> = vec![Vec::new(); count];
         for reply in replies {
@@ -326,68 +248,43 @@ impl Server {
         self.reply(outside, reply.ticket.reactor, 1, Mail::Hashed(reply));
     }
 
-    /// The directory carries out a job.
-    pub fn handle_directory_done(&mut self, outside: &mut Outside, request: DirectoryRequest) {
+    /// The directory carries out a job. Returns the session on another node that lost its place.
+    pub fn handle_directory_done(
+        &mut self,
+        outside: &mut Outside,
+        request: DirectoryRequest,
+    ) -> Option<SessionRecord> {
         let to = request.ticket.reactor;
         let now_ms = outside.agenda.now_ms();
         self.directory.maintain(now_ms);
         let mut answer = None;
         handle_batch(&mut self.directory, now_ms, &[request], |reply| answer = Some(reply));
-        if let Some(reply) = answer {
-            self.reply(outside, to, 1, Mail::Directory(reply));
+        let reply: DirectoryReply = answer?;
+        let registration = reply.registration;
+        self.reply(outside, to, 1, Mail::Directory(reply));
+        match registration {
+            Registration::Live { replaced } => {
+                replaced.filter(|older| older.boot != self.node.config.boot)
+            }
+            Registration::Fenced => {
+                outside.coverage.hit("two nodes: login lost at the directory");
+                None
+            }
+            Registration::Unavailable => None,
         }
     }
 
-    /// Commits what is queued without telling anybody, as workers do that outlive the reactors.
-    pub fn finish_writes(&mut self, now_unix_ms: u64) {
-        if matches!(self.writing, Writing::Committing) {
-            let committed = self.writer.settle(Fate::Commit).unwrap_or_default();
-            self.batcher.finish(committed);
-        }
-        if let Writing::Telling(committed) =
-            std::mem::replace(&mut self.writing, Writing::Idle(false))
-        {
-            self.batcher.finish(committed);
-        }
-        loop {
-            while !self.batcher.is_full() {
-                let Some(request) = self.writes.pop_front() else { break };
-                self.batcher.admit(&self.writer, request);
-            }
-            if self.batcher.is_empty() {
-                return;
-            }
-            self.writer.stage(now_unix_ms, self.batcher.batch());
-            let committed = self.writer.settle(Fate::Commit).unwrap_or_default();
-            self.batcher.finish(committed);
+    /// The directory says that a session here lost its place: whichever reactor has it.
+    pub fn tell_fenced(&mut self, outside: &mut Outside, fenced: SessionRecord) {
+        for reactor in 0..self.reactors.len() {
+            self.post(outside, reactor, Mail::Fenced(fenced));
         }
     }
 
     /// Whether no job is under way and no connection open.
     pub fn is_idle(&self) -> bool {
-        self.writes.is_empty()
+        self.writing.is_idle()
             && self.reads.is_empty()
-            && matches!(self.writing, Writing::Idle(_))
             && self.reactors.iter().all(|r| r.service.is_idle() && r.io.ids().is_empty())
     }
-}
-
-fn send_key(request: &WriteRequest) -> Option<SendKey> {
-    let WriteJob::Append(append) = &request.job else { return None };
-    let Append { conversation, sender, client_msg_id, .. } = append;
-    Some(SendKey { conversation: *conversation, sender: *sender, id: *client_msg_id })
-}
-
-fn brief(request: &WriteRequest, fate: Fate, result: &Result<Written, JobError>) -> String {
-    let Ticket { reactor, conn, request: number, command, .. } = request.ticket;
-    let from = format!("{}/{}.{} {command:?} {number}", reactor.0, conn.index, conn.generation);
-    let what = match &request.job {
-        WriteJob::Append(append) => {
-            let ConversationKey { lo, hi } = append.conversation;
-            let tail = &append.client_msg_id.0[12..];
-            format!("{tail:?} from {} to {lo},{hi}", append.sender)
-        }
-        other => format!("{other:?}"),
-    };
-    format!("{fate:?} of {from} fence {}: {what}: {result:?}", request.fence)
 }

@@ -17,8 +17,12 @@ pub struct Outside {
     pub net: Network,
     /// What happened how often.
     pub coverage: Coverage,
+    /// Nodes of the cluster.
+    pub node_count: usize,
     /// Jobs of the directory that meet a full queue now, per mille.
     pub directory_full: u64,
+    /// Jobs of the directory that take long now, per mille.
+    pub directory_slow: u64,
     /// Whether to print what happens.
     pub is_traced: bool,
     /// What must not happen and did.

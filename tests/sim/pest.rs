@@ -67,11 +67,11 @@ impl World {
             return;
         }
         let bytes = self.pest_script(p);
+        let address = self.pick_address();
         let pest = &mut self.pests[p];
         pest.to_send = bytes;
         pest.reads = self.out.dice.chance(500);
-        let reactor = self.out.dice.index(self.plan.reactor_count);
-        let link = self.out.net.open(Owner::Pest(p), reactor);
+        let link = self.out.net.open(Owner::Pest(p), address);
         pest.link = Some(link);
         let latency_us = self.out.net.latency_us(&mut self.out.dice);
         self.out.agenda.after(latency_us, Event::Accept(link));
@@ -106,7 +106,9 @@ impl World {
                 for seq in 2..4 {
                     bytes.extend(frame(Command::MsgSync, seq, &pb::MsgSyncReq::default()));
                 }
-                let body = pb::UserGetReq { user_ids: vec![pest.user.0; 100] };
+                // Long answers fill the output, short questions the limit of requests under way.
+                let count = *self.out.dice.pick(&[1, 100]);
+                let body = pb::UserGetReq { user_ids: vec![pest.user.0; count] };
                 for seq in 4..FLOOD {
                     bytes.extend(frame(Command::UserGet, seq, &body));
                 }

@@ -1,7 +1,8 @@
 //! What a seed means: sizes, limits and which faults come how often. Each run turns a random part
 //! of the faults on, so that each also runs without the others in its way.
 
-use aldis_logic::CreditLimits;
+use aldis_logic::{CreditLimits, HeadCheckTimes};
+use aldis_store::memory::Bug;
 
 use crate::conn::IoPlan;
 use crate::dice::Dice;
@@ -53,9 +54,13 @@ pub struct Plan {
     pub device_count: usize,
     /// Clients that break rules.
     pub pest_count: usize,
-    /// Reactors of the node.
+    /// Nodes that share the store and the directory, without a link between them.
+    pub node_count: usize,
+    /// Reactors of each node.
     pub reactor_count: usize,
-    /// Store readers.
+    /// When sessions are compared with the store; several nodes need it.
+    pub head_checks: Option<HeadCheckTimes>,
+    /// Store readers of each node.
     pub reader_count: usize,
     /// How long things happen, ms.
     pub load_ms: u64,
@@ -87,6 +92,10 @@ pub struct Plan {
     pub kick_lost: u64,
     /// Jobs of the directory that meet a full queue while things go wrong, per mille.
     pub directory_full: u64,
+    /// Jobs of the directory that take long while things go wrong, per mille.
+    pub directory_slow: u64,
+    /// Sessions replaced on another node of which the directory tells that node, per mille.
+    pub fenced_told: u64,
 }
 
 impl Plan {
@@ -105,10 +114,13 @@ impl Plan {
         let faults: Vec<FaultKind> = all.into_iter().filter(|_| dice.chance(500)).collect();
         let heartbeat_ms = dice.range(2_000, 8_000) as u32;
         let tight = dice.chance(500);
+        let node_count = if dice.chance(400) { 2 } else { 1 };
         Self {
             user_count: dice.range(2, 4) as usize,
             device_count: dice.range(1, 3) as usize,
             pest_count: dice.below(2) as usize,
+            node_count,
+            head_checks: (node_count > 1 || dice.chance(300)).then(|| head_checks(dice)),
             reactor_count: dice.range(2, 3) as usize,
             reader_count: dice.range(1, 2) as usize,
             load_ms: dice.range(3_000, 8_000),
@@ -149,8 +161,24 @@ impl Plan {
             read_fails: part(dice, 60),
             kick_lost: part(dice, 300),
             directory_full: part(dice, 200),
+            directory_slow: part(dice, 400),
+            fenced_told: part(dice, 1_000),
         }
     }
+
+    /// What makes a planted bug show within few seeds.
+    pub fn aggravate(&mut self, bug: Bug) {
+        self.fates.fail = self.fates.fail.max(150);
+        if bug == Bug::NoEpochCheck {
+            self.node_count = 2;
+            self.head_checks = Some(HeadCheckTimes { interval_ms: 1_000, after_login_ms: 500 });
+        }
+    }
+}
+
+/// Shorter than those of a server, as the heartbeats and runs are.
+fn head_checks(dice: &mut Dice) -> HeadCheckTimes {
+    HeadCheckTimes { interval_ms: dice.range(300, 4_000), after_login_ms: dice.range(50, 1_500) }
 }
 
 /// Off for half of the seeds.

@@ -125,7 +125,8 @@ impl Reactor {
         if self.io.has_work() || !self.mailbox.is_empty() {
             self.plan_turn(outside);
         }
-        self.plan_deadline(outside, deadline_us);
+        let service_us = self.service.poll_timeout().map(|at_ms| at_ms * 1_000);
+        self.plan_deadline(outside, deadline_us.into_iter().chain(service_us).min());
     }
 
     fn plan_deadline(&mut self, outside: &mut Outside, deadline_us: Option<u64>) {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use aldis_store::memory::{Bug, Fate, MemoryStore};
+use aldis_directory::{MemoryDirectory, NodeAnnouncement};
+use aldis_logic::job::{BootId, NodeId};
+use aldis_store::memory::{Bug, MemoryStore};
 use aldis_wire::{ConnId, DeviceClass, GroupId, UserId};
 
 use crate::agenda::{Agenda, Event};
@@ -10,8 +12,7 @@ use crate::coverage::Coverage;
 use crate::device::Device;
 use crate::dice::Dice;
 use crate::ledger::Ledger;
-use crate::mail::Mail;
-use crate::network::{LinkId, Network, Owner, Side};
+use crate::network::{Address, LinkId, Network, Owner, Side};
 use crate::node::Server;
 use crate::outside::Outside;
 use crate::pest::Pest;
@@ -37,9 +38,12 @@ pub struct World {
     pub out: Outside,
     pub plan: Plan,
     pub store: MemoryStore,
-    /// `None`: it is down.
-    pub server: Option<Server>,
-    boot: u32,
+    /// The directory that the nodes share.
+    pub directory: MemoryDirectory,
+    /// By node; `None`: it is down.
+    pub servers: Vec<Option<Server>>,
+    /// Starts of nodes until now.
+    pub boot_count: u32,
     pub people: Vec<Person>,
     pub devices: Vec<Device>,
     pub pests: Vec<Pest>,
@@ -57,8 +61,8 @@ impl World {
     pub fn new(seed: u64, bug: Option<Bug>, is_traced: bool) -> Self {
         let mut dice = Dice::new(seed);
         let mut plan = Plan::of(&mut dice);
-        if bug.is_some() {
-            plan.fates.fail = plan.fates.fail.max(150);
+        if let Some(bug) = bug {
+            plan.aggravate(bug);
         }
         let store = MemoryStore::new(0, seed).expect("0 is a node's number");
         store.plant(bug);
@@ -66,15 +70,18 @@ impl World {
             agenda: Agenda::default(),
             net: Network::new(plan.net),
             coverage: Coverage::default(),
+            node_count: plan.node_count,
             directory_full: plan.directory_full,
+            directory_slow: plan.directory_slow,
             is_traced,
             violations: Vec::new(),
             dice,
         };
         let mut world = Self {
             out,
-            server: None,
-            boot: 0,
+            directory: MemoryDirectory::new(NodeId(0), BootId(0), NodeAnnouncement::default()),
+            servers: (0..plan.node_count).map(|_| None).collect(),
+            boot_count: 0,
             people: Vec::new(),
             devices: Vec::new(),
             pests: (0..plan.pest_count).map(|n| Pest::new(&store, n)).collect(),
@@ -116,9 +123,9 @@ impl World {
         }
     }
 
-    /// Starts the node and lets people in.
+    /// Starts the nodes and lets people in.
     pub fn begin(&mut self) {
-        self.start_node();
+        (0..self.servers.len()).for_each(|node| self.start_node(node));
         for p in 0..self.people.len() {
             self.register(self.people[p].devices[0]);
         }
@@ -164,113 +171,22 @@ impl World {
             Event::Reset { link, to } => self.reset(link, to),
             Event::ClientReads(link) => self.let_client_read(link),
             Event::Fault => self.fault(),
-            Event::Boot => self.start_node(),
+            Event::Boot(node) => self.start_node(node),
             Event::Nothing => {}
-            other => self.handle_node(other),
+            other => self.handle_node_event(other),
         }
-    }
-
-    /// Events of the node; those of an earlier start are discarded.
-    fn handle_node(&mut self, event: Event) {
-        let loading = self.is_loading;
-        let out = &mut self.out;
-        let Some(server) = &mut self.server else { return };
-        let now = server.boot;
-        match event {
-            Event::Turn { boot, reactor } if boot == now => {
-                let kick_lost = if loading { self.plan.kick_lost } else { 0 };
-                server.turn(out, reactor, kick_lost);
-                if server.reactors[reactor].is_stopping {
-                    self.stop_reactor(reactor);
-                }
-            }
-            Event::Mail { boot, reactor, mail } if boot == now => {
-                server.reactors[reactor].mailbox.reserved.push_back(mail);
-                server.reactors[reactor].plan_turn(out);
-            }
-            Event::Deliveries { boot, reactor, weight, deliveries } if boot == now => {
-                server.reactors[reactor].mailbox.deliveries.push_back((weight, deliveries));
-                server.reactors[reactor].plan_turn(out);
-            }
-            Event::WriterTakes(boot) if boot == now => {
-                let is_slow = loading && out.dice.chance(self.plan.fates.slow);
-                if is_slow {
-                    out.coverage.hit("batch: slow commit");
-                }
-                server.handle_writer_takes(out, is_slow);
-            }
-            Event::WriterSettles(boot) if boot == now => self.settle_batch(),
-            Event::WriterSends(boot) if boot == now => {
-                server.handle_writer_sends(out);
-                let keys = std::mem::take(&mut server.unavailable);
-                self.note_unavailable(keys);
-            }
-            Event::ReaderTakes(boot) if boot == now => {
-                let fails = if loading { self.plan.read_fails } else { 0 };
-                server.handle_reader_takes(out, fails);
-            }
-            Event::ReaderAnswers(boot, reply) if boot == now => {
-                server.handle_reader_answers(out, reply);
-            }
-            Event::HashDone(boot, request) if boot == now => server.handle_hash_done(out, request),
-            Event::DirectoryDone(boot, request) if boot == now => {
-                server.handle_directory_done(out, request);
-            }
-            Event::DrainEnds(boot) if boot == now => {
-                for reactor in 0..server.reactors.len() {
-                    server.post(out, reactor, Mail::Stop);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The transaction under way ends, as the seed wants it.
-    fn settle_batch(&mut self) {
-        let fates = self.plan.fates;
-        let roll = if self.is_loading { self.out.dice.below(1_000) } else { 999 };
-        let (fail, unknown) = (fates.fail, fates.fail + fates.unknown);
-        let before = unknown + fates.crash_before;
-        let after = before + fates.crash_after;
-        let fate = if roll < fail {
-            self.out.coverage.hit("batch: failed before its commit");
-            Fate::Fail
-        } else if roll < unknown {
-            self.out.coverage.hit("batch: committed, outcome unknown");
-            Fate::Unknown
-        } else if roll < before {
-            self.out.coverage.hit("crash: before the commit");
-            return self.crash();
-        } else {
-            Fate::Commit
-        };
-        let Some(server) = &mut self.server else { return };
-        server.handle_writer_settles(&mut self.out, fate);
-        if (before..after).contains(&roll) {
-            self.out.coverage.hit("crash: between commit and reply");
-            self.crash();
-        } else if fate == Fate::Commit {
-            self.out.coverage.hit("batch: committed");
-        }
-    }
-
-    /// Starts the node on what the store holds.
-    fn start_node(&mut self) {
-        self.boot += 1;
-        self.server = Some(Server::start(&self.plan, &self.store, self.boot));
-        let boot = self.boot;
-        self.out.trace(|| format!("the node starts ({boot})"));
     }
 
     fn accept(&mut self, id: LinkId) {
         let latency_us = self.out.net.latency_us(&mut self.out.dice);
         let Some(link) = self.out.net.link(id) else { return };
-        if let Some(server) = &mut self.server
-            && server.reactors[link.reactor].is_listening
+        let Address { node, reactor } = link.address;
+        if let Some(server) = &mut self.servers[node]
+            && server.reactors[reactor].is_listening
         {
             link.server_open = true;
             link.boot = Some(server.boot);
-            let reactor = &mut server.reactors[link.reactor];
+            let reactor = &mut server.reactors[reactor];
             reactor.accepts.push_back(id);
             reactor.plan_turn(&mut self.out);
         }
@@ -324,10 +240,10 @@ impl World {
         more: impl FnOnce(&mut Outside, &mut crate::conn::Io, ConnId),
     ) {
         let Some(link) = self.out.net.link(id) else { return };
-        let Some(server) = self.server.as_mut().filter(|s| Some(s.boot) == link.boot) else {
-            return;
-        };
-        let reactor = &mut server.reactors[link.reactor];
+        let Address { node, reactor } = link.address;
+        let server = self.servers[node].as_mut().filter(|s| Some(s.boot) == link.boot);
+        let Some(server) = server else { return };
+        let reactor = &mut server.reactors[reactor];
         let conn = ConnId { index: link.conn_index, generation: link.generation };
         if reactor.io.conn(conn).is_none_or(|known| known.link != id) {
             // Not taken from the listener's queue yet.

@@ -26,3 +26,8 @@ fn gaps_left_by_failed_batches_are_noticed() {
 fn a_resend_that_is_stored_twice_is_noticed() {
     println!("{}", find(Bug::NoDedupe));
 }
+
+#[test]
+fn sessions_that_a_login_on_another_node_does_not_end_are_noticed() {
+    println!("{}", find(Bug::NoEpochCheck));
+}
