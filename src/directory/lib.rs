@@ -7,7 +7,7 @@ mod traits;
 mod worker;
 
 pub use memory::MemoryDirectory;
-pub use redis::{OptionsError, RedisDirectory, RedisOptions};
+pub use redis::{OptionsError, RedisDirectory, RedisOptions, UrlFault};
 pub use traits::{
     ANNOUNCE_INTERVAL_MS, Away, Conflict, Directory, LEASE_MS, NodeAnnouncement, NodeRecord,
     Sessions,

@@ -143,6 +143,8 @@ impl Link {
     pub fn connect(&mut self) -> Result<(), LinkError> {
         let client = Client::open(self.info.clone())?;
         let connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
+        // Sending reads as well while TLS greets.
+        connection.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
         connection.set_write_timeout(Some(RESPONSE_TIMEOUT))?;
         self.connection = Some(connection);
         Ok(())

@@ -25,7 +25,7 @@ use redis::Value;
 use crate::traits::{ANNOUNCE_INTERVAL_MS, Away, Conflict, Directory, NodeRecord, Sessions};
 use discovery::PATIENCE_MS;
 use leases::Leases;
-pub use options::{OptionsError, RedisOptions};
+pub use options::{OptionsError, RedisOptions, UrlFault};
 use shards::{Reply, Shards};
 
 /// Sessions that one server is told again, and as many taken back, in one tick: with

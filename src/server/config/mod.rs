@@ -132,12 +132,15 @@ impl Config {
             let rule = format!("mysql needs a mysql:// URL here or in {STORE_URL_VARIABLE}");
             return Err(source.error("store.url", &store.url, rule));
         }
-        let is_redis = |url: &SecretUrl| url.0.starts_with("redis://");
+        let schemes = ["redis://", "rediss://"];
+        let is_redis = |url: &SecretUrl| schemes.iter().any(|scheme| url.0.starts_with(scheme));
         let urls = directory.urls.get_ref();
         if *directory.kind.get_ref() == DirectoryKind::Redis
             && (urls.is_empty() || !urls.iter().all(is_redis))
         {
-            let rule = format!("redis needs redis:// URLs here or in {DIRECTORY_URL_VARIABLE}");
+            let rule = format!(
+                "redis needs redis:// or rediss:// URLs here or in {DIRECTORY_URL_VARIABLE}"
+            );
             return Err(source.error("directory.urls", &directory.urls, rule));
         }
         source.at_most("threads.reactors", &self.threads.reactors, 256)?;

@@ -49,7 +49,8 @@ pub enum StoreKind {
 pub struct DirectoryTable {
     /// See there.
     pub kind: Spanned<DirectoryKind>,
-    /// With redis: `redis://user:password@host:port/`; several are the seeds of a Redis Cluster.
+    /// With redis: `redis://user:password@host:port/`, or for TLS `rediss://`, then perhaps with
+    /// `?root_cert_path=/etc/ca.pem`; several are the seeds of a Redis Cluster.
     /// The variable ALDIS_DIRECTORY_URL overrides them with one.
     pub urls: Spanned<Vec<SecretUrl>>,
 }
