@@ -100,7 +100,8 @@ fn a_server_that_cannot_be_written_to_still_answers() {
         "CREATE USER im@'127.0.0.1';
          GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO im@'127.0.0.1'"
     ));
-    let mut scene = Scene::new(&format!("mysql://im@127.0.0.1:{}/{name}", server.port()));
+    let url = format!("mysql://im@127.0.0.1:{}/{name}", server.port());
+    let mut scene = Scene::new(&url);
     scene.send("before").unwrap();
     server.sql("SET GLOBAL read_only = 1");
     assert_eq!(scene.send("never"), Err(JobError::Unavailable));
