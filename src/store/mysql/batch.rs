@@ -1,5 +1,5 @@
-//! A batch whose jobs run, in memory, on the rows that were locked for it. Knows nothing of when its
-//! transaction began and how it ends.
+//! A batch whose jobs run, in memory, on the rows that were locked for it. Knows nothing of when
+//! its transaction began and how it ends.
 //!
 //! What runs here is step A of an append: its place in the conversation. Its places in mailboxes
 //! are step B, see `mailboxes`; the two are apart because owners and conversations may once be in

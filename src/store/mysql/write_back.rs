@@ -156,7 +156,8 @@ impl Packets<'_> {
         )
     }
 
-    /// Counters that differ from what the rows say: of groups, and of 1:1 conversations with resends.
+    /// Counters that differ from what the rows say: of groups, and of 1:1 conversations with
+    /// resends.
     fn conversations(&mut self, set: &WorkingSet) -> Result<(), Failed> {
         let changed =
             sorted_keys(&set.conversations, |conversation| conversation.now != conversation.stored);
