@@ -3,8 +3,8 @@
 use super::{Acked, Controller, DATAGRAM_BYTES, INITIAL_WINDOW, Lost, WINDOW_MIN};
 use crate::time::{MILLISECOND, SECOND, Time};
 
-/// RFC 9438 4.6.
-const BETA: f64 = 0.7;
+/// What is kept of the window on a loss (RFC 9438 4.6).
+pub(super) const BETA: f64 = 0.7;
 /// RFC 9438 4.1, in packets per cubic second.
 const C: f64 = 0.4;
 /// Pacing is faster than window over round trip by this, so that the window is what limits.
@@ -57,7 +57,8 @@ impl Cubic {
         }
     }
 
-    fn reduce(&mut self, now: Time, sent: Time) {
+    /// A packet sent at `sent` was lost: keeps this part of the window, once per round trip.
+    pub fn reduce(&mut self, now: Time, sent: Time, kept: f64) {
         if sent <= self.recovery_began {
             return;
         }
@@ -65,7 +66,7 @@ impl Cubic {
         // Fast convergence, RFC 9438 4.7: who shrinks leaves room.
         let is_shrinking = self.window < self.last_max;
         self.last_max = if is_shrinking { self.window * (1.0 + BETA) / 2.0 } else { self.window };
-        self.window = (self.window * BETA).max(WINDOW_MIN as f64);
+        self.window = (self.window * kept).max(WINDOW_MIN as f64);
         self.threshold = self.window;
         self.epoch = None;
     }
@@ -107,11 +108,11 @@ impl Controller for Cubic {
     }
 
     fn handle_lost(&mut self, lost: &Lost) {
-        self.reduce(lost.now, lost.newest_sent);
+        self.reduce(lost.now, lost.newest_sent, BETA);
     }
 
     fn handle_marked(&mut self, now: Time, sent: Time) {
-        self.reduce(now, sent);
+        self.reduce(now, sent, BETA);
     }
 
     fn window(&self) -> u64 {

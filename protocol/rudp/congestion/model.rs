@@ -7,16 +7,19 @@
 //! not drain when it is made to that a loss-based flow shares it, and then competes for the buffer as
 //! CUBIC does. What it sends is divided by the share that random loss lets through.
 
-use super::cubic::Cubic;
+use super::cubic::{self, Cubic};
 use super::rounds::{Round, Rounds, bytes_in, rate_of};
 use super::{Acked, Controller, DATAGRAM_BYTES, INITIAL_WINDOW, Lost, WINDOW_MIN};
 use crate::receive::ack_timing::ACK_DELAY_MAX_NS;
 use crate::time::{MILLISECOND, SECOND, Time};
 
-/// Startup doubles what is in flight with each round (BBR's 2/ln 2 for the pace of it).
+/// Startup doubles the rate with each round (2/ln 2), and keeps so much more in flight than is known to
+/// fit: what the acknowledgements of a round can tell of.
 const STARTUP_PACE: f64 = 2.77;
 /// Startup ends after so many rounds in which the rate grew by less than a quarter.
 const FULL_ROUNDS: u32 = 3;
+/// The slack on long paths: jitter and timers do not grow with them.
+const SLACK_NS_MAX: u64 = 5 * MILLISECOND;
 /// Rounds at the estimated rate between probes for more.
 const CRUISE_ROUNDS: u32 = 8;
 /// A probe has so much more in flight.
@@ -30,7 +33,15 @@ const TEST_ROUNDS: u32 = 2;
 /// Rounds with a long queue before that is tested.
 const LONG_QUEUE_ROUNDS: u32 = 4;
 /// While competing the test is not repeated before this has passed: it gives share away.
-const TEST_INTERVAL_NS: u64 = 4 * SECOND;
+const TEST_INTERVAL_NS: u64 = 3 * SECOND;
+/// See there; doubled by each test that fails.
+const TEST_INTERVAL_NS_MAX: u64 = 24 * SECOND;
+/// While competing a least round trip is believed for so long.
+const LEAST_RTT_MEMORY_NS: u64 = 60 * SECOND;
+/// A share of the best rate that is large while another flow is there.
+const LARGE_SHARE: f64 = 0.6;
+/// What is kept on a loss of a window that has such a share.
+const LARGE_SHARE_KEPT: f64 = 0.6;
 /// Rounds with fewer acknowledgements say nothing of the queue: jitter hides it.
 const ROUND_ACKS_MIN: u32 = 6;
 /// A share lost in a round that cannot be chance on a path that is worth using.
@@ -72,9 +83,11 @@ pub(crate) struct Model {
     /// The longest queue while competing.
     queue_max_ns: u64,
     tested: Time,
+    test_interval_ns: u64,
     /// The best rate for longer than a filter of rounds remembers, slowly forgotten.
     best_ever: f64,
     least_rtt_ns: u64,
+    least_rtt_at: Time,
     smoothed_rtt_ns: u64,
     window: u64,
     pacing_rate: u64,
@@ -94,8 +107,10 @@ impl Model {
             long_queue_rounds: 0,
             queue_max_ns: 0,
             tested: Time::ZERO,
+            test_interval_ns: TEST_INTERVAL_NS,
             best_ever: 0.0,
             least_rtt_ns: rtt_ns.max(1),
+            least_rtt_at: Time::ZERO,
             smoothed_rtt_ns: rtt_ns.max(1),
             window: INITIAL_WINDOW,
             pacing_rate: 0,
@@ -123,7 +138,9 @@ impl Model {
     fn slack(&self) -> f64 {
         let held_back = bytes_in(self.rounds.best_rate(), ACK_DELAY_MAX_NS);
         let bunch = held_back.min(12 * DATAGRAM_BYTES) + 4 * DATAGRAM_BYTES;
-        (self.pipe() / 8.0).max(bunch as f64)
+        let jitter =
+            (self.pipe() / 8.0).min(bytes_in(self.rounds.best_rate(), SLACK_NS_MAX) as f64);
+        jitter.max(bunch as f64)
     }
 
     /// How long the queue would be in time if only our slack were in it.
@@ -148,7 +165,14 @@ impl Model {
         let queue_ns = round.rtt_min_ns.saturating_sub(self.least_rtt_ns);
         let is_telling = round.acks >= ROUND_ACKS_MIN;
         let is_long = is_telling && queue_ns > self.long_queue_ns();
-        if !is_long {
+        // What startup lost, and what a long queue loses, is not chance.
+        let is_calm = match self.phase {
+            Phase::Startup { .. } => round.app_limited_acks == round.acks,
+            Phase::Cruise => self.phase_rounds > 2,
+            Phase::Probe { .. } | Phase::Relax => true,
+            Phase::Drain | Phase::Test { .. } | Phase::Compete(_) => false,
+        };
+        if is_calm && !is_long {
             self.delivered_of_late = self.delivered_of_late * 0.875 + round.delivered as f64;
             self.lost_of_late = self.lost_of_late * 0.875 + round.lost as f64;
         }
@@ -156,7 +180,7 @@ impl Model {
         self.best_ever = (self.best_ever * 0.999).max(best as f64);
         match &mut self.phase {
             Phase::Startup { full_rate, full_rounds } => {
-                if round.is_app_limited {
+                if round.is_app_limited() {
                     return;
                 }
                 if best as f64 >= *full_rate as f64 * 1.25 {
@@ -190,7 +214,7 @@ impl Model {
                 }
             }
             Phase::Compete(_) => {
-                self.queue_max_ns = self.queue_max_ns.max(queue_ns);
+                self.queue_max_ns = (self.queue_max_ns - self.queue_max_ns / 64).max(queue_ns);
                 let is_gone = is_telling && queue_ns < self.long_queue_ns() / 2;
                 self.long_queue_rounds = if is_gone { self.long_queue_rounds + 1 } else { 0 };
                 if self.long_queue_rounds >= LONG_QUEUE_ROUNDS {
@@ -201,7 +225,7 @@ impl Model {
     }
 
     fn cruise(&mut self, now: Time, round: &Round, is_long: bool) {
-        if round.is_app_limited {
+        if round.is_app_limited() {
             self.long_queue_rounds = 0;
             return;
         }
@@ -225,6 +249,7 @@ impl Model {
     fn judge_test(&mut self, now: Time, round: &Round, queue_ns: u64, window_before: u64) {
         if queue_ns <= self.long_queue_ns() / 2 {
             self.rounds.reset_rate(round.rate.max(1));
+            self.test_interval_ns = TEST_INTERVAL_NS;
             self.enter(Phase::Cruise);
             return;
         }
@@ -232,8 +257,22 @@ impl Model {
         let half = bytes_in((self.best_ever / 2.0) as u64, round.rtt_min_ns);
         let window = window_before.max(half);
         self.queue_max_ns = queue_ns;
+        self.lost_of_late = 0.0;
+        self.test_interval_ns = (2 * self.test_interval_ns).min(TEST_INTERVAL_NS_MAX);
         self.answered = now;
         self.enter(Phase::Compete(Cubic::competing(self.smoothed_rtt_ns, window)));
+    }
+
+    /// While competing nobody empties the queue, so the least round trip of late has a queue in it.
+    fn note_least_rtt(&mut self, acked: &Acked) {
+        let least = acked.least_rtt_ns.max(1);
+        let is_kept = matches!(self.phase, Phase::Compete(_) | Phase::Test { .. })
+            && acked.now.nanos_since(self.least_rtt_at) < LEAST_RTT_MEMORY_NS;
+        if !is_kept || least < self.least_rtt_ns {
+            self.least_rtt_ns = least;
+            self.least_rtt_at = acked.now;
+            self.queue_max_ns = 0;
+        }
     }
 
     /// Sets window and pace as the phase wants them.
@@ -262,6 +301,10 @@ impl Model {
             return;
         }
         self.answered = now;
+        if let Phase::Compete(cubic) = &mut self.phase {
+            cubic.reduce(now, sent, cubic::BETA);
+            return self.apply();
+        }
         let rate = self.rounds.best_rate();
         self.rounds.reset_rate(rate - rate / 8);
         if matches!(self.phase, Phase::Startup { .. } | Phase::Probe { .. }) {
@@ -273,14 +316,15 @@ impl Model {
 
 impl Controller for Model {
     fn handle_acked(&mut self, acked: &Acked) {
-        self.least_rtt_ns = acked.least_rtt_ns.max(1);
+        self.note_least_rtt(acked);
         self.smoothed_rtt_ns = acked.smoothed_rtt_ns.max(1);
         let ended = self.rounds.handle_acked(acked);
         let pipe = self.pipe() as u64;
         match &mut self.phase {
             // A window that is not used needs not grow.
             Phase::Startup { .. } if 2 * acked.in_flight_before >= self.window => {
-                self.window += acked.bytes;
+                let most = (self.pipe() * STARTUP_PACE + self.slack()) as u64;
+                self.window = (self.window + acked.bytes).min(most.max(self.window));
             }
             Phase::Drain if acked.in_flight <= pipe => self.enter(Phase::Cruise),
             Phase::Compete(cubic) => cubic.handle_acked(acked),
@@ -290,7 +334,7 @@ impl Controller for Model {
             let is_high = round.lost as f64 > HIGH_LOSS * (round.lost + round.delivered) as f64
                 && round.lost + round.delivered >= HIGH_LOSS_BYTES_MIN;
             self.handle_round(acked.now, &round);
-            if is_high && !round.is_app_limited {
+            if is_high && !round.is_app_limited() {
                 self.give_way(acked.now, acked.newest_sent);
             }
         }
@@ -307,21 +351,20 @@ impl Controller for Model {
             return;
         }
         let before = cubic.window();
-        cubic.handle_lost(lost);
+        // Two flows of CUBIC take minutes to become equal; who has most of the path gives more.
+        let most = bytes_in((self.best_ever * LARGE_SHARE) as u64, self.smoothed_rtt_ns);
+        let keeps = if before > most { LARGE_SHARE_KEPT } else { cubic::BETA };
+        cubic.reduce(lost.now, lost.newest_sent, keeps);
         let is_reduced = cubic.window() < before;
         self.apply();
-        if is_reduced && lost.now.nanos_since(self.tested) >= TEST_INTERVAL_NS {
+        if is_reduced && lost.now.nanos_since(self.tested) >= self.test_interval_ns {
             let rate = rate_of(self.window, self.smoothed_rtt_ns);
             self.test(lost.now, rate);
         }
     }
 
     fn handle_marked(&mut self, now: Time, sent: Time) {
-        match &mut self.phase {
-            Phase::Compete(cubic) => cubic.handle_marked(now, sent),
-            _ => self.give_way(now, sent),
-        }
-        self.apply();
+        self.give_way(now, sent);
     }
 
     fn window(&self) -> u64 {

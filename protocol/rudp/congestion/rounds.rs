@@ -19,8 +19,15 @@ pub(crate) struct Round {
     pub lost: u64,
     /// The latest delivery rate, bytes per second.
     pub rate: u64,
-    /// Whether the sender lacked data in it.
-    pub is_app_limited: bool,
+    /// Acknowledgements in it that came while the sender lacked data.
+    pub app_limited_acks: u32,
+}
+
+impl Round {
+    /// Whether the sender lacked data in most of it.
+    pub fn is_app_limited(&self) -> bool {
+        2 * self.app_limited_acks > self.acks
+    }
 }
 
 /// Cuts the stream of acknowledgements into rounds.
@@ -42,7 +49,7 @@ impl Rounds {
         };
         round.acks += 1;
         round.delivered += acked.bytes;
-        round.is_app_limited |= acked.is_app_limited;
+        round.app_limited_acks += u32::from(acked.is_app_limited);
         if let Some(sample) = acked.rate {
             round.rate = sample.rate;
             if !sample.is_app_limited || sample.rate >= self.best.get() {

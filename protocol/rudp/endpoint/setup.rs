@@ -53,7 +53,9 @@ impl Endpoint {
         match &said.body {
             Body::Hello(hello) => self.handle_hello(now, from, said, hello),
             Body::Retry { initiator_random, cookie } => {
-                if let Some((index, connecting)) = self.connecting(said.from, initiator_random) {
+                if let Some((index, connecting)) = self.connecting(said.from, initiator_random)
+                    && connecting.cookie.is_none()
+                {
                     connecting.cookie = Some(*cookie);
                     connecting.tries = 0;
                     connecting.next = now;

@@ -70,7 +70,7 @@ impl Peer {
                 self.mtu.handle_probe_lost(usize::from(packet.bytes));
                 continue;
             }
-            self.mtu.handle_lost(usize::from(packet.bytes));
+            self.mtu.handle_lost(now, usize::from(packet.bytes));
             let lost = lost.get_or_insert(congestion::Lost {
                 now,
                 bytes: 0,

@@ -4,7 +4,7 @@
 //! Ethernet frame; only where it is lost the search halves.
 
 use crate::config::DATAGRAM_BYTES_BASE;
-use crate::time::{SECOND, Time};
+use crate::time::{MILLISECOND, SECOND, Time};
 
 /// Probes of a size before it is taken for too large (RFC 8899 5.1.2, MAX_PROBES).
 const TRIES_MAX: u32 = 3;
@@ -15,6 +15,8 @@ const RAISE_INTERVAL_NS: u64 = 600 * SECOND;
 /// Large datagrams lost in a row, none of them acknowledged, that mean the path no longer carries
 /// them; at 20 % random loss that is once in 10^11 datagrams.
 const BLACK_HOLE_LOSSES: u32 = 16;
+/// A full queue drops as many in a row, but not for so long.
+const BLACK_HOLE_NS: u64 = 300 * MILLISECOND;
 
 /// The search of one path.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub(crate) struct Mtu {
     tries: u32,
     next: Time,
     losses_in_a_row: u32,
+    row_began: Time,
 }
 
 impl Mtu {
@@ -43,6 +46,7 @@ impl Mtu {
             tries: 0,
             next: Time::ZERO,
             losses_in_a_row: 0,
+            row_began: Time::ZERO,
         }
     }
 
@@ -100,12 +104,16 @@ impl Mtu {
     }
 
     /// Another datagram was lost.
-    pub fn handle_lost(&mut self, bytes: usize) {
+    pub fn handle_lost(&mut self, now: Time, bytes: usize) {
         if bytes <= DATAGRAM_BYTES_BASE {
             return;
         }
+        if self.losses_in_a_row == 0 {
+            self.row_began = now;
+        }
         self.losses_in_a_row += 1;
-        if self.losses_in_a_row >= BLACK_HOLE_LOSSES {
+        let is_long = now.nanos_since(self.row_began) >= BLACK_HOLE_NS;
+        if self.losses_in_a_row >= BLACK_HOLE_LOSSES && is_long {
             *self = Self { probing: self.probing, ..Self::new(self.max) };
         }
     }
@@ -156,12 +164,13 @@ mod tests {
         let mut mtu = Mtu::new(1_472);
         search(&mut mtu, Time(0), 1_472);
         for _ in 1..BLACK_HOLE_LOSSES {
-            mtu.handle_lost(1_472);
-            mtu.handle_lost(1_000);
+            mtu.handle_lost(Time(0), 1_472);
+            mtu.handle_lost(Time(0), 1_000);
         }
         mtu.handle_acknowledged(1_000);
+        mtu.handle_lost(Time(1), 1_472);
         assert_eq!(mtu.datagram_bytes(), 1_472);
-        mtu.handle_lost(1_400);
+        mtu.handle_lost(Time(BLACK_HOLE_NS), 1_400);
         assert_eq!(mtu.datagram_bytes(), DATAGRAM_BYTES_BASE);
         assert_eq!(search(&mut mtu, Time(0), 1_400).first(), Some(&1_472));
         assert!(mtu.datagram_bytes() > 1_370);
