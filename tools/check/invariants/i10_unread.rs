@@ -9,7 +9,7 @@ use aldis_wire::{ConversationKey, UserId};
 use crate::facts::Facts;
 use crate::findings::{Findings, Invariant};
 use crate::history::LineRef;
-use crate::model::{Conv, KIND_SYSTEM_GROUP, MarkRead, Outcome, Unread};
+use crate::model::{Conv, KIND_SYSTEM_GROUP, MarkRead, Outcome, SendKey, Unread};
 
 /// See the file's head.
 pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
@@ -123,11 +123,11 @@ fn check_unread(
             found.into_iter().flatten().filter(|(_, at)| at.is_message).count() as u64
         };
         let lowest = above(end);
-        // Whatever was begun until the answer, less what is known to stand at or below the mark.
         let starts = begun.get(&told.conv).map_or(&[][..], Vec::as_slice);
-        let begun_count = starts.partition_point(|start_ns| *start_ns < told.span.end_ns) as u64;
-        let below = positions.range(..=told.mark).filter(|(_, at)| at.is_message).count() as u64;
-        let highest = begun_count.saturating_sub(below).max(lowest);
+        let begun = starts.iter().take_while(|(start_ns, _)| *start_ns < told.span.end_ns);
+        // A message without a known place may be anywhere.
+        let highest = begun.filter(|(_, place)| place.is_none_or(|at| at > told.mark)).count();
+        let highest = (highest as u64).max(lowest);
         if !(lowest..=highest).contains(&told.unread) {
             report(told, lowest, highest, findings);
         }
@@ -145,14 +145,19 @@ fn report(told: &Unread, lowest: u64, highest: u64, findings: &mut Findings) {
     });
 }
 
-/// When the messages of each conversation were begun to be sent, of those that were not refused.
-fn begun(facts: &Facts<'_>) -> HashMap<ConversationKey, Vec<u64>> {
-    let mut begun: HashMap<ConversationKey, Vec<u64>> = HashMap::new();
+/// When the messages of each conversation were begun to be sent, of those that were not refused,
+/// and where they stand, if anybody knows.
+fn begun(facts: &Facts<'_>) -> HashMap<ConversationKey, Vec<(u64, Option<u64>)>> {
+    let places: HashMap<SendKey, u64> =
+        facts.history.values.iter().map(|value| (value.key, value.conv_seq)).collect();
+    let mut begun: HashMap<ConversationKey, Vec<(u64, Option<u64>)>> = HashMap::new();
     for (key, tries) in &facts.sends {
         let attempts = tries.attempts.iter().map(|index| &facts.history.attempts[*index]);
         let accepted = attempts.filter(|attempt| attempt.outcome != Outcome::Fail);
         if let Some(start_ns) = accepted.map(|attempt| attempt.span.start_ns).min() {
-            begun.entry(key.conv).or_default().push(start_ns);
+            let acked = facts.acks(tries).map(|(_, ack)| ack.conv_seq).next();
+            let place = acked.or_else(|| places.get(key).copied());
+            begun.entry(key.conv).or_default().push((start_ns, place));
         }
     }
     begun.values_mut().for_each(|starts| starts.sort_unstable());

@@ -14,9 +14,7 @@ const WINDOW: usize = 5;
 pub enum Pending {
     Send { id: u64, key: Key, message: Message },
     Group { id: u64, op: &'static str, args: Value },
-    Login { id: u64, args: Value },
-    Sync { id: u64, args: Value },
-    History { id: u64, args: Value },
+    Other { id: u64, op: &'static str, args: Value },
 }
 
 /// What the server said and the client has not seen yet.
@@ -95,8 +93,7 @@ impl Client {
         if !self.online {
             self.online = true;
             let args = json!({"user": self.user, "class": 3 + self.device, "device": "d"});
-            let id = self.invoke("login", &args, recorder);
-            self.requests.push_back(Pending::Login { id, args });
+            self.ask("login", args, recorder);
         }
         if self.unacked.iter().any(|unacked| unacked.open.is_some()) {
             return;
@@ -170,6 +167,9 @@ impl Client {
             return;
         }
         let limit = 1 + rng.below(20);
+        if rng.percent(20) {
+            return self.mark_or_ask(rng, recorder);
+        }
         if rng.percent(60) {
             let after = rng.below(server.head(self.user) + 1);
             return self.ask_sync(after, limit, false, recorder);
@@ -187,16 +187,30 @@ impl Client {
         let args = json!({
             "reader": self.user, "conv": conv, "before": before, "after": after, "limit": limit,
         });
-        let id = self.invoke("history", &args, recorder);
-        self.requests.push_back(Pending::History { id, args });
+        self.ask("history", args, recorder);
+    }
+
+    /// Marks a direct conversation as read, or asks what is unread there.
+    fn mark_or_ask(&mut self, rng: &mut Rng, recorder: &mut Recorder) {
+        let peer = self.user % USERS + 1;
+        let conv = [self.user.min(peer), self.user.max(peer)];
+        if rng.percent(50) {
+            let args = json!({"user": self.user, "conv": conv, "conv_seq": rng.below(40)});
+            return self.ask("mark_read", args, recorder);
+        }
+        self.ask("unread", json!({"user": self.user, "conv": conv}), recorder);
+    }
+
+    fn ask(&mut self, op: &'static str, args: Value, recorder: &mut Recorder) {
+        let id = self.invoke(op, &args, recorder);
+        self.requests.push_back(Pending::Other { id, op, args });
     }
 
     fn ask_sync(&mut self, after: u64, limit: u64, is_final: bool, recorder: &mut Recorder) {
         let args = json!({
             "user": self.user, "stream": 0, "after": after, "limit": limit, "final": is_final,
         });
-        let id = self.invoke("sync", &args, recorder);
-        self.requests.push_back(Pending::Sync { id, args });
+        self.ask("sync", args, recorder);
     }
 
     pub fn ask_final_sync(&mut self, after: u64, limit: u64, recorder: &mut Recorder) {

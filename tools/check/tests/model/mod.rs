@@ -127,17 +127,15 @@ impl World {
                 self.fan_out(index, events);
                 Reply::Done { id, op, args, result }
             }
-            Pending::Login { id, args } => {
-                let result = self.server.login(user);
-                Reply::Done { id, op: "login", args, result }
-            }
-            Pending::Sync { id, args } => {
-                let result = self.server.sync(user, &args);
-                Reply::Done { id, op: "sync", args, result }
-            }
-            Pending::History { id, args } => {
-                let result = self.server.history(user, &args);
-                Reply::Done { id, op: "history", args, result }
+            Pending::Other { id, op, args } => {
+                let result = match op {
+                    "login" => self.server.login(user),
+                    "sync" => self.server.sync(user, &args),
+                    "history" => self.server.history(user, &args),
+                    "mark_read" => self.server.mark_read(user, &args),
+                    _ => self.server.unread(user, &args),
+                };
+                Reply::Done { id, op, args, result }
             }
         };
         self.clients[index].replies.push_back(reply);

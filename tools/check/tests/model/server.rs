@@ -26,6 +26,7 @@ pub type Key = ([u64; 2], u64, u64);
 pub struct Message {
     pub conv: [u64; 2],
     pub conv_seq: u64,
+    pub msg_no: u64,
     pub msg_id: u64,
     pub sender: u64,
     /// 0 for events.
@@ -44,6 +45,7 @@ pub struct Server {
     stays: Vec<(u64, u64, u64, u64)>,
     dedupe: HashMap<Key, Value>,
     sessions: HashMap<u64, u64>,
+    marks: HashMap<(u64, [u64; 2]), u64>,
     next_msg_id: u64,
     /// With a bug: what is acknowledged and not stored yet.
     unstored: Vec<(Key, u64)>,
@@ -59,6 +61,7 @@ impl Server {
             stays: Vec::new(),
             dedupe: HashMap::new(),
             sessions: HashMap::new(),
+            marks: HashMap::new(),
             next_msg_id: 1_000,
             unstored: Vec::new(),
         }
@@ -107,7 +110,9 @@ impl Server {
 
     fn store(&mut self, mut message: Message) -> Message {
         let conversation = self.conversations.entry(message.conv).or_default();
-        message.conv_seq = conversation.last().map_or(0, |last| last.conv_seq) + 1;
+        let (last_seq, last_no) = conversation.last().map_or((0, 0), |m| (m.conv_seq, m.msg_no));
+        message.conv_seq = last_seq + 1;
+        message.msg_no = last_no + u64::from(message.event.is_none());
         message.msg_id = self.next_msg_id;
         self.next_msg_id += 1;
         conversation.push(message.clone());
@@ -186,6 +191,7 @@ impl Server {
         let message = self.store(Message {
             conv: [0, group],
             conv_seq: 0,
+            msg_no: 0,
             msg_id: 0,
             sender: actor,
             number: 0,
@@ -226,8 +232,7 @@ impl Server {
     }
 
     pub fn history(&self, user: u64, args: &Value) -> Value {
-        let conv: [u64; 2] = [args["conv"][0].as_u64(), args["conv"][1].as_u64()]
-            .map(|id| id.expect("the model wrote it"));
+        let conv = conv_of(args);
         let number = |name: &str| args[name].as_u64().expect("the model wrote it");
         let (before, after, limit) = (number("before"), number("after"), number("limit") as usize);
         let may_see = |message: &&Message| {
@@ -255,6 +260,23 @@ impl Server {
         json!({"entries": entries, "more": more, "max_conv_seq": max_conv_seq})
     }
 
+    /// A mark never goes back.
+    pub fn mark_read(&mut self, user: u64, args: &Value) -> Value {
+        let conv_seq = args["conv_seq"].as_u64().expect("the model wrote it");
+        let mark = self.marks.entry((user, conv_of(args))).or_default();
+        *mark = conv_seq.max(*mark);
+        json!({})
+    }
+
+    pub fn unread(&self, user: u64, args: &Value) -> Value {
+        let conv = conv_of(args);
+        let mark = self.marks.get(&(user, conv)).copied().unwrap_or(0);
+        let messages = self.conversations.get(&conv).map_or(&[][..], Vec::as_slice);
+        let count = messages.last().map_or(0, |last| last.msg_no);
+        let read = messages.iter().rev().find(|message| message.conv_seq <= mark);
+        json!({"mark": mark, "unread": count - read.map_or(0, |message| message.msg_no)})
+    }
+
     pub fn seq_of(&self, user: u64, message: &Message) -> Option<u64> {
         let mailbox = self.mailboxes.get(&user)?;
         mailbox.iter().rev().find(|(_, other)| other.msg_id == message.msg_id).map(|(seq, _)| *seq)
@@ -268,7 +290,7 @@ impl Server {
 fn render(seq: u64, message: &Message) -> Value {
     let mut entry = json!({
         "seq": seq, "msg_id": message.msg_id, "conv": message.conv,
-        "conv_seq": message.conv_seq, "sender": message.sender,
+        "conv_seq": message.conv_seq, "msg_no": message.msg_no, "sender": message.sender,
         "client_msg_id": client_msg_id(message.number), "kind": 1,
         "hash": format!("{:016x}", message.hash),
     });
@@ -280,6 +302,10 @@ fn render(seq: u64, message: &Message) -> Value {
     entry
 }
 
+fn conv_of(args: &Value) -> [u64; 2] {
+    [0, 1].map(|index| args["conv"][index].as_u64().expect("the model wrote it"))
+}
+
 pub fn client_msg_id(number: u64) -> String {
     format!("{number:032x}")
 }
@@ -288,6 +314,7 @@ impl Message {
     /// A message that is not stored yet.
     pub fn new(conv: [u64; 2], sender: u64, number: u64) -> Self {
         let hash = number.wrapping_mul(0x9E37_79B9);
-        Self { conv, conv_seq: 0, msg_id: 0, sender, number, hash, event: None, owners: vec![] }
+        let (conv_seq, msg_no, msg_id) = (0, 0, 0);
+        Self { conv, conv_seq, msg_no, msg_id, sender, number, hash, event: None, owners: vec![] }
     }
 }
