@@ -65,7 +65,7 @@ impl Layout {
     /// Reads the answer to CLUSTER SLOTS. `asked` is where it came from: a server that does not know
     /// its own name leaves it out. Nothing if it is no such answer.
     pub fn parse(value: &Value, asked: &Place) -> Option<Self> {
-        let mut layout = Self::default();
+        let mut owned = Vec::new();
         for range in value.as_sequence()? {
             let [first, last, owner, ..] = range.as_sequence()? else { return None };
             let (first, last) = (slot_number(first)?, slot_number(last)?);
@@ -73,18 +73,25 @@ impl Layout {
             let host: Option<String> = from_redis_value_ref(host).ok()?;
             let host = host.filter(|host| !host.is_empty() && host != "?");
             let host = host.unwrap_or_else(|| asked.host.clone());
-            let place = Place { host, port: from_redis_value_ref(port).ok()? };
+            owned.push((first, last, Place { host, port: from_redis_value_ref(port).ok()? }));
+        }
+        // Each member lists them in an order of its own.
+        owned.sort_unstable_by_key(|(first, _, _)| *first);
+        let is_good = owned.iter().all(|(first, last, _)| first <= last)
+            && owned.is_sorted_by(|left, right| left.1 < right.0);
+        if !is_good {
+            return None;
+        }
+        let mut layout = Self::default();
+        for (first, last, place) in owned {
             let known = layout.places.iter().position(|other| *other == place);
-            let index = known.unwrap_or_else(|| {
+            let index = known.unwrap_or(layout.places.len());
+            if known.is_none() {
                 layout.places.push(place);
-                layout.places.len() - 1
-            });
+            }
             layout.ranges.push((first, last, index));
         }
-        layout.ranges.sort_unstable();
-        let is_good = layout.ranges.iter().all(|(first, last, _)| first <= last)
-            && layout.ranges.is_sorted_by(|left, right| left.1 < right.0);
-        is_good.then_some(layout)
+        Some(layout)
     }
 
     /// The index of the place that owns a slot.
@@ -154,11 +161,12 @@ mod tests {
         ]);
         let layout = Layout::parse(&value, &asked()).unwrap();
         let names: Vec<_> = layout.places.iter().map(Place::to_string).collect();
-        assert_eq!(names, ["b:2", "seed:3"]);
-        assert_eq!(
-            [0, 99, 100, 101, 250, 300].map(|slot| layout.owner(slot)),
-            [Some(1), Some(1), None, Some(0), Some(0), Some(0)]
-        );
+        assert_eq!(names, ["seed:3", "b:2"]);
+        let owners = [0, 99, 100, 101, 250, 300].map(|slot| layout.owner(slot));
+        assert_eq!(owners, [Some(0), Some(0), None, Some(1), Some(1), Some(1)]);
+        let Value::Array(mut ranges) = value else { unreachable!() };
+        ranges.reverse();
+        assert_eq!(Layout::parse(&Value::Array(ranges), &asked()), Some(layout.clone()));
         assert_eq!(layout.owner(301), None);
         assert_eq!(Layout::default().owner(0), None);
     }
