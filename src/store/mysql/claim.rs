@@ -145,13 +145,21 @@ impl Claim {
         Ok(id)
     }
 
-    /// Whether to renew before going on: it is time to, or ids of this time are not reserved.
+    /// Whether it is time to renew.
     pub(super) fn is_due(&self, now_ms: u64) -> bool {
+        let holding = self.state.lock().holding;
+        let is_time = match holding {
+            Holding::Reserved { renewed_at, .. } => renewed_at.elapsed() >= RENEWAL_INTERVAL,
+            Holding::Nothing | Holding::Lost => false,
+        };
+        is_time || self.lacks_ids(now_ms)
+    }
+
+    /// Whether no ids are reserved for this time, so that a batch must wait for a renewal.
+    pub(super) fn lacks_ids(&self, now_ms: u64) -> bool {
         let state = self.state.lock();
         match state.holding {
-            Holding::Reserved { until_ms, renewed_at } => {
-                renewed_at.elapsed() >= RENEWAL_INTERVAL || state.ids_time_ms(now_ms) >= until_ms
-            }
+            Holding::Reserved { until_ms, .. } => state.ids_time_ms(now_ms) >= until_ms,
             Holding::Nothing | Holding::Lost => false,
         }
     }

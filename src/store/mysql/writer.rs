@@ -71,7 +71,7 @@ impl MysqlWriter {
         out: &mut Committed,
     ) -> Result<(), Failed> {
         let mut plan = Plan::of(part);
-        if plan.takes_msg_ids && self.shared.claim.is_due(now_ms) {
+        if plan.takes_msg_ids && self.shared.claim.lacks_ids(now_ms) {
             self.renew_claim(now_ms)?;
         }
         let session = self.link.session()?;

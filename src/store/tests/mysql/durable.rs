@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{CreateGroup, HistoryRange, JobError, ReadJob, WriteJob, Written};
-use aldis_services::MariaDb;
+use aldis_services::{MariaDb, MariaDbOptions};
 use aldis_store::mysql::MysqlStore;
 use aldis_store::{Reader, Store, Writer};
 use aldis_wire::{ConversationKey, RequestId, Seq};
@@ -23,11 +23,17 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 struct Stalled(Child);
 
 impl Stalled {
+    /// In its next write.
     fn new(thread: u32) -> Self {
+        Self::at(thread, &["pwrite64", "fdatasync"], 1)
+    }
+
+    /// In the `number`th of these system calls, counted from now for each of them.
+    fn at(thread: u32, calls: &[&str], number: u32) -> Self {
+        let inject = |call| format!("inject={call}:delay_enter={DELAY_US}:when={number}+");
         let child = Command::new("strace")
             .args(["-o", "/dev/null", "-e", "trace=pwrite64,fdatasync"])
-            .args(["-e", &format!("inject=pwrite64:delay_enter={DELAY_US}")])
-            .args(["-e", &format!("inject=fdatasync:delay_enter={DELAY_US}")])
+            .args(calls.iter().flat_map(|call| ["-e".to_owned(), inject(call)]))
             .args(["-p", &thread.to_string()])
             .stdin(Stdio::null())
             .stderr(Stdio::null())
@@ -133,11 +139,50 @@ fn no_page_holds_what_a_crash_of_the_database_takes_back() {
     assert_eq!(texts(&sync(reader, bob, 0).unwrap()), ["first", "second"]);
 }
 
-/// The one of the store's first writer.
-fn stall_oldest_connection(plain: &mut mysql::Conn) -> Stalled {
-    let thread = "SELECT tid FROM information_schema.processlist
-                  WHERE db = DATABASE() AND id <> CONNECTION_ID() ORDER BY id LIMIT 1";
-    Stalled::new(plain.query_first(thread).unwrap().unwrap())
+#[test]
+fn with_the_binary_log_nothing_is_visible_before_that_log_is_on_disk() {
+    let args = ["--log-bin=binlog", "--server-id=1", "--sync-binlog=1"];
+    let args = args.map(str::to_owned).to_vec();
+    let server = MariaDb::start_with(MariaDbOptions { args, ..MariaDbOptions::default() });
+    let url = server.fresh_database();
+    let mut scene = Scene::new(&url);
+    scene.send("first").unwrap();
+    let mut node = mysql::Conn::new(url.as_str()).unwrap();
+    append_by_hand(&mut node, scene.bob.0);
+    let thread = "SELECT tid FROM information_schema.processlist WHERE id = CONNECTION_ID()";
+    let thread = node.query_first(thread).unwrap().unwrap();
+    // The first is that of InnoDB's log, when it prepares; the second is the binary log's.
+    let stalled = Stalled::at(thread, &["fdatasync"], 2);
+    std::thread::scope(|scope| {
+        let committing = scope.spawn(|| node.query_drop("COMMIT"));
+        let is_written = || binary_log(&server).windows(TEXT.len()).any(|part| part == TEXT);
+        wait_until("the commit does not come to the binary log", is_written);
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(texts(&scene.sync(scene.bob, 0).unwrap()), ["first"]);
+        drop(stalled);
+        committing.join().unwrap().unwrap();
+        assert_eq!(scene.sync(scene.bob, 0).unwrap().entries.len(), 2);
+    });
+}
+
+/// Of the message that is appended by hand.
+const TEXT: &[u8] = b"taken back";
+
+fn binary_log(server: &MariaDb) -> Vec<u8> {
+    std::fs::read(server.data_dir().join("binlog.000001")).unwrap()
+}
+
+/// The one of the store's first writer. Each scene keeps a writer and a reader; those that opened
+/// the stores may still be ending.
+fn stall_oldest_connection(plain: &mut mysql::Conn, scene_count: usize) -> Stalled {
+    let threads = "SELECT tid FROM information_schema.processlist
+                   WHERE db = DATABASE() AND id <> CONNECTION_ID() ORDER BY id";
+    let mut found: Vec<u32> = Vec::new();
+    wait_until("there are other connections", || {
+        found = plain.query(threads).unwrap();
+        found.len() == 2 * scene_count
+    });
+    Stalled::new(found[0])
 }
 
 #[test]
@@ -156,7 +201,7 @@ fn no_resend_is_answered_with_what_a_crash_of_the_database_takes_back() {
     let mut plain = mysql::Conn::new(url.as_str()).unwrap();
     let head = format!("SELECT COUNT(*) FROM im_message_index WHERE owner = {}", first.bob.0);
     let mut second = Scene::with(options(&url, 2));
-    let stalled = stall_oldest_connection(&mut plain);
+    let stalled = stall_oldest_connection(&mut plain, 2);
     // To a group: a resend to one user counts the conversation up and down, which is a change.
     let WriteJob::Append(mut job) = message(first.ann, first.bob, "taken back") else { panic!() };
     job.conversation = ConversationKey::group(group);
@@ -185,7 +230,7 @@ fn a_commit_whose_answer_came_too_late_is_found_by_the_resend() {
     let mut scene = Scene::new(&url);
     scene.send("first").unwrap();
     let mut plain = mysql::Conn::new(url.as_str()).unwrap();
-    let stalled = stall_oldest_connection(&mut plain);
+    let stalled = stall_oldest_connection(&mut plain, 1);
     let batch = [request(message(scene.ann, scene.bob, "second"))];
     let unknown = scene.writer.commit(unix_ms(), &batch);
     assert_eq!(unknown.results, [Err(JobError::Unavailable)]);
