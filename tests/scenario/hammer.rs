@@ -61,6 +61,9 @@ pub struct HammerOptions {
     pub sends_per_s_max: u32,
     /// Messages in all.
     pub sends_max: usize,
+    /// A login whose sender gave up may take effect late, and end the session that the same device
+    /// got elsewhere meanwhile: a node or the database stands still.
+    pub has_late_logins: bool,
     /// Of the dice.
     pub seed: u64,
 }
@@ -81,6 +84,7 @@ impl HammerOptions {
             group_percent: 2,
             sends_per_s_max: 1_000,
             sends_max: 100_000,
+            has_late_logins: false,
             seed,
         }
     }

@@ -43,8 +43,8 @@ pub(super) fn found(shared: &Shared, number: usize) -> Group {
 fn founder_link(shared: &Shared, founder: usize, name: &str) -> Link {
     let file = shared.history(name);
     let user = shared.crowd.device(founder, FOUNDING);
-    let addresses = &shared.options.addresses;
-    Link::open(LinkOptions { addresses, node: founder, user, name, window: 1 }, &file)
+    let hammer = &shared.options;
+    Link::open(LinkOptions { hammer, node: founder, user, name, window: 1 }, &file)
 }
 
 /// One member of the group with this number leaves and is invited again, until it is over.
@@ -56,9 +56,10 @@ pub(super) fn come_and_go(shared: &Shared, number: usize) {
     let name = format!("churner-{number}");
     let file = shared.history(&name);
     let user = shared.crowd.device(member, WRITING);
-    let addresses = &options.addresses;
-    let mut link =
-        Link::open(LinkOptions { addresses, node: number, user, name: &name, window: 8 }, &file);
+    let mut link = Link::open(
+        LinkOptions { hammer: options, node: number, user, name: &name, window: 8 },
+        &file,
+    );
     let mut founder = founder_link(shared, group.founder, &format!("inviter-{number}"));
     let mut dice = Dice::new(options.seed, 3_000 + number);
     let (target, member_id) = (Target::Group(group.id), shared.crowd.id(member));

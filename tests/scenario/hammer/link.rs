@@ -8,7 +8,9 @@ use aldis_client::core::Credentials;
 use aldis_client::recorder::HistoryFile;
 use aldis_client::{Client, ClientConfig, ClientError, Config, Event, SavedState, Start};
 use aldis_wire::Code;
+use aldis_wire::pb::KickReason;
 
+use super::HammerOptions;
 use crate::SeededUser;
 
 /// Nothing takes longer than this on the slowest machine, faults of tests included.
@@ -24,6 +26,7 @@ pub(super) struct Link {
     client: Client,
     name: String,
     tried_at: Instant,
+    has_late_logins: bool,
 }
 
 /// What came of a call.
@@ -39,9 +42,9 @@ pub(super) enum Called<T> {
 /// Where and as what a link opens.
 #[derive(Clone, Copy)]
 pub(super) struct LinkOptions<'a> {
-    /// All nodes.
-    pub addresses: &'a [SocketAddr],
-    /// The one to begin with; any number, wrapped.
+    /// Of the hammer.
+    pub hammer: &'a HammerOptions,
+    /// The node to begin with; any number, wrapped.
     pub node: usize,
     /// Who.
     pub user: &'a SeededUser,
@@ -54,7 +57,8 @@ pub(super) struct LinkOptions<'a> {
 impl Link {
     /// A session of this user, which may take its time during an outage.
     pub fn open(options: LinkOptions<'_>, file: &HistoryFile) -> Self {
-        let LinkOptions { addresses, node, user, name, window } = options;
+        let LinkOptions { hammer, node, user, name, window } = options;
+        let addresses = &hammer.addresses;
         let core = Config {
             window,
             // What it says is asked for by the test, page by page.
@@ -69,7 +73,8 @@ impl Link {
         let saved =
             SavedState { user_id: user.id, token: user.token.clone(), ..SavedState::default() };
         let client = Client::with_recorder(config, saved, Some((file, name))).expect("a client");
-        let mut link = Self { client, name: name.to_owned(), tried_at: Instant::now() };
+        let (tried_at, has_late_logins) = (Instant::now(), hammer.has_late_logins);
+        let mut link = Self { client, name: name.to_owned(), tried_at, has_late_logins };
         link.come_back();
         link.wait_online();
         link
@@ -110,7 +115,7 @@ impl Link {
                 Some(event @ (Event::SendAcked { .. } | Event::SendFailed { .. })) => {
                     return Some(event);
                 }
-                Some(Event::Kicked { reason, .. }) => panic!("{}: kicked, {reason:?}", self.name),
+                Some(Event::Kicked { reason, .. }) => self.handle_kick(reason),
                 Some(Event::LoginFailed { code, message }) => {
                     panic!("{}: no login, {code} {message}", self.name)
                 }
@@ -129,6 +134,10 @@ impl Link {
             self.come_back();
         }
         let result = call(&mut self.client);
+        if let Err(ClientError::Kicked { reason }) = result {
+            self.handle_kick(reason);
+            return Called::Later;
+        }
         assert!(!self.client.core().is_stopped(), "{}: the session was ended", self.name);
         match result {
             Ok(done) => Called::Done(done),
@@ -140,6 +149,12 @@ impl Link {
             Err(ClientError::Refused { .. } | ClientError::Timeout) => Called::Later,
             Err(error) => panic!("{}: {error}", self.name),
         }
+    }
+
+    fn handle_kick(&mut self, reason: KickReason) {
+        let is_by_itself = self.has_late_logins && reason == KickReason::Replaced;
+        assert!(is_by_itself, "{}: kicked, {reason:?}", self.name);
+        self.come_back();
     }
 
     /// Leaves this node as if the network had cut the connection, for the next one.

@@ -62,9 +62,9 @@ fn open(
     node: usize,
     name: &str,
 ) -> Link {
-    let addresses = &shared.options.addresses;
+    let hammer = &shared.options;
     let user = shared.crowd.device(user, class);
-    Link::open(LinkOptions { addresses, node, user, name, window: 1 }, file)
+    Link::open(LinkOptions { hammer, node, user, name, window: 1 }, file)
 }
 
 /// Reads on from a cursor, up to the end if the writers let it; where it came to.

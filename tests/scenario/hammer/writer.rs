@@ -34,7 +34,7 @@ pub(super) fn write(shared: &Shared, number: usize) -> Refusals {
     let file = shared.history(&name);
     let mut link = Link::open(
         LinkOptions {
-            addresses: &shared.options.addresses,
+            hammer: &shared.options,
             node: number,
             user: shared.crowd.device(number, WRITING),
             name: &name,
@@ -86,12 +86,9 @@ pub(super) fn write_twice(shared: &Shared, number: usize) -> Refusals {
         let name = format!("twin-{number}-{which}");
         let file = shared.history(&name);
         let user = shared.crowd.device(user, class);
-        let addresses = &shared.options.addresses;
-        let window = shared.options.window;
-        Link::open(
-            LinkOptions { addresses, node: number + which, user, name: &name, window },
-            &file,
-        )
+        let hammer = &shared.options;
+        let window = hammer.window;
+        Link::open(LinkOptions { hammer, node: number + which, user, name: &name, window }, &file)
     };
     let mut links = [open(WRITING, 0), open(ECHOING, 1)];
     let mut author = Author::new(shared, user);

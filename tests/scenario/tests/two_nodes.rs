@@ -40,7 +40,7 @@ fn what_is_hammered_through_two_nodes_is_dense_ordered_and_complete() {
     let url = mariadb.fresh_database();
     let nodes = [1, 2].map(|id| NodeOptions::new(id, &url).with_redis(redis.url()).start());
     let addresses: Vec<_> = nodes.iter().map(Server::address).collect();
-    let options = HammerOptions { churners: 6, ..HammerOptions::new(addresses.clone(), seed()) };
+    let options = HammerOptions { churners: 4, ..HammerOptions::new(addresses.clone(), seed()) };
     let crowd = Crowd::seed(&nodes[0], "crowd", 250);
     let began = Moment::now();
     let mut hammer = Hammer::start(options, &crowd);
