@@ -115,6 +115,7 @@ impl Link {
         };
         let failed = match outcome.recv_timeout(wait) {
             Ok(Ok(session)) => {
+                log::info!("connected to {}", self.target.endpoint);
                 self.state = State::Up(Box::new(session));
                 return Ok(());
             }
@@ -128,7 +129,11 @@ impl Link {
             Err(RecvTimeoutError::Disconnected) => "no thread to connect on".to_owned(),
         };
         *attempt = None;
-        *why = format!("{}: {failed}", self.target.endpoint);
+        let failed = format!("{}: {failed}", self.target.endpoint);
+        if failed != *why {
+            log::warn!("cannot connect to {failed}");
+            *why = failed;
+        }
         Err(Abort::Unavailable(why.clone()))
     }
 

@@ -97,6 +97,7 @@ impl MysqlStore {
         let mut session = connect(&primary, Purpose::Write)?;
         session.server.check(options.allow_unsafe_durability)?;
         session.server.warn();
+        primary.warn();
         match migrate::check_session(&mut session)? {
             SchemaState::UpToDate { .. } => (),
             state => return Err(StoreError::Schema(state)),

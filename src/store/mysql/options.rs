@@ -65,10 +65,14 @@ impl Endpoint {
             true => OptsBuilder::from_opts(opts).ssl_opts(SslOpts::default()).into(),
             false => opts,
         };
-        if opts.get_ssl_opts().is_none() && !opts.addr_is_loopback() {
-            log::warn!("{name}: messages are readable on the way to it; see require_ssl");
-        }
         Ok(Self { opts, name })
+    }
+
+    /// Says what a person should know, once in the life of a process.
+    pub(super) fn warn(&self) {
+        if self.opts.get_ssl_opts().is_none() && !self.opts.addr_is_loopback() {
+            log::warn!("{self}: messages are readable on the way to it; see require_ssl");
+        }
     }
 
     /// For the crate, with the account.

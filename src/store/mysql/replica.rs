@@ -31,6 +31,7 @@ pub(super) struct Replica {
 
 impl Replica {
     pub(super) fn new(endpoint: Endpoint) -> Self {
+        endpoint.warn();
         Self { endpoint, rests_until: Mutex::new(None) }
     }
 
@@ -93,6 +94,7 @@ impl ReplicaLinks {
                 Ok(Some(answer)) => return Some(answer),
                 Ok(None) => replica.rest(LAGGING_REST),
                 Err(Abort::Unavailable(why) | Abort::Retry(why) | Abort::Poisoned(why)) => {
+                    log::warn!("replica {} is passed over: {why}", replica.endpoint);
                     link.close(&why);
                     replica.rest(FAILED_REST);
                 }

@@ -10,3 +10,4 @@ mod migrate;
 mod outage;
 mod replica;
 mod settings;
+mod tls;
