@@ -177,6 +177,8 @@ fn install(dir: &Path, holes: &str) {
             .arg(format!("--datadir={}", template.path().join("data").display()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
             .args(["--innodb-log-file-size=32M"])
+            // A server that starts removes all temporary tables that it finds, others' too.
+            .arg(format!("--tmpdir={}", template.path().display()))
             .args(as_root())
             .output()
             .expect("mariadb-install-db runs");
@@ -196,6 +198,7 @@ fn start(dir: &Path, port: u16, more: &[String]) -> Program {
         format!("--datadir={}", dir.join("data").display()),
         format!("--socket={}", dir.join("socket").display()),
         format!("--pid-file={}", dir.join("pid").display()),
+        format!("--tmpdir={}", dir.display()),
         format!("--port={port}"),
         "--bind-address=127.0.0.1".to_owned(),
         "--skip-name-resolve".to_owned(),
