@@ -9,6 +9,7 @@ mod dice;
 mod link;
 mod reader;
 mod shared;
+mod stored;
 mod writer;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aldis_check::{History, Verdict, check};
+use aldis_services::MariaDb;
 use aldis_wire::Code;
 use tempfile::TempDir;
 
@@ -28,6 +30,8 @@ pub use crowd::Crowd;
 use shared::Shared;
 use writer::Refusals;
 
+/// Name of the run in the histories.
+const RUN: &str = "hammer";
 /// Threads that read everything at the end: more than that wait for each other on two cores.
 const REREADERS: usize = 4;
 /// Violations that are printed of a history that is not valid.
@@ -223,6 +227,13 @@ impl Hammer {
         });
     }
 
+    /// Adds what the database holds to the history, so that msg_no is judged too.
+    pub fn record_stored(&self, mariadb: &MariaDb, database_url: &str) {
+        let path = self.dir.path().join("stored.jsonl");
+        stored::write(&path, self.shared.options.seed, mariadb, database_url);
+        self.shared.add_path(path);
+    }
+
     /// The files of the history so far.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.shared.paths()
@@ -245,7 +256,7 @@ impl Hammer {
     /// Panics if the history is not valid, and keeps the files.
     pub fn expect_valid(&mut self) {
         let history = self.history();
-        println!("{:?}", history.summary());
+        println!("{:?}, not judged: {:?}", history.summary(), history.not_judged());
         let verdict = check(&history);
         if verdict == Verdict::Valid {
             return;

@@ -22,6 +22,8 @@ pub struct ServerOptions {
     /// Command and arguments to run it under, which must become the server by exec(2): else the
     /// server would outlive the test.
     pub wrapper: Vec<String>,
+    /// The program, if it is not the one of all tests.
+    pub program: Option<PathBuf>,
 }
 
 /// A user made by `aldisd admin seed-users`: without password, with a token.
@@ -238,7 +240,7 @@ fn spawn(
 ) -> Result<(Child, SocketAddr), String> {
     let config_path = write_config(dir, address, options);
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log"));
-    let binary = program("ALDISD_BIN", "aldisd");
+    let binary = options.program.clone().unwrap_or_else(|| program("ALDISD_BIN", "aldisd"));
     let mut words = options.wrapper.iter().map(|word| word.into()).chain([binary.into_os_string()]);
     let mut command = Command::new(words.next().expect("at least the binary"));
     let mut child = command

@@ -21,6 +21,10 @@ impl Moment {
         let now = clock_gettime(ClockId::Monotonic);
         Self(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
     }
+
+    pub(super) fn ns(self) -> u64 {
+        self.0
+    }
 }
 
 /// Answers to what was asked within some time.

@@ -52,9 +52,14 @@ impl Shared {
     /// A file of its own for one of the processes.
     pub fn history(&self, process: &str) -> HistoryFile {
         let path = self.dir.join(format!("{process}.jsonl"));
-        let file = HistoryFile::create(&path, "hammer", self.options.seed);
-        self.paths.lock().expect("nobody panics with it").push(path);
+        let file = HistoryFile::create(&path, super::RUN, self.options.seed);
+        self.add_path(path);
         file.expect("a writable directory")
+    }
+
+    /// Another file of the history.
+    pub fn add_path(&self, path: PathBuf) {
+        self.paths.lock().expect("nobody panics with it").push(path);
     }
 
     /// All files so far.

@@ -81,6 +81,7 @@ impl Stage {
         assert_eq!(self.hammer.refusals().collect::<Vec<_>>(), [], "nobody is refused for good");
         let addresses = self.nodes.each_ref().map(Server::address);
         self.hammer.final_syncs(&addresses);
+        self.hammer.record_stored(&self.mariadb, &self.url);
         self.hammer.expect_valid();
         assert_consistent(&self.mariadb, &self.url);
         for (node, pid) in self.nodes.iter_mut().zip(self.pids) {

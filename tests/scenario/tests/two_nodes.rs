@@ -57,6 +57,7 @@ fn what_is_hammered_through_two_nodes_is_dense_ordered_and_complete() {
     assert!(hammer.twins() > 200, "too few were sent twice: {}", hammer.twins());
     assert!(deadlocks <= DEADLOCKS_MAX, "{deadlocks} deadlocks");
     hammer.final_syncs(&addresses);
+    hammer.record_stored(&mariadb, &url);
     hammer.expect_valid();
     assert_consistent(&mariadb, &url);
     assert_quiet(&nodes);
