@@ -1,5 +1,6 @@
-//! All threads of the server start here and nowhere else (but the one that waits for a second
-//! signal, in `serve`). Each has a name; what connects them is bounded.
+//! All threads of the server start here and nowhere else, but the one that waits for a second
+//! signal (in `serve`) and those that connect to a database which is away (in the store's `link`).
+//! Each has a name; what connects them is bounded.
 
 use std::io;
 use std::sync::Arc;
