@@ -49,7 +49,7 @@ pub struct HammerOptions {
     pub groups: usize,
     /// Members of each, as far as the crowd has so many.
     pub group_members: usize,
-    /// Hot users who write.
+    /// The first hot users, who write.
     pub writers: usize,
     /// Further hot users who send everything from two devices at once, through two nodes.
     pub twins: usize,
@@ -61,7 +61,8 @@ pub struct HammerOptions {
     pub window: usize,
     /// Share of the messages that go to groups.
     pub group_percent: usize,
-    /// Messages per second, of all writers. Everything is read several times and written to disk.
+    /// Messages per second, of all writers and twins in equal shares. Everything is read several
+    /// times and written to disk.
     pub sends_per_s_max: u32,
     /// Messages in all.
     pub sends_max: usize,

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::findings::Invariant;
 use crate::model::{
-    Attempt, GroupOp, HistoryRead, Login, MarkRead, Push, Seen, Stored, Sync, Unread, Value,
-    ValueId,
+    Attempt, BeyondHead, GroupOp, HistoryRead, Login, MarkRead, Push, Seen, Stored, Sync, Unread,
+    Value, ValueId,
 };
 use crate::reader::Reader;
 
@@ -67,6 +67,7 @@ pub struct History {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) pushes: Vec<Push>,
     pub(crate) syncs: Vec<Sync>,
+    pub(crate) beyond_heads: Vec<BeyondHead>,
     pub(crate) histories: Vec<HistoryRead>,
     pub(crate) logins: Vec<Login>,
     pub(crate) group_ops: Vec<GroupOp>,

@@ -194,6 +194,17 @@ pub struct Sync {
     pub more: bool,
 }
 
+/// A page of a mailbox that was refused, because it would begin above the head.
+#[derive(Clone, Copy, Debug)]
+pub struct BeyondHead {
+    /// When.
+    pub span: Span,
+    /// Whose mailbox.
+    pub user: UserId,
+    /// Above this.
+    pub after: u64,
+}
+
 /// A page of a conversation.
 #[derive(Clone, Debug)]
 pub struct HistoryRead {

@@ -9,13 +9,13 @@ use serde_json::value::RawValue;
 
 use crate::history::{History, LineRef, Problem};
 use crate::model::{
-    Ack, Attempt, Body, GroupChange, GroupOp, GroupOutcome, HistoryRead, Login, MarkRead, MsgNo,
-    Outcome, Push, Seen, SendKey, Span, Stored, Sync, Unread, Value, ValueId,
+    Ack, Attempt, BeyondHead, Body, GroupChange, GroupOp, GroupOutcome, HistoryRead, Login,
+    MarkRead, MsgNo, Outcome, Push, Seen, SendKey, Span, Stored, Sync, Unread, Value, ValueId,
 };
 use crate::record::{
     Entry, GroupArgs, GroupResult, HistoryArgs, HistoryResult, Line, LoginArgs, LoginResult,
-    MarkReadArgs, Phase, PushArgs, PushResult, SendArgs, SendResult, StoredResult, SyncArgs,
-    SyncResult, UnreadArgs, UnreadResult,
+    MarkReadArgs, Phase, PushArgs, PushResult, RefusedResult, SendArgs, SendResult, StoredResult,
+    SyncArgs, SyncResult, UnreadArgs, UnreadResult,
 };
 
 /// Problems are described up to this many; a wrong file has one per line.
@@ -164,6 +164,7 @@ impl Reader {
             "group_create" | "group_invite" | "group_leave" => {
                 self.group(span, &open.op, &open.args, phase, result)
             }
+            "sync" if phase == Phase::Fail => self.refused_sync(span, &open.args, result),
             "mark_read" => self.mark_read(span, &open.args, phase),
             // What a read that failed would have shown is not known; nothing follows from it.
             "login" | "sync" | "history" | "unread" if phase != Phase::Ok => Ok(()),
@@ -229,6 +230,22 @@ impl Reader {
             head: result.head,
             more: result.more,
         });
+        Ok(())
+    }
+
+    /// RESYNC says where the head is: below the start of the page.
+    fn refused_sync(
+        &mut self,
+        span: Span,
+        args: &str,
+        result: Option<&RawValue>,
+    ) -> Result<(), Fault> {
+        let args: SyncArgs = parse_text(args, "args")?;
+        let result: Option<RefusedResult<'_>> = parse(result, "result")?;
+        if result.is_some_and(|result| result.code == "RESYNC") {
+            let (user, after) = (UserId(args.user), args.after);
+            self.history.beyond_heads.push(BeyondHead { span, user, after });
+        }
         Ok(())
     }
 

@@ -198,6 +198,14 @@ pub struct SyncResult<'a> {
     pub more: bool,
 }
 
+/// Result of what was refused; of use where the code says something of the store.
+#[derive(Debug, Default, Deserialize)]
+pub struct RefusedResult<'a> {
+    /// Name of the code.
+    #[serde(borrow, default)]
+    pub code: Cow<'a, str>,
+}
+
 /// Arguments of `history`.
 #[derive(Debug, Deserialize)]
 pub struct HistoryArgs {

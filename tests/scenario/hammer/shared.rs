@@ -25,7 +25,8 @@ pub(super) struct Shared {
     dir: PathBuf,
     paths: Mutex<Vec<PathBuf>>,
     began_at: Instant,
-    sent: AtomicUsize,
+    /// By part: writers, then twins.
+    sent: Vec<AtomicUsize>,
     acks: AtomicUsize,
     twins: AtomicUsize,
     is_over: AtomicBool,
@@ -34,6 +35,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn new(options: HammerOptions, crowd: &Crowd, dir: PathBuf) -> Self {
+        let parts = options.writers + options.twins;
         Self {
             options,
             crowd: crowd.clone(),
@@ -41,7 +43,7 @@ impl Shared {
             dir,
             paths: Mutex::new(Vec::new()),
             began_at: Instant::now(),
-            sent: AtomicUsize::new(0),
+            sent: (0..parts).map(|_| AtomicUsize::new(0)).collect(),
             acks: AtomicUsize::new(0),
             twins: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
@@ -67,14 +69,17 @@ impl Shared {
         self.paths.lock().expect("nobody panics with it").clone()
     }
 
-    /// Whether another message fits into what the options allow; it is taken as sent.
-    pub fn may_send(&self) -> bool {
+    /// Whether another message of this part fits into its share of what the options allow; it is
+    /// taken as sent.
+    pub fn may_send(&self, part: usize) -> bool {
         let seconds = self.began_at.elapsed().as_secs_f64();
-        let allowed = (seconds * f64::from(self.options.sends_per_s_max)) as usize;
-        let allowed = allowed.min(self.options.sends_max);
+        let by_now = (seconds * f64::from(self.options.sends_per_s_max)) as usize;
+        let parts = self.sent.len();
+        // Each part's share, so that the first ones take what does not divide evenly.
+        let allowed = (by_now.min(self.options.sends_max) + parts - 1 - part) / parts;
         let take = |sent| (sent < allowed).then_some(sent + 1);
         let (set, read) = (Ordering::Relaxed, Ordering::Relaxed);
-        !self.is_over() && self.sent.fetch_update(set, read, take).is_ok()
+        !self.is_over() && self.sent[part].fetch_update(set, read, take).is_ok()
     }
 
     pub fn note_ack(&self) {
@@ -94,7 +99,7 @@ impl Shared {
     }
 
     pub fn sent(&self) -> usize {
-        self.sent.load(Ordering::Relaxed)
+        self.sent.iter().map(|sent| sent.load(Ordering::Relaxed)).sum()
     }
 
     /// No new traffic; what is under way is waited for.

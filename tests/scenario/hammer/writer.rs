@@ -51,7 +51,7 @@ pub(super) fn write(shared: &Shared, number: usize) -> Refusals {
         if shared.is_over() && under_way.is_empty() || shared.is_abandoned() {
             return refusals;
         }
-        while under_way.len() < shared.options.window && shared.may_send() {
+        while under_way.len() < shared.options.window && shared.may_send(number) {
             let again = author.dice.once_in(AGAIN_ONE_IN).then(|| remembered.pop()).flatten();
             let message = again.unwrap_or_else(|| author.message());
             link.client().core_mut().0.send(message.clone()).expect("the window has room");
@@ -100,7 +100,7 @@ pub(super) fn write_twice(shared: &Shared, number: usize) -> Refusals {
             return refusals;
         }
         for _ in unanswered..shared.options.window {
-            if !shared.may_send() {
+            if !shared.may_send(user) {
                 break;
             }
             shared.note_twin();

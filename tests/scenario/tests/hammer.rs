@@ -13,7 +13,9 @@ fn options(server: &Server) -> HammerOptions {
         groups: 3,
         group_members: 40,
         group_percent: 5,
-        sends_max: 6_000,
+        // Some are always on the wire when the server dies.
+        sends_per_s_max: 4_000,
+        sends_max: 30_000,
         // One server, as two nodes.
         ..HammerOptions::new(vec![server.address(); 2], seed())
     }

@@ -1,4 +1,5 @@
-//! I5: whoever sees seq n can at that moment read all of 1..n: every head told later reaches n.
+//! I5: whoever sees seq n can at that moment read all of 1..n: every head told later reaches n, and
+//! no page that begins there is refused as above the head.
 //! That pages have no holes below their head is I6. The same holds for positions in a conversation.
 
 use std::collections::HashMap;
@@ -92,6 +93,10 @@ fn check_mailboxes(facts: &Facts<'_>, findings: &mut Findings) {
         timeline.saw(sync.user, sync.span.end_ns, sync.head, sync.span.completion);
         timeline.was_told(sync.user, sync.span.start_ns, sync.head, sync.span.completion);
     }
+    for beyond in &history.beyond_heads {
+        let highest = beyond.after.saturating_sub(1);
+        timeline.was_told(beyond.user, beyond.span.start_ns, highest, beyond.span.completion);
+    }
     for login in &history.logins {
         timeline.saw(login.user, login.span.end_ns, login.head, login.span.completion);
         timeline.was_told(login.user, login.span.start_ns, login.head, login.span.completion);
@@ -149,6 +154,17 @@ mod tests {
         lines.login(2, 2);
         assert!(!found(&lines.history()).contains(&Invariant::I5));
         lines.final_sync(2, &[(1, [1, 2], 1, 1, 1)]);
+        assert!(found(&lines.history()).contains(&Invariant::I5));
+    }
+
+    #[test]
+    fn a_page_that_was_refused_as_above_the_head_is_found_if_it_is_not() {
+        let mut lines = Lines::default();
+        lines.push(2, &[(1, [1, 2], 1, 1, 1), (2, [1, 2], 1, 2, 2)]);
+        lines.sync_refused(2, 3, "RESYNC");
+        lines.sync_refused(2, 2, "UNAVAILABLE");
+        assert!(!found(&lines.history()).contains(&Invariant::I5));
+        lines.sync_refused(2, 2, "RESYNC");
         assert!(found(&lines.history()).contains(&Invariant::I5));
     }
 

@@ -143,6 +143,12 @@ impl Lines {
         self.done("sync", "ok", &args, &result);
     }
 
+    /// A page that was refused.
+    pub fn sync_refused(&mut self, user: u64, after: u64, code: &str) {
+        let args = json!({"user": user, "stream": 0, "after": after, "limit": 0, "final": false});
+        self.done("sync", "fail", &args, &json!({"code": code}));
+    }
+
     /// The user's last word, in one page from the start.
     pub fn final_sync(&mut self, user: u64, entries: &[Entry]) {
         let args = json!({"user": user, "stream": 0, "after": 0, "limit": 0, "final": true});
