@@ -138,8 +138,9 @@ impl Hammer {
             others.push(std::thread::spawn(move || reader::read(&shared, number)));
         }
         for number in 0..options.churners {
-            let shared = shared.clone();
-            others.push(std::thread::spawn(move || churn::come_and_go(&shared, number)));
+            let (leaving, inviting) = (shared.clone(), shared.clone());
+            others.push(std::thread::spawn(move || churn::leave(&leaving, number)));
+            others.push(std::thread::spawn(move || churn::invite(&inviting, number)));
         }
         Self { shared, dir, writers, others, refusals: Refusals::new(), rounds: 0 }
     }

@@ -105,11 +105,12 @@ impl Reader for MysqlReader {
     fn read(&mut self, job: &ReadJob) -> Result<ReadResult, JobError> {
         let begun = Instant::now();
         let mut outcome = self.answer(job);
-        if let Err(Stop::Abort(Abort::Unavailable(why) | Abort::Retry(why))) = &outcome
-            && self.primary.close(why)
-            && begun.elapsed() < STALE_MAX
-        {
-            outcome = self.answer(job);
+        let mut was_up = false;
+        if let Err(Stop::Abort(Abort::Unavailable(why) | Abort::Retry(why))) = &outcome {
+            was_up = self.primary.close(why);
+            if was_up && begun.elapsed() < STALE_MAX {
+                outcome = self.answer(job);
+            }
         }
         let why = match outcome {
             Ok(found) => return Ok(found),
@@ -125,7 +126,7 @@ impl Reader for MysqlReader {
             }
             Abort::Unavailable(why) | Abort::Retry(why) => {
                 // While it cannot even be connected to, one line is enough.
-                if self.primary.close(&why) {
+                if self.primary.close(&why) || was_up {
                     log::error!("the store is unavailable: {why}");
                 }
                 Err(JobError::Unavailable)

@@ -34,6 +34,8 @@ pub struct Answers {
     pub counts: BTreeMap<(String, String), usize>,
     /// The longest wait for an answer, by operation.
     pub longest: BTreeMap<String, Duration>,
+    /// All waits for an answer, in the order of the files.
+    pub waits: Vec<Duration>,
     /// The longest wait that ended with the connection, by operation.
     pub longest_lost: BTreeMap<String, Duration>,
 }
@@ -80,7 +82,12 @@ impl Answers {
             (_, None) => "LOST".to_owned(),
         };
         let op = line.op.to_string();
-        let longest = if code == "LOST" { &mut self.longest_lost } else { &mut self.longest };
+        let longest = if code == "LOST" {
+            &mut self.longest_lost
+        } else {
+            self.waits.push(wait);
+            &mut self.longest
+        };
         let longest = longest.entry(op.clone()).or_default();
         *longest = (*longest).max(wait);
         *self.counts.entry((op, code)).or_default() += 1;
@@ -89,6 +96,13 @@ impl Answers {
     /// How often an operation was answered with this code.
     pub fn count(&self, op: &str, code: &str) -> usize {
         self.counts.get(&(op.to_owned(), code.to_owned())).copied().unwrap_or(0)
+    }
+
+    /// The wait that 99 of 100 answers did not take: a machine that others use stops now and then.
+    pub fn p99(&self) -> Duration {
+        let mut waits = self.waits.clone();
+        waits.sort_unstable();
+        waits.get(waits.len() * 99 / 100).copied().unwrap_or_default()
     }
 
     /// The longest wait for any answer.

@@ -15,6 +15,8 @@ use super::writer::message;
 /// Between two steps of a member: every change of a group is an entry for each member, and all of
 /// them are read at the end.
 const STEP_PAUSE: Duration = Duration::from_millis(150);
+/// Between two invitations of who may have left.
+const INVITE_PAUSE: Duration = Duration::from_millis(400);
 
 /// The group with this number: the hot users and some of the others, founded by a hot user.
 pub(super) fn found(shared: &Shared, number: usize) -> Group {
@@ -47,22 +49,25 @@ fn founder_link(shared: &Shared, founder: usize, name: &str) -> Link {
     Link::open(LinkOptions { hammer, node: founder, user, name, window: 1 }, &file)
 }
 
-/// One member of the group with this number leaves and is invited again, until it is over.
-pub(super) fn come_and_go(shared: &Shared, number: usize) {
+/// The member that comes and goes in the group with this number: nobody else's device, the first
+/// that are not hot, which are in all groups with such a number.
+fn member(shared: &Shared, number: usize) -> usize {
+    shared.options.hot_users + number
+}
+
+/// One member of the group with this number leaves again and again, until it is over.
+pub(super) fn leave(shared: &Shared, number: usize) {
     let options = &shared.options;
     let group = &shared.groups[number];
-    // Nobody else's device: the first that are not hot, which are in all groups with such a number.
-    let member = options.hot_users + number;
     let name = format!("churner-{number}");
     let file = shared.history(&name);
-    let user = shared.crowd.device(member, WRITING);
+    let user = shared.crowd.device(member(shared, number), WRITING);
     let mut link = Link::open(
         LinkOptions { hammer: options, node: number, user, name: &name, window: 8 },
         &file,
     );
-    let mut founder = founder_link(shared, group.founder, &format!("inviter-{number}"));
     let mut dice = Dice::new(options.seed, 3_000 + number);
-    let (target, member_id) = (Target::Group(group.id), shared.crowd.id(member));
+    let target = Target::Group(group.id);
     for cycle in 0.. {
         talk(shared, &mut link, target, &format!("inside, cycle {cycle}"), dice.below(4));
         // A refusal: it left before, and the answer was lost.
@@ -73,19 +78,30 @@ pub(super) fn come_and_go(shared: &Shared, number: usize) {
         if dice.once_in(3) {
             link.go_to_next_node();
         }
-        founder.call(|client| client.invite(group.id, &[member_id]));
-        if dice.once_in(3) {
-            founder.go_to_next_node();
-        }
         if shared.is_over() {
             return;
         }
     }
 }
 
+/// The founder of the group with this number invites that member again and again, until it is over.
+pub(super) fn invite(shared: &Shared, number: usize) {
+    let group = &shared.groups[number];
+    let member_id = shared.crowd.id(member(shared, number));
+    let mut founder = founder_link(shared, group.founder, &format!("inviter-{number}"));
+    let mut dice = Dice::new(shared.options.seed, 4_000 + number);
+    while !shared.is_over() {
+        attend(&mut founder, INVITE_PAUSE);
+        founder.call(|client| client.invite(group.id, &[member_id]));
+        if dice.once_in(3) {
+            founder.go_to_next_node();
+        }
+    }
+}
+
 /// Sends some messages and waits for what becomes of them.
 fn talk(shared: &Shared, link: &mut Link, target: Target, text: &str, count: usize) {
-    std::thread::sleep(STEP_PAUSE);
+    attend(link, STEP_PAUSE);
     for number in 0..count {
         let message = message(target, format!("{number} {text}"));
         link.client().core_mut().0.send(message).expect("the window has room");
@@ -96,5 +112,14 @@ fn talk(shared: &Shared, link: &mut Link, target: Target, text: &str, count: usi
         if let Some(Event::SendAcked { .. }) = link.turn(Duration::from_millis(100)) {
             shared.note_ack();
         }
+    }
+}
+
+/// Lets time pass without leaving what arrives unread: how long an answer took is recorded when it
+/// is read, which is also why no thread here looks after two links that wait for long.
+fn attend(link: &mut Link, pause: Duration) {
+    let until = Instant::now() + pause;
+    while Instant::now() < until {
+        link.turn(until.saturating_duration_since(Instant::now()));
     }
 }
