@@ -1,6 +1,7 @@
 //! The wire protocol as types: what both ends agree on. Knows no socket, no session, no store.
 //!
-//! PROTOCOL.md is its specification; where the two differ, one of them has a bug.
+//! PROTOCOL.md is its specification, NODE.md that of what nodes say to each other; where one of them
+//! and this differ, one has a bug.
 
 mod code;
 mod command;
@@ -23,6 +24,12 @@ pub use push::{PushTail, hint_frame};
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 pub mod pb {
     include!(concat!(env!("OUT_DIR"), "/aldis.rs"));
+}
+
+/// The generated messages of node.proto (package `aldis.node`).
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod node_pb {
+    include!(concat!(env!("OUT_DIR"), "/aldis.node.rs"));
 }
 
 pub use prost::Message;

@@ -33,6 +33,17 @@ impl PushTail {
         Self(Bytes::from(entry.encode_to_vec()))
     }
 
+    /// The same from its encoded form, as another node sends it. It is not looked into: nodes trust
+    /// each other's bytes as far as clients' decoders do.
+    pub fn from_encoded(entry: Bytes) -> Self {
+        Self(entry)
+    }
+
+    /// The encoded form, for another node.
+    pub fn encoded(&self) -> &Bytes {
+        &self.0
+    }
+
     /// The notification for one reader's mailbox (stream 0).
     pub fn frame(&self, seq: Seq, head: Seq) -> OutFrame {
         let entry_len = 1 + varint_len(seq.0) + self.0.len();
