@@ -137,6 +137,22 @@ pub struct Stats {
     pub memory_bytes: usize,
 }
 
+/// Datagrams that an endpoint dropped since it began, by reason. Nothing changed by them, and nothing
+/// was answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// Of a handshake, but not under a key of this cluster, of the other mode, or damaged.
+    pub handshakes: u64,
+    /// Where the last of those came from, as far as that can be believed.
+    pub handshake_from: Option<SocketAddr>,
+    /// Of a session, but not under its keys, or damaged.
+    pub forged: u64,
+    /// Authentic, and seen before, or so old that it cannot be told. The network doubles datagrams, too.
+    pub replayed: u64,
+    /// Of no session, or not from where its peer is.
+    pub strangers: u64,
+}
+
 /// Why `connect` refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {

@@ -26,6 +26,6 @@ mod wire;
 pub use config::{Config, ControllerKind, DATAGRAM_BYTES_BASE, MESSAGE_BYTES_MAX, Mode};
 pub use crypto::{ClusterKey, ClusterKeys};
 pub use endpoint::Endpoint;
-pub use event::{ConnectError, Ecn, Event, SendError, Stats, Transmit};
+pub use event::{ConnectError, Ecn, Event, Rejected, SendError, Stats, Transmit};
 pub use ids::{BootId, Flow, MessageId, NodeId, PeerId};
 pub use time::Time;

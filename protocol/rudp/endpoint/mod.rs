@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::config::{Config, MESSAGE_BYTES_MAX};
 use crate::crypto::{KeyRing, Random};
-use crate::event::{ConnectError, Ecn, Event, SendError, Stats, Transmit};
+use crate::event::{ConnectError, Ecn, Event, Rejected, SendError, Stats, Transmit};
 use crate::ids::{Flow, MessageId, NodeId, PeerId};
 use crate::peer::{Ending, Input, Peer};
 use crate::session::cookie::CookieJar;
@@ -47,6 +47,7 @@ pub struct Endpoint {
     /// Answers to datagrams that belong to no session.
     answers: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<Event>,
+    rejected: Rejected,
     now: Time,
 }
 
@@ -65,6 +66,7 @@ impl Endpoint {
             ready: VecDeque::new(),
             answers: VecDeque::new(),
             events: VecDeque::new(),
+            rejected: Rejected::default(),
             now: Time::ZERO,
             config,
         }
@@ -103,6 +105,9 @@ impl Endpoint {
             Some(_) => {
                 if let Ok(handshake) = Handshake::read(&self.keys, data) {
                     self.handle_handshake(now, from, &handshake);
+                } else {
+                    self.rejected.handshakes += 1;
+                    self.rejected.handshake_from = Some(from);
                 }
             }
             None => {}
@@ -218,6 +223,11 @@ impl Endpoint {
         self.slots.live(peer).map(Peer::stats)
     }
 
+    /// Datagrams that were dropped.
+    pub fn rejected(&self) -> Rejected {
+        self.rejected
+    }
+
     /// Asserts what always holds. Simulations call it after each step.
     pub fn invariants(&self) {
         self.slots.invariants();
@@ -230,7 +240,10 @@ impl Endpoint {
     }
 
     fn handle_session(&mut self, now: Time, from: SocketAddr, ecn: Option<Ecn>, data: &mut [u8]) {
-        let Ok(header) = Truncated::read(data) else { return };
+        let Ok(header) = Truncated::read(data) else {
+            self.rejected.strangers += 1;
+            return;
+        };
         let index = header.connection;
         let input = match self.slots.entry_mut(index) {
             Some(Entry::Live(peer)) if peer.address == from => {
@@ -240,13 +253,25 @@ impl Endpoint {
                 if accepted.peer.is_authentic(&header, data) {
                     self.confirm(now, index);
                     self.handle_session(now, from, ecn, data);
+                } else {
+                    self.rejected.forged += 1;
                 }
                 return;
             }
-            _ => return,
+            _ => {
+                self.rejected.strangers += 1;
+                return;
+            }
         };
         match input {
-            Input::Ignored => return,
+            Input::Forged => {
+                self.rejected.forged += 1;
+                return;
+            }
+            Input::Replayed => {
+                self.rejected.replayed += 1;
+                return;
+            }
             Input::Taken => {}
             Input::Over(ending) => self.end(index, ending),
         }

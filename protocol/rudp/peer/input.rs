@@ -16,8 +16,10 @@ use crate::wire::varint::Reader;
 /// What a datagram was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// Not authentic, or it came before: nothing changed.
-    Ignored,
+    /// Not authentic: nothing changed.
+    Forged,
+    /// It came before: nothing changed.
+    Replayed,
     /// Authentic.
     Taken,
     /// Authentic, and the last of the session.
@@ -44,10 +46,10 @@ impl Peer {
         let whole = self.whole(header);
         let datagram_len = datagram.len();
         if self.replay.is_seen(whole.number) {
-            return Input::Ignored;
+            return Input::Replayed;
         }
         let Some(body) = self.opens.open(whole, datagram, header.byte_count) else {
-            return Input::Ignored;
+            return Input::Forged;
         };
         self.replay.insert(whole.number);
         self.stats.datagrams_received += 1;
