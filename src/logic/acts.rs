@@ -3,6 +3,8 @@
 use aldis_wire::{Command, ConnId, Message, OutFrame, Seq, UserId, hint_frame, pb};
 
 use crate::effect::{Effect, Goodbye, Lane};
+use crate::handlers::account;
+use crate::hold_back;
 use crate::job::{
     DirectoryJob, DirectoryRequest, HashJob, HashRequest, ReadJob, ReadRequest, SessionRecord,
     Ticket, WriteJob, WriteRequest,
@@ -12,6 +14,9 @@ use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::{Session, State};
 use crate::table::Online;
+
+/// The connection in the ticket of a job of the service's own: no reactor has so many.
+pub(crate) const NO_CONN: ConnId = ConnId { index: u32::MAX, generation: 0 };
 
 impl Service {
     pub(crate) fn session(&mut self, conn: ConnId) -> Option<&mut Session> {
@@ -49,8 +54,13 @@ impl Service {
         if std::mem::replace(&mut session.is_closing, true) {
             return false;
         }
-        if let Some((user, online)) = session.entered() {
+        let entered = session.entered();
+        let opened = session.opened();
+        if let Some((user, online)) = entered {
             self.leave(conn, user, online);
+        }
+        if let Some(opened) = opened {
+            account::release(self, conn, &opened);
         }
         true
     }
@@ -65,19 +75,39 @@ impl Service {
         self.close(conn, Goodbye::Kicked);
     }
 
-    /// The session's own entry may be the highest of its mailbox.
-    pub(crate) fn raise_head(&mut self, conn: ConnId, seq: Seq) {
+    /// An answer tells the client of this entry of its mailbox, which may be the highest.
+    pub(crate) fn note_own_entry(&mut self, conn: ConnId, seq: Seq) {
+        let holds_back = hold_back::is_used(self);
         if let Some(session) = self.session(conn)
             && let State::Online(online) = &mut session.state
         {
-            online.head = online.head.max(seq);
+            let before = online.head;
+            online.head = before.max(seq);
+            if holds_back && (online.hold.is_some() || seq.0 > before.0 + 1) {
+                hold_back::handle_entry(self, conn, before, seq, None);
+            }
+        }
+    }
+
+    /// An answer tells the client the head of its mailbox; it reads everything up to there.
+    pub(crate) fn note_head_told(&mut self, conn: ConnId, head: Seq) {
+        if let Some(session) = self.session(conn)
+            && let State::Online(online) = &mut session.state
+        {
+            online.head = online.head.max(head);
+            hold_back::handle_told(self, conn, head);
         }
     }
 
     /// Tells a session its head, without entries.
     pub(crate) fn send_hint(&mut self, conn: ConnId) {
         let Some(session) = self.session(conn) else { return };
-        let Some(online) = session.online().filter(|_| !session.is_closing) else { return };
+        if session.is_closing {
+            return;
+        }
+        let State::Online(online) = &mut session.state else { return };
+        // The client reads everything up to the head, what was held back included.
+        online.hold = None;
         let frame = hint_frame(0, online.head);
         self.effects.push_back(Effect::Send { conn, frame, lane: Lane::Push });
     }

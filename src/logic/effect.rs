@@ -2,6 +2,7 @@
 
 use aldis_wire::{ConnId, Epoch, OutFrame, UserId, pb};
 
+use crate::cluster::KickOrder;
 use crate::job::{DirectoryRequest, HashRequest, ReactorId, ReadRequest, WriteRequest};
 
 /// One thing to do. Effects are drained in order after each input.
@@ -48,6 +49,8 @@ pub enum Effect {
         /// What.
         mail: PeerMail,
     },
+    /// For the link: a session on another node is over. Without a link, head checks find out.
+    Kick(KickOrder),
 }
 
 /// How badly a frame must arrive.

@@ -7,7 +7,7 @@ use aldis_wire::{ConnId, PushTail, Seq, UserId, pb};
 use smallvec::SmallVec;
 
 use crate::entry::message_data;
-use crate::job::Event;
+use crate::job::{Event, ReactorId};
 use crate::table::SessionTable;
 
 /// One entry for sessions of one reactor. The body is shared by all of all reactors.
@@ -35,27 +35,58 @@ pub struct Target {
 pub fn fan_out(events: &[Event], table: &SessionTable, out: &mut [Vec<Delivery>]) {
     for event in events {
         let mut push: Option<PushTail> = None;
-        let first: SmallVec<[usize; 8]> = out.iter().map(Vec::len).collect();
+        let mut spread = Spread::new(out);
         for &(user, seq) in &event.owners {
             table.for_each_of(user, |online| {
                 let is_origin =
                     online.reactor == event.origin.reactor && online.conn == event.origin.conn;
-                let reactor = usize::from(online.reactor.0);
-                let Some(deliveries) = out.get_mut(reactor).filter(|_| !is_origin) else { return };
-                let target = Target { conn: online.conn, user, seq };
-                if deliveries.len() > first[reactor] {
-                    deliveries[first[reactor]].targets.push(target);
-                } else {
-                    let push = push
-                        .get_or_insert_with(|| {
-                            let shared: pb::MessageData = message_data(&event.message, Seq(0));
-                            PushTail::new(&shared)
-                        })
-                        .clone();
-                    let targets = SmallVec::from_buf([target]);
-                    deliveries.push(Delivery { push, targets });
+                if is_origin {
+                    return;
                 }
+                let target = Target { conn: online.conn, user, seq };
+                spread.add(out, online.reactor, target, || {
+                    let encode = || {
+                        let shared: pb::MessageData = message_data(&event.message, Seq(0));
+                        PushTail::new(&shared)
+                    };
+                    push.get_or_insert_with(encode).clone()
+                });
             });
+        }
+    }
+}
+
+/// Where the deliveries of one entry begin in each reactor's list: a reactor gets one.
+#[derive(Debug)]
+pub(crate) struct Spread {
+    first: SmallVec<[usize; 8]>,
+}
+
+impl Spread {
+    /// Of an entry that comes behind what is in `out`.
+    pub fn new(out: &[Vec<Delivery>]) -> Self {
+        Self { first: out.iter().map(Vec::len).collect() }
+    }
+
+    /// Adds a reader. A reactor that there is not gets nothing.
+    pub fn add(
+        &mut self,
+        out: &mut [Vec<Delivery>],
+        reactor: ReactorId,
+        target: Target,
+        push: impl FnOnce() -> PushTail,
+    ) {
+        let reactor = usize::from(reactor.0);
+        let (Some(deliveries), Some(&first)) = (out.get_mut(reactor), self.first.get(reactor))
+        else {
+            return;
+        };
+        match deliveries.get_mut(first) {
+            Some(delivery) => delivery.targets.push(target),
+            None => {
+                let targets = SmallVec::from_buf([target]);
+                deliveries.push(Delivery { push: push(), targets });
+            }
         }
     }
 }

@@ -3,11 +3,13 @@
 
 mod acts;
 mod check_times;
+pub mod cluster;
 mod credits;
 mod effect;
 mod entry;
 mod fanout;
 mod handlers;
+mod hold_back;
 pub mod job;
 mod node;
 mod now;
@@ -24,7 +26,7 @@ pub use credits::{CreditLimits, Credits};
 pub use effect::{Admit, Effect, Goodbye, Lane, PeerMail};
 pub use entry::message_data;
 pub use fanout::{Delivery, Target, fan_out};
-pub use node::{Node, NodeConfig, Outages};
+pub use node::{Alarms, LinkUse, Node, NodeConfig, Outages};
 pub use now::Now;
 pub use service::Service;
 pub use table::{Entered, Online, SessionTable};

@@ -26,6 +26,20 @@ pub struct NodeConfig {
     /// When sessions are compared with the store unasked. `None`: nobody but this node writes to
     /// it, so that this node knows of every commit and every login.
     pub head_checks: Option<HeadCheckTimes>,
+    /// See there.
+    pub link: LinkUse,
+}
+
+/// What the link to other nodes is used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkUse {
+    /// There is none.
+    #[default]
+    Off,
+    /// The nodes have a directory in common, which knows whom to tell what.
+    Routed,
+    /// All nodes are told everything: there is no such directory.
+    Broadcast,
 }
 
 /// Shared by the services of all reactors of a node.
@@ -41,6 +55,27 @@ pub struct Node {
     pub keyring: Keyring,
     /// How the store's failures end.
     pub outages: Outages,
+    /// See there.
+    pub alarms: Alarms,
+}
+
+/// Occasions on which every session of the node may have missed something: the link to another node
+/// came up, or other nodes dropped deliveries. Services compare the count with what they have seen.
+#[derive(Debug, Default)]
+pub struct Alarms {
+    count: AtomicU32,
+}
+
+impl Alarms {
+    /// There is one. Services notice at the end of their next turn.
+    pub fn raise(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    pub(crate) fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
 }
 
 /// Failures of the writer, as the services hear of them. A batch whose outcome was unknown may be
@@ -74,6 +109,6 @@ impl Node {
     pub fn new(config: NodeConfig, keyring: Keyring) -> Self {
         let table = SessionTable::default();
         let (throttle, outages) = (Mutex::new(Throttle::default()), Outages::default());
-        Self { config, table, throttle, keyring, outages }
+        Self { config, table, throttle, keyring, outages, alarms: Alarms::default() }
     }
 }

@@ -5,8 +5,9 @@ use aldis_wire::{Command, ConnId, OutFrame, pb};
 use crate::effect::{Effect, Goodbye, Lane, PeerMail};
 use crate::fanout::Delivery;
 use crate::handlers::{self, head_check};
+use crate::hold_back;
 use crate::job::{
-    DirectoryReply, HashReply, JobError, ReadReply, SessionRecord, Ticket, WriteReply,
+    DirectoryReply, HashReply, JobError, ReadReply, SessionRecord, Ticket, WriteReply, Written,
 };
 use crate::now::Now;
 use crate::service::Service;
@@ -31,7 +32,11 @@ impl Service {
         self.node.outages.note(matches!(reply.result, Err(JobError::Unavailable)));
         let ticket = reply.ticket;
         match self.finish(ticket) {
-            Finished::Gone => {}
+            Finished::Gone => {
+                if let Ok(Written::SessionOpened(opened)) = reply.result {
+                    handlers::account::release(self, ticket.conn, &opened);
+                }
+            }
             Finished::Step => handlers::account::handle_written(self, ticket, reply.result),
             Finished::Request => {
                 if let (Some(send), Some(session)) = (reply.failed_send, self.session(ticket.conn))
@@ -80,17 +85,27 @@ impl Service {
         }
     }
 
-    /// A committed entry for sessions of this reactor. Deliveries come in commit order.
+    /// A committed entry for sessions of this reactor. Deliveries of this node come in commit order;
+    /// those of other nodes come when they come.
     pub fn handle_delivery(&mut self, now: Now, delivery: &Delivery) {
         self.now = now;
+        let holds_back = hold_back::is_used(self);
         for target in &delivery.targets {
             let Some(session) = self.session(target.conn) else { continue };
             let Some(head) = session.head_of(target.user) else { continue };
-            *head = (*head).max(target.seq);
+            let before = *head;
+            *head = before.max(target.seq);
             let head = *head;
             // Before LOGIN_RESP a push would come too early: the head in it covers the entry.
             // A session that is behind gets a hint anyway; a push would only delay it.
-            if session.online().is_none() || session.is_closing || session.is_behind {
+            let Some(online) = session.online() else { continue };
+            let is_next = online.hold.is_none() && target.seq.0 <= before.0 + 1;
+            if session.is_closing || session.is_behind {
+                continue;
+            }
+            if holds_back && !is_next {
+                let push = Some(&delivery.push);
+                hold_back::handle_entry(self, target.conn, before, target.seq, push);
                 continue;
             }
             let frame = delivery.push.frame(target.seq, head);

@@ -13,6 +13,7 @@ use crate::credits::{CreditLimits, Credits, Need};
 use crate::effect::{Admit, Effect, Goodbye, Lane};
 use crate::handlers;
 use crate::handlers::head_check::{self, HeadChecks};
+use crate::hold_back::{self, Holds};
 use crate::job::ReactorId;
 use crate::node::Node;
 use crate::now::Now;
@@ -33,6 +34,8 @@ pub struct Service {
     pub(crate) fence: u32,
     /// Which sessions are compared with the store, and when.
     pub(crate) head_checks: HeadChecks,
+    /// Which sessions hold entries back.
+    pub(crate) holds: Holds,
     pub(crate) is_draining: bool,
 }
 
@@ -49,6 +52,7 @@ impl Service {
             credits: Credits::new(limits),
             fence: 0,
             head_checks,
+            holds: Holds::default(),
             is_draining: false,
         }
     }
@@ -61,7 +65,8 @@ impl Service {
     /// When the service wants a turn although nothing happens, mono ms. While it waits for a reader
     /// it needs none: the reply is a turn.
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.head_checks.due_at_ms().filter(|_| self.credits.has(Need::Read))
+        let check = self.head_checks.due_at_ms().filter(|_| self.credits.has(Need::Read));
+        check.into_iter().chain(self.holds.due_at_ms()).min()
     }
 
     /// Sessions that are logged in.
@@ -196,12 +201,14 @@ impl Service {
         }
     }
 
-    /// The end of the caller's turn: lets waiting connections go on, starts head checks.
+    /// The end of the caller's turn: lets waiting connections go on, pushes what was held back for
+    /// long enough, starts head checks.
     pub fn handle_turn_end(&mut self, now: Now) {
         self.now = now;
         while let Some(conn) = self.credits.poll_resumable() {
             self.effects.push_back(Effect::Resume { conn });
         }
+        hold_back::flush_due(self);
         head_check::note_outage(self);
         while self.head_checks.is_due(now.mono_ms) && self.credits.has(Need::Read) {
             head_check::begin(self);

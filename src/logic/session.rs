@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, Seq, UserId};
 
-use crate::job::{FailedSend, Generations, NewUser, SessionOpened};
+use crate::hold_back::HoldBack;
+use crate::job::{FailedSend, Generations, NewUser, NodeId, SessionOpened};
 use crate::table::Online;
 
 /// Conversations with a failed send that a connection may have open. A client that has more does
@@ -83,6 +84,20 @@ pub(crate) struct LoggingIn {
     pub entered: Option<Online>,
     /// Highest seq delivered since then; LOGIN_RESP must come first.
     pub head: Seq,
+    /// Where there may be an older session of the class, besides this node.
+    pub replaced: Replaced,
+}
+
+/// A session whose place a LOGIN takes, as the directory tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// There is none that this node does not know.
+    #[default]
+    Nobody,
+    /// On this node.
+    On(NodeId),
+    /// Nobody knows.
+    Unknown,
 }
 
 /// A session that is logged in.
@@ -93,6 +108,8 @@ pub(crate) struct OnlineSession {
     pub generations: Generations,
     /// Highest seq of the mailbox that the client was told of, or is being told of.
     pub head: Seq,
+    /// Entries below it that did not come yet, and those that wait for them.
+    pub hold: Option<Box<HoldBack>>,
     pub device_id: Box<str>,
 }
 
@@ -138,6 +155,14 @@ impl Session {
         match &self.state {
             State::Online(online) => Some((online.user, online.online)),
             State::LoggingIn(login) => login.entered.map(|online| (login.user, online)),
+            _ => None,
+        }
+    }
+
+    /// What the store opened for a LOGIN that is not answered yet.
+    pub fn opened(&self) -> Option<SessionOpened> {
+        match &self.state {
+            State::LoggingIn(login) => login.opened.clone(),
             _ => None,
         }
     }

@@ -171,6 +171,8 @@ impl Reactor {
                 Effect::Read(request) => self.jobs.push(Job::Read(request)),
                 Effect::Hash(request) => self.jobs.push(Job::Hash(request)),
                 Effect::Directory(request) => self.ask_directory(outside, request),
+                // There is no link: `World::tell_fenced` stands for it.
+                Effect::Kick(_) => {}
                 Effect::Post { reactor, mail } => {
                     self.jobs.push(Job::Post(usize::from(reactor.0), mail));
                 }

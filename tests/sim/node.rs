@@ -10,7 +10,7 @@ use aldis_logic::job::{
     HashResult, JobError, NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, Registration,
     SessionRecord, WriteReply,
 };
-use aldis_logic::{Delivery, Keyring, Node, NodeConfig, PeerMail, SigningKey, fan_out};
+use aldis_logic::{Delivery, Keyring, LinkUse, Node, NodeConfig, PeerMail, SigningKey, fan_out};
 use aldis_store::memory::{MemoryReader, MemoryStore};
 use aldis_store::{Reader as _, Store as _};
 use aldis_wire::ConnId;
@@ -72,6 +72,7 @@ impl Server {
             heartbeat_interval_ms: plan.heartbeat_ms,
             token_ttl_ms: plan.token_ttl_ms,
             head_checks: plan.head_checks,
+            link: LinkUse::Off,
         };
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
         let node = Arc::new(Node::new(config, keyring));

@@ -3,7 +3,10 @@
 use aldis_wire::{Code, ConnId};
 
 use super::{login, register};
-use crate::job::{HashResult, JobError, ReadResult, Registration, Ticket, Written};
+use crate::acts::NO_CONN;
+use crate::job::{
+    HashResult, JobError, ReadResult, Registration, SessionOpened, Ticket, WriteJob, Written,
+};
 use crate::request::Refusal;
 use crate::service::Service;
 use crate::session::State;
@@ -63,11 +66,24 @@ pub(super) fn fail(service: &mut Service, ticket: Ticket, refusal: Refusal) {
     abandon(service, ticket.conn);
 }
 
+/// A LOGIN came to nothing after its session was opened. Its epoch is the newest; as long as it is,
+/// every session that is live would be taken for replaced.
+pub(crate) fn release(service: &mut Service, conn: ConnId, opened: &SessionOpened) {
+    let &SessionOpened { user, class, epoch, .. } = opened;
+    let ticket = Ticket { conn: NO_CONN, ..service.own_ticket(conn) };
+    service.start_write(ticket, WriteJob::ReleaseSession { user, class, epoch });
+}
+
 /// Back to the state before, and out of the table.
 fn abandon(service: &mut Service, conn: ConnId) {
-    let entered = service.session(conn).and_then(|session| session.entered());
+    let session = service.session(conn);
+    let (entered, opened) =
+        session.map(|session| (session.entered(), session.opened())).unwrap_or_default();
     if let Some((user, online)) = entered {
         service.leave(conn, user, online);
+    }
+    if let Some(opened) = opened {
+        release(service, conn, &opened);
     }
     service.end_account_step(conn, State::Fresh);
 }

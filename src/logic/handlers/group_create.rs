@@ -23,6 +23,6 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
 }
 
 pub(super) fn handle_created(service: &mut Service, ticket: Ticket, group: GroupId, seq: Seq) {
-    service.raise_head(ticket.conn, seq);
+    service.note_own_entry(ticket.conn, seq);
     service.respond(ticket, &pb::GroupCreateResp { group_id: group.0, seq: seq.0 });
 }

@@ -24,7 +24,7 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
 }
 
 pub(super) fn handle_invited(service: &mut Service, ticket: Ticket, added: Vec<UserId>, seq: Seq) {
-    service.raise_head(ticket.conn, seq);
+    service.note_own_entry(ticket.conn, seq);
     let added_ids = added.into_iter().map(|user| user.0).collect();
     service.respond(ticket, &pb::GroupInviteResp { added_ids, seq: seq.0 });
 }

@@ -16,6 +16,6 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
 }
 
 pub(super) fn handle_left(service: &mut Service, ticket: Ticket, seq: Seq) {
-    service.raise_head(ticket.conn, seq);
+    service.note_own_entry(ticket.conn, seq);
     service.respond(ticket, &pb::GroupLeaveResp { seq: seq.0 });
 }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use aldis_wire::{ConnId, pb};
 
+use crate::acts::NO_CONN;
 use crate::check_times::{CheckTimes, HeadCheckTimes};
 use crate::job::{JobError, ReadJob, ReadResult, Ticket, UserHead};
 use crate::service::Service;
@@ -19,8 +20,6 @@ const UNDER_WAY_MAX: usize = 2;
 /// Pause after a check that the store did not answer, so that a store that is down is not asked
 /// without end. ms
 const RETRY_MS: u64 = 100;
-/// The connection in the ticket of a check: no reactor has so many.
-const NO_CONN: ConnId = ConnId { index: u32::MAX, generation: 0 };
 
 /// The sessions to ask about.
 #[derive(Debug)]
@@ -34,6 +33,8 @@ pub(crate) struct HeadChecks {
     last_number: u32,
     /// Outages of the store that were followed by a check of all sessions.
     outages_seen: u32,
+    /// The same of alarms.
+    alarms_seen: u32,
     /// No check begins before, mono ms.
     not_before_ms: u64,
 }
@@ -47,6 +48,7 @@ impl HeadChecks {
             under_way: Vec::new(),
             last_number: 0,
             outages_seen: 0,
+            alarms_seen: 0,
             not_before_ms: 0,
         }
     }
@@ -85,10 +87,14 @@ pub(crate) fn note(service: &mut Service, conn: ConnId) {
 }
 
 /// After an outage of the store every session may have missed something: what was stored although
-/// its outcome was unknown was delivered to nobody.
+/// its outcome was unknown was delivered to nobody. After an alarm, too.
 pub(crate) fn note_outage(service: &mut Service) {
-    let ended_count = service.node.outages.ended_count();
-    if std::mem::replace(&mut service.head_checks.outages_seen, ended_count) == ended_count {
+    let (ended_count, alarm_count) =
+        (service.node.outages.ended_count(), service.node.alarms.count());
+    let checks = &mut service.head_checks;
+    let is_seen = (checks.outages_seen, checks.alarms_seen) == (ended_count, alarm_count);
+    (checks.outages_seen, checks.alarms_seen) = (ended_count, alarm_count);
+    if is_seen {
         return;
     }
     let slots = 0..service.sessions.len();

@@ -3,17 +3,19 @@
 
 use aldis_wire::limits::{DEVICE_ID_BYTES_MAX, PASSWORD_BYTES_MAX, TOKEN_BYTES_MAX};
 use aldis_wire::name::normalize_username;
-use aldis_wire::{Code, DeviceClass, Seq, UserId, limits, pb};
+use aldis_wire::{Code, DeviceClass, Epoch, Seq, UserId, limits, pb};
 
 use super::{account, bad_request, check_display_name, head_check, refresh_token, too_large};
+use crate::cluster::KickOrder;
 use crate::effect::{Effect, PeerMail};
 use crate::job::{
     Credentials, DirectoryJob, DirectoryRequest, HashJob, LoginState, OpenSession, ReadJob,
     Registration, SessionOpened, SessionRecord, Ticket, WriteJob,
 };
+use crate::node::{LinkUse, NodeConfig};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
-use crate::session::{LoggingIn, OnlineSession, State};
+use crate::session::{LoggingIn, OnlineSession, Replaced, State};
 use crate::table::{Entered, Online};
 use crate::token::{Claims, TokenError};
 
@@ -89,6 +91,7 @@ fn begin_with_password(
         opened: None,
         entered: None,
         head: Seq(0),
+        replaced: Replaced::Nobody,
     };
     service.begin_account_step(request.conn, State::LoggingIn(Box::new(login)));
     service.start_read(request.ticket(service.reactor), ReadJob::Credentials { username });
@@ -126,6 +129,7 @@ fn begin_with_token(
         opened: None,
         entered: None,
         head: Seq(0),
+        replaced: Replaced::Nobody,
     };
     service.begin_account_step(request.conn, State::LoggingIn(Box::new(login)));
     open_session(service, request.ticket(service.reactor));
@@ -205,11 +209,19 @@ pub(super) fn handle_opened(service: &mut Service, ticket: Ticket, opened: Sessi
 
 /// The directory knows the session: whatever is committed from now on is delivered here.
 pub(super) fn handle_registration(service: &mut Service, ticket: Ticket, answer: Registration) {
+    let NodeConfig { node: this, link, .. } = service.node.config;
     let Some(login) = logging_in(service, ticket) else { return };
     if answer == Registration::Fenced {
         let device_name = String::new();
         return service.kick(ticket.conn, pb::KickReason::Replaced, device_name);
     }
+    login.replaced = match (answer, link) {
+        (Registration::Live { replaced: Some(older) }, _) if older.node != this => {
+            Replaced::On(older.node)
+        }
+        (Registration::Unavailable, _) | (_, LinkUse::Broadcast) => Replaced::Unknown,
+        _ => Replaced::Nobody,
+    };
     let (user, device_id) = (login.user, login.device_id.clone());
     head_check::note_login(service, ticket.conn);
     service.start_read(ticket, ReadJob::LoginState { user, device_id });
@@ -217,9 +229,11 @@ pub(super) fn handle_registration(service: &mut Service, ticket: Ticket, answer:
 
 /// The last step: the session is open.
 pub(super) fn handle_state(service: &mut Service, ticket: Ticket, state: LoginState) {
+    let link = service.node.config.link;
     let Some(login) = logging_in(service, ticket) else { return };
     let (Some(opened), Some(online)) = (login.opened.clone(), login.entered) else { return };
     let (user, class) = (login.user, login.class);
+    let order = kick_order(link, login, opened.epoch);
     let head = login.head.max(state.head);
     let device_id = std::mem::take(&mut login.device_id);
     let generations = opened.generations;
@@ -247,8 +261,30 @@ pub(super) fn handle_state(service: &mut Service, ticket: Ticket, state: LoginSt
     service.respond(ticket, &body);
     service.emit(Effect::LoggedIn { conn: ticket.conn });
     let device_id = device_id.into_boxed_str();
-    let session = OnlineSession { user, online, generations, head, device_id };
+    let session = OnlineSession { user, online, generations, head, hold: None, device_id };
     service.end_account_step(ticket.conn, State::Online(session));
+    if let Some(order) = order {
+        service.emit(Effect::Kick(order));
+    }
+}
+
+/// The older session on another node is ended only now: a LOGIN whose client has given up and is
+/// gone must not end the session that it has instead.
+fn kick_order(link: LinkUse, login: &LoggingIn, epoch: Epoch) -> Option<KickOrder> {
+    let node = match login.replaced {
+        _ if link == LinkUse::Off => return None,
+        Replaced::Nobody => return None,
+        Replaced::On(node) => Some(node),
+        Replaced::Unknown => None,
+    };
+    Some(KickOrder {
+        node,
+        user: login.user,
+        class: login.class,
+        epoch,
+        reason: pb::KickReason::Replaced,
+        device_name: login.device_name.clone(),
+    })
 }
 
 fn limits_message() -> pb::Limits {

@@ -77,8 +77,8 @@ pub(crate) fn handle_written(
             group_invite::handle_invited(service, ticket, added, seq);
         }
         Ok(Written::Left { seq }) => group_leave::handle_left(service, ticket, seq),
-        Ok(Written::Registered(_) | Written::SessionOpened(_)) => {
-            unreachable!("accounts take the steps of `account`")
+        Ok(Written::Registered(_) | Written::SessionOpened(_) | Written::SessionReleased) => {
+            unreachable!("accounts take the steps of `account`, and nobody waits for a release")
         }
         Err(error) => {
             service.refuse(ticket.conn, ticket.command.id(), ticket.request, error.into());

@@ -27,7 +27,7 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
 }
 
 pub(super) fn handle_appended(service: &mut Service, ticket: Ticket, appended: Appended) {
-    service.raise_head(ticket.conn, appended.seq);
+    service.note_own_entry(ticket.conn, appended.seq);
     let body = pb::MsgSendResp {
         msg_id: appended.msg_id.0,
         seq: appended.seq.0,

@@ -34,7 +34,7 @@ pub(super) fn handle_page(service: &mut Service, ticket: Ticket, page: SyncPage)
         service.refuse(ticket.conn, ticket.command.id(), ticket.request, refusal);
         return;
     }
-    service.raise_head(ticket.conn, page.head);
+    service.note_head_told(ticket.conn, page.head);
     let last = page.entries.last().map_or(after, |(seq, _)| *seq);
     let entries = page.entries.iter().map(|(seq, message)| message_data(message, *seq));
     let body = pb::MsgSyncResp {

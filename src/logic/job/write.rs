@@ -28,6 +28,16 @@ pub enum WriteJob {
     Register(NewUser),
     /// LOGIN, after the credentials were checked.
     OpenSession(OpenSession),
+    /// A LOGIN came to nothing after its session was opened: its epoch is given back if it is still
+    /// the newest, so that it does not end the session that was live before.
+    ReleaseSession {
+        /// Whose.
+        user: UserId,
+        /// Of which class.
+        class: DeviceClass,
+        /// Its epoch, which no client was told.
+        epoch: Epoch,
+    },
     /// LOGOUT: the device's tokens end.
     RevokeDevice {
         /// Whose.
@@ -164,6 +174,8 @@ pub enum Written {
     Registered(UserId),
     /// Of `OpenSession`.
     SessionOpened(SessionOpened),
+    /// Of `ReleaseSession`.
+    SessionReleased,
     /// Of `RevokeDevice`.
     DeviceRevoked,
     /// Of `MarkDelivered`.
@@ -205,6 +217,10 @@ pub struct Appended {
 /// What LOGIN needs to know of a session that was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOpened {
+    /// Whose it is: the connection that asked may be gone.
+    pub user: UserId,
+    /// Of which class.
+    pub class: DeviceClass,
     /// Its epoch.
     pub epoch: Epoch,
     /// For its token.

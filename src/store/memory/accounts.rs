@@ -1,7 +1,7 @@
 //! Users, devices and sessions of a memory store.
 
 use aldis_logic::job::{Generations, JobError, NewUser, OpenSession, SessionOpened, Written};
-use aldis_wire::{Epoch, Seq, UserId};
+use aldis_wire::{DeviceClass, Epoch, Seq, UserId};
 
 use super::state::{Run, State, User};
 use crate::refusal::{NAME_TAKEN, NO_SUCH_DEVICE, NO_SUCH_USER, TOKEN_REVOKED};
@@ -48,7 +48,16 @@ impl Run<'_> {
         self.state.devices.entry(key).or_default();
         let epoch = self.state.sessions.entry((job.user, job.class)).or_default();
         *epoch += 1;
-        Ok(Written::SessionOpened(SessionOpened { epoch: Epoch(*epoch), generations }))
+        let (user, class, epoch) = (job.user, job.class, Epoch(*epoch));
+        Ok(Written::SessionOpened(SessionOpened { user, class, epoch, generations }))
+    }
+
+    pub(super) fn release_session(&mut self, user: UserId, class: DeviceClass, epoch: Epoch) {
+        if let Some(newest) = self.state.sessions.get_mut(&(user, class))
+            && *newest == epoch.0
+        {
+            *newest = newest.saturating_sub(1);
+        }
     }
 
     pub(super) fn revoke_device(&mut self, user: UserId, device_id: &str) {

@@ -133,6 +133,10 @@ impl Run<'_> {
             WriteJob::Append(job) => self.append(ticket, job),
             WriteJob::Register(user) => self.register(user),
             WriteJob::OpenSession(job) => self.open_session(job),
+            WriteJob::ReleaseSession { user, class, epoch } => {
+                self.release_session(*user, *class, *epoch);
+                Ok(Written::SessionReleased)
+            }
             WriteJob::RevokeDevice { user, device_id } => {
                 self.revoke_device(*user, device_id);
                 Ok(Written::DeviceRevoked)

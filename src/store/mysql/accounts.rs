@@ -1,7 +1,7 @@
 //! Users, devices and sessions. Knows nothing of messages.
 
 use aldis_logic::job::{Generations, NewUser, OpenSession, SessionOpened, Written};
-use aldis_wire::{Epoch, Seq, UserId};
+use aldis_wire::{DeviceClass, Epoch, Seq, UserId};
 
 use super::batch::{Batch, Mark, NewAccount, Outcome};
 use super::failure::{Stop, damaged};
@@ -52,8 +52,25 @@ impl<'r> Batch<'r, '_> {
         let session = self.set.sessions.entry((job.user, job.class)).or_default();
         session.epoch += 1;
         session.is_changed = true;
-        let opened = SessionOpened { epoch: Epoch(session.epoch), generations };
+        let (user, class, epoch) = (job.user, job.class, Epoch(session.epoch));
+        let opened = SessionOpened { user, class, epoch, generations };
         Ok(Written::SessionOpened(opened).into())
+    }
+
+    /// A LOGIN that came to nothing. A newer one is not touched.
+    pub(super) fn release_session(
+        &mut self,
+        user: UserId,
+        class: DeviceClass,
+        epoch: Epoch,
+    ) -> Outcome {
+        if let Some(session) = self.set.sessions.get_mut(&(user, class))
+            && session.epoch == epoch.0
+        {
+            session.epoch = session.epoch.saturating_sub(1);
+            session.is_changed = true;
+        }
+        Written::SessionReleased.into()
     }
 
     /// LOGOUT. A device that never logged in has no tokens to end.

@@ -91,6 +91,10 @@ impl<'a> Plan<'a> {
                 self.devices.push((job.user, &job.device_id));
                 self.sessions.push((job.user, job.class));
             }
+            WriteJob::ReleaseSession { user, class, .. } => {
+                self.users.push(*user);
+                self.sessions.push((*user, *class));
+            }
             WriteJob::RevokeDevice { user, device_id }
             | WriteJob::MarkDelivered { user, device_id, .. } => {
                 self.users.push(*user);

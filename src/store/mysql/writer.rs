@@ -167,6 +167,7 @@ fn finish(outcome: Outcome, entries: &[Entry]) -> Written {
         | Written::Left { seq } => *seq = entry.sender_seq,
         Written::Registered(_)
         | Written::SessionOpened(_)
+        | Written::SessionReleased
         | Written::DeviceRevoked
         | Written::Marked => debug_assert_ne!(entry.sender_seq, Seq(0), "they make no entries"),
     }
@@ -273,6 +274,7 @@ impl Writer for MysqlWriter {
             WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } => GROUP_MEMBERS_MAX,
             WriteJob::Register(_)
             | WriteJob::OpenSession(_)
+            | WriteJob::ReleaseSession { .. }
             | WriteJob::RevokeDevice { .. }
             | WriteJob::MarkDelivered { .. } => 1,
         }

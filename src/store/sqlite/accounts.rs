@@ -1,7 +1,7 @@
 //! Users, devices and sessions. Knows nothing of messages but mailbox heads.
 
 use aldis_logic::job::{Generations, NewUser, OpenSession, SessionOpened, Written};
-use aldis_wire::{Epoch, Seq, UserId};
+use aldis_wire::{DeviceClass, Epoch, Seq, UserId};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::batch::Batch;
@@ -110,7 +110,24 @@ impl Batch<'_> {
                  ON CONFLICT (user_id, class) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
             )?
             .query_row((user, class), |row| number(row, 0))?;
-        Ok(Written::SessionOpened(SessionOpened { epoch: Epoch(epoch), generations }))
+        let (user, class, epoch) = (job.user, job.class, Epoch(epoch));
+        Ok(Written::SessionOpened(SessionOpened { user, class, epoch, generations }))
+    }
+
+    /// A LOGIN that came to nothing. A newer one is not touched.
+    pub(super) fn release_session(
+        &mut self,
+        user: UserId,
+        class: DeviceClass,
+        epoch: Epoch,
+    ) -> Result<Written, Stop> {
+        self.conn
+            .prepare_cached(
+                "UPDATE im_session SET epoch = epoch - 1
+                 WHERE user_id = ? AND class = ? AND epoch = ? AND epoch > 0",
+            )?
+            .execute((user.0 as i64, class.number(), epoch.0 as i64))?;
+        Ok(Written::SessionReleased)
     }
 
     /// LOGOUT. A device that never logged in has no tokens to end.

@@ -248,6 +248,7 @@ impl Writer for SqliteWriter {
             WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } => GROUP_MEMBERS_MAX,
             WriteJob::Register(_)
             | WriteJob::OpenSession(_)
+            | WriteJob::ReleaseSession { .. }
             | WriteJob::RevokeDevice { .. }
             | WriteJob::MarkDelivered { .. } => 1,
         }

@@ -1,8 +1,7 @@
 //! Sessions: logging in, being replaced, what may be said when.
 
 use aldis_logic::job::{
-    Credentials, Generations, HashReply, HashResult, JobError, LoginState, ReadResult,
-    SessionOpened, WriteReply, Written,
+    Credentials, HashReply, HashResult, JobError, LoginState, ReadResult, WriteReply, Written,
 };
 use aldis_logic::{Admit, Effect, Goodbye, Now, PeerMail};
 use aldis_wire::{Code, Command, ConnId, DeviceClass, Epoch, Frame, Header, Message, Seq, pb};
@@ -78,8 +77,7 @@ fn a_newer_login_of_the_class_kicks_the_older_one() {
     read(&mut service, ticket, ReadResult::Credentials(Some(credentials)));
     service.handle_hash_reply(NOW, HashReply { ticket, result: HashResult::Verified(true) });
     effects(&mut service);
-    let opened = SessionOpened { epoch: Epoch(2), generations: Generations::default() };
-    let out = written(&mut service, ticket, Written::SessionOpened(opened));
+    let out = written(&mut service, ticket, Written::SessionOpened(opened(ADA, 2)));
     let kick = out.into_iter().find_map(|effect| match effect {
         Effect::Post { mail, .. } => Some(mail),
         _ => None,

@@ -9,8 +9,8 @@ use aldis_logic::job::{
     Ticket, WriteJob, WriteReply, Written,
 };
 use aldis_logic::{
-    Admit, CreditLimits, Delivery, Effect, HeadCheckTimes, Keyring, Node, NodeConfig, Now, Service,
-    SigningKey, fan_out,
+    Admit, CreditLimits, Delivery, Effect, HeadCheckTimes, Keyring, LinkUse, Node, NodeConfig, Now,
+    Service, SigningKey, fan_out,
 };
 use aldis_wire::{
     ClientMsgId, Command, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, Frame, Header,
@@ -33,6 +33,15 @@ pub fn node() -> Arc<Node> {
 
 /// A node that compares its sessions with the store at these times.
 pub fn node_with(head_checks: Option<HeadCheckTimes>) -> Arc<Node> {
+    node_of(head_checks, LinkUse::Off)
+}
+
+/// A node of a cluster.
+pub fn linked_node() -> Arc<Node> {
+    node_of(None, LinkUse::Routed)
+}
+
+fn node_of(head_checks: Option<HeadCheckTimes>, link: LinkUse) -> Arc<Node> {
     let config = NodeConfig {
         node: NodeId(0),
         boot: BootId(1),
@@ -40,6 +49,7 @@ pub fn node_with(head_checks: Option<HeadCheckTimes>) -> Arc<Node> {
         heartbeat_interval_ms: 60_000,
         token_ttl_ms: 3_600_000,
         head_checks,
+        link,
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()))
@@ -127,6 +137,28 @@ fn login_until_state_at(
     user: UserId,
     epoch: u64,
 ) -> Ticket {
+    let ticket = login_until_registered(service, conn, user, epoch);
+    let registration = Registration::Live { replaced: None };
+    service.handle_directory_reply(now, DirectoryReply { ticket, registration });
+    let out = effects(service);
+    assert!(matches!(&out[..], [Effect::Read(r)] if matches!(r.job, ReadJob::LoginState { .. })));
+    ticket
+}
+
+/// The same up to where the directory is asked.
+pub fn login_until_registered(
+    service: &mut Service,
+    conn: ConnId,
+    user: UserId,
+    epoch: u64,
+) -> Ticket {
+    let ticket = login_until_opening(service, conn, user);
+    written(service, ticket, Written::SessionOpened(opened(user, epoch)));
+    ticket
+}
+
+/// The same up to where the store opens the session.
+pub fn login_until_opening(service: &mut Service, conn: ConnId, user: UserId) -> Ticket {
     service.handle_open(NOW, conn, ADDRESS);
     let (admit, out) = request(service, conn, 1, Command::Login, &login_body());
     assert_eq!(admit, Admit::Taken);
@@ -138,13 +170,12 @@ fn login_until_state_at(
     service.handle_hash_reply(NOW, HashReply { ticket, result });
     let out = effects(service);
     assert!(matches!(&out[..], [Effect::Write(w)] if matches!(w.job, WriteJob::OpenSession(_))));
-    let opened = SessionOpened { epoch: Epoch(epoch), generations: Generations::default() };
-    written(service, ticket, Written::SessionOpened(opened));
-    let registration = Registration::Live { replaced: None };
-    service.handle_directory_reply(now, DirectoryReply { ticket, registration });
-    let out = effects(service);
-    assert!(matches!(&out[..], [Effect::Read(r)] if matches!(r.job, ReadJob::LoginState { .. })));
     ticket
+}
+
+pub fn opened(user: UserId, epoch: u64) -> SessionOpened {
+    let (class, generations) = (DeviceClass::Phone, Generations::default());
+    SessionOpened { user, class, epoch: Epoch(epoch), generations }
 }
 
 pub fn login(service: &mut Service, conn: ConnId, user: UserId, epoch: u64) -> pb::LoginResp {

@@ -5,4 +5,5 @@
 mod accounts;
 mod harness;
 mod head_checks;
+mod linked;
 mod messages;

@@ -109,6 +109,29 @@ fn tokens_hold_until_their_device_is_revoked() {
 }
 
 #[test]
+fn an_epoch_is_given_back_only_while_it_is_the_newest() {
+    on_every_backend(|bench| {
+        let user = bench.users(1)[0];
+        let release = |class, epoch| WriteJob::ReleaseSession { user, class, epoch: Epoch(epoch) };
+        let class = DeviceClass::Phone;
+        for epoch in [1, 2, 3] {
+            assert_eq!(open(bench, login(user, "a", class)).unwrap().epoch, Epoch(epoch));
+        }
+        // Neither an older one nor another class's.
+        for job in [release(class, 2), release(DeviceClass::Web, 3), release(class, 4)] {
+            assert_eq!(bench.run(job), Ok(Written::SessionReleased));
+        }
+        assert_eq!(bench.run(release(class, 3)), Ok(Written::SessionReleased));
+        assert_eq!(bench.run(release(class, 3)), Ok(Written::SessionReleased), "only once");
+        bench.restart();
+        let epochs = [(class, Epoch(2))].into_iter().collect();
+        let heads = ReadResult::Heads(vec![UserHead { user, head: Seq(0), epochs }]);
+        assert_eq!(bench.read(ReadJob::Heads { users: vec![user] }), Ok(heads));
+        assert_eq!(open(bench, login(user, "b", class)).unwrap().epoch, Epoch(3));
+    });
+}
+
+#[test]
 fn nobody_unknown_logs_in() {
     on_every_backend(|bench| {
         for user in [1, 10_001, u64::MAX] {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use aldis_logic::job::{HistoryRange, JobError, ReadJob, ReadResult, WriteJob, Written};
-use aldis_wire::{ConvSeq, ConversationKey, DeviceClass, GroupId, MsgId, RequestId, Seq, UserId};
+use aldis_wire::{
+    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, RequestId, Seq, UserId,
+};
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -66,6 +68,10 @@ fn job() -> impl Strategy<Value = WriteJob> {
         1 => (user(), device(), 1..3i64).prop_map(|(user, device, class)| {
             let class = DeviceClass::from_number(class).unwrap();
             WriteJob::OpenSession(login(user, &device, class))
+        }),
+        1 => (user(), 1..3i64, 0..6u64).prop_map(|(user, class, epoch)| {
+            let class = DeviceClass::from_number(class).unwrap();
+            WriteJob::ReleaseSession { user, class, epoch: Epoch(epoch) }
         }),
         1 => (user(), device()).prop_map(|(user, device_id)| {
             WriteJob::RevokeDevice { user, device_id }

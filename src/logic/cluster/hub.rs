@@ -1,0 +1,382 @@
+//! A node's dealings with the other nodes, behind one face: inputs one at a time, then effects. What
+//! it decides with is in the other files of the folder.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use aldis_wire::{Message, Seq, UserId, node_pb};
+use bytes::Bytes;
+use node_pb::node_message::Body;
+use smallvec::SmallVec;
+
+use super::effect::{KickOrder, LinkEffect, LinkFlow};
+use super::inbound;
+use super::kicks::Kicks;
+use super::outgoing::Outgoing;
+use super::parked::{Lot, Parked, Sought};
+use super::peers::{PeerAddress, PeerFault, Peers};
+use super::router::{Parts, Sent, denied, encode, is_wanted};
+use super::routes::{RemoteSession, RemoteSessions, Route, Routes};
+use crate::fanout::Delivery;
+use crate::job::{NodeId, SessionRecord};
+use crate::node::Node;
+
+/// Nodes up to which an entry goes to all of them when nobody knows where its owner is.
+const GUESSES_MAX: usize = 8;
+/// Pause between two announcements that deliveries were dropped: each costs the others a look at all
+/// of their sessions. ms
+const CHECK_PAUSE_MS: u64 = 500;
+
+/// What a hub is told at its start.
+#[derive(Clone, Debug)]
+pub struct HubConfig {
+    /// Nodes that the configuration names.
+    pub peers: Vec<PeerAddress>,
+    /// The nodes have a directory in common. If not, entries go to all nodes.
+    pub has_directory: bool,
+    /// Of the program, for people.
+    pub release: String,
+}
+
+/// See the file's first line.
+#[derive(Debug)]
+pub struct Hub {
+    node: Arc<Node>,
+    routes: Arc<Routes>,
+    config: HubConfig,
+    peers: Peers,
+    lot: Lot,
+    sent: Sent,
+    kicks: Kicks,
+    effects: VecDeque<LinkEffect>,
+    /// By reactor; taken once per turn.
+    inbound: Vec<Vec<Delivery>>,
+    /// Deliveries for nobody in particular were dropped; everybody is told at this time. ms
+    check_at_ms: Option<u64>,
+    checked_ms: Option<u64>,
+}
+
+impl Hub {
+    /// Of a node with so many reactors.
+    pub fn new(node: Arc<Node>, routes: Arc<Routes>, reactors: usize, config: HubConfig) -> Self {
+        let peers = Peers::new(node.config.node, node.config.store_epoch, &config.peers);
+        Self {
+            node,
+            routes,
+            peers,
+            lot: Lot::default(),
+            sent: Sent::default(),
+            kicks: Kicks::default(),
+            effects: VecDeque::new(),
+            inbound: vec![Vec::new(); reactors],
+            check_at_ms: None,
+            checked_ms: None,
+            config,
+        }
+    }
+
+    /// The next thing to do. Drain it after each input.
+    pub fn poll_effect(&mut self) -> Option<LinkEffect> {
+        self.effects.pop_front()
+    }
+
+    /// Deliveries for this node's reactors since the last call, by reactor.
+    pub fn take_deliveries(&mut self) -> impl Iterator<Item = (usize, Vec<Delivery>)> {
+        let lists = self.inbound.iter_mut().map(std::mem::take).enumerate();
+        lists.filter(|(_, deliveries)| !deliveries.is_empty())
+    }
+
+    /// When `handle_timeout` is to be called if nothing happens before. ms
+    pub fn poll_timeout(&self) -> Option<u64> {
+        let parts = [self.peers.poll_timeout(), self.kicks.poll_timeout(), self.check_at_ms];
+        parts.into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        for PeerAddress { node, address } in self.peers.take_due(now_ms) {
+            self.effects.push_back(LinkEffect::Connect { node, address });
+        }
+        let peers = &self.peers;
+        for (node, kick) in self.kicks.take_due(now_ms, |node| peers.is_open(node)) {
+            self.send(node, LinkFlow::Unordered, Body::Kick(kick));
+        }
+        if self.check_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            (self.check_at_ms, self.checked_ms) = (None, Some(now_ms));
+            for node in self.peers.open().collect::<Vec<_>>() {
+                self.send(node, LinkFlow::Unordered, Body::CheckHeads(node_pb::CheckHeads {}));
+            }
+        }
+    }
+
+    /// The nodes that the directory knows.
+    pub fn handle_announced(&mut self, now_ms: u64, nodes: &[PeerAddress]) {
+        for node in self.peers.handle_announced(now_ms, nodes) {
+            self.effects.push_back(LinkEffect::Close { node });
+        }
+        self.note_peers();
+        self.handle_timeout(now_ms);
+    }
+
+    /// A session of the link is up.
+    pub fn handle_connected(&mut self, now_ms: u64, node: NodeId) {
+        match self.peers.handle_connected(now_ms, node, &self.config.release) {
+            Some(hello) => self.send(node, LinkFlow::Unordered, Body::Hello(hello)),
+            None => self.effects.push_back(LinkEffect::Close { node }),
+        }
+        self.note_peers();
+    }
+
+    /// A session of the link is over, or did not come about.
+    pub fn handle_down(&mut self, now_ms: u64, node: NodeId) {
+        self.peers.handle_down(now_ms, node);
+        self.note_peers();
+    }
+
+    /// A message that was to be sent does not fit.
+    pub fn handle_blocked(&mut self, node: NodeId) {
+        self.peers.handle_blocked(node);
+    }
+
+    /// After that, messages fit again.
+    pub fn handle_writable(&mut self, node: NodeId) {
+        if self.peers.handle_writable(node) {
+            self.send(node, LinkFlow::Unordered, Body::CheckHeads(node_pb::CheckHeads {}));
+        }
+    }
+
+    /// Deliveries were dropped on their way here.
+    pub fn handle_dropped(&mut self, now_ms: u64) {
+        let pause = |checked_ms: u64| (checked_ms + CHECK_PAUSE_MS).max(now_ms);
+        self.check_at_ms.get_or_insert(self.checked_ms.map_or(now_ms, pause));
+    }
+
+    /// A session that began here took another's place.
+    pub fn handle_kick_order(&mut self, now_ms: u64, order: KickOrder) {
+        match order.node {
+            Some(node) => self.kicks.push(now_ms, node, order),
+            None => {
+                for node in self.peers.open().take(GUESSES_MAX) {
+                    self.kicks.push(now_ms, node, order.clone());
+                }
+            }
+        }
+        self.handle_timeout(now_ms);
+    }
+
+    /// Entries that were committed here.
+    pub fn handle_outgoing(&mut self, now_ms: u64, entries: Vec<Outgoing>) {
+        for entry in entries {
+            self.route(now_ms, Rc::new(entry));
+        }
+        self.look_up();
+    }
+
+    /// The directory answered: sessions of those who were asked about, whichever node they are on.
+    /// `None`: it could not be asked at all.
+    pub fn handle_found(&mut self, now_ms: u64, number: u32, found: Option<&Found<'_>>) {
+        let asked = self.lot.handle_answer(number);
+        let this = self.node.config.node;
+        if let Some(found) = found {
+            let mut by_user: Vec<&SessionRecord> = found.sessions.iter().collect();
+            by_user.sort_by_key(|record| record.user);
+            for &user in asked.iter().filter(|user| !found.unknown.contains(user)) {
+                let first = by_user.partition_point(|record| record.user < user);
+                let theirs = by_user[first..].iter().take_while(|record| record.user == user);
+                let elsewhere = theirs.filter(|record| record.node != this);
+                let sessions: RemoteSessions = elsewhere.map(|record| remote(record)).collect();
+                self.routes.put(user, now_ms, sessions);
+            }
+        }
+        for parked in self.lot.take_ready(&asked) {
+            self.send_found(now_ms, &parked);
+        }
+        self.look_up();
+    }
+
+    /// A message of another node. What cannot be read is dropped; an error ends the session with the
+    /// node.
+    pub fn handle_message(
+        &mut self,
+        now_ms: u64,
+        from: NodeId,
+        message: Bytes,
+    ) -> Result<(), PeerFault> {
+        let Ok(node_pb::NodeMessage { body: Some(body) }) = node_pb::NodeMessage::decode(message)
+        else {
+            return Ok(());
+        };
+        match body {
+            Body::Hello(hello) => return self.handle_hello(now_ms, from, &hello),
+            _ if !self.peers.is_open(from) => {}
+            Body::Deliver(deliver) => {
+                let delivery_id = deliver.id;
+                let sessions = inbound::place(deliver, &self.node.table, &mut self.inbound);
+                if !sessions.is_empty() {
+                    let misplaced = node_pb::Misplaced { delivery_id, sessions };
+                    self.send(from, LinkFlow::Unordered, Body::Misplaced(misplaced));
+                }
+            }
+            Body::Misplaced(misplaced) => self.handle_misplaced(from, &misplaced),
+            Body::Kick(kick) => {
+                for (reactor, mail) in inbound::kicked(&kick, &self.node.table) {
+                    self.effects.push_back(LinkEffect::Post { reactor, mail });
+                }
+                let ack = node_pb::KickAck { id: kick.id };
+                self.send(from, LinkFlow::Unordered, Body::KickAck(ack));
+            }
+            Body::KickAck(ack) => self.kicks.handle_ack(from, ack.id),
+            Body::CheckHeads(_) => self.effects.push_back(LinkEffect::CheckAll),
+        }
+        Ok(())
+    }
+
+    fn handle_hello(
+        &mut self,
+        now_ms: u64,
+        from: NodeId,
+        hello: &node_pb::Hello,
+    ) -> Result<(), PeerFault> {
+        let result = self.peers.handle_hello(now_ms, from, hello);
+        self.note_peers();
+        match result {
+            Ok(true) => {
+                let release = hello.release.clone();
+                self.effects.push_back(LinkEffect::Opened { node: from, release });
+                // While there was no session, deliveries to this node may have been dropped.
+                self.effects.push_back(LinkEffect::CheckAll);
+                self.kicks.handle_open(now_ms, from);
+                self.handle_timeout(now_ms);
+                Ok(())
+            }
+            Ok(false) => Ok(()),
+            Err(fault) => {
+                self.effects.push_back(LinkEffect::Close { node: from });
+                Err(fault)
+            }
+        }
+    }
+
+    fn handle_misplaced(&mut self, from: NodeId, misplaced: &node_pb::Misplaced) {
+        for said in &misplaced.sessions {
+            let Some(wrong) = denied(from, said) else { continue };
+            let (user, seq) = (UserId(said.user_id), Seq(said.seq));
+            if said.newer_epoch > said.epoch {
+                self.routes.raise(user, wrong, aldis_wire::Epoch(said.newer_epoch));
+                continue;
+            }
+            let known = match self.routes.of(user, 0) {
+                Route::Fresh(known) | Route::Stale(known) => known,
+                Route::Unknown => RemoteSessions::new(),
+            };
+            self.routes.remove(user, wrong);
+            let Some(entry) = self.sent.take_again(misplaced.delivery_id, user) else { continue };
+            let others = known.iter().filter(|session| session.node != from);
+            let sent_to = others.map(|session| session.node).collect();
+            let sought = Sought { user, seq, sent_to, denied: Some(wrong) };
+            // Without room a head check will do.
+            let _ = self.lot.park(entry, SmallVec::from_iter([sought]), true);
+        }
+        self.look_up();
+    }
+
+    /// Sends an entry to where its owners are known to be, and parks it for the others.
+    fn route(&mut self, now_ms: u64, entry: Rc<Outgoing>) {
+        let mut parts = Parts::default();
+        let mut sought: SmallVec<[Sought; 1]> = SmallVec::new();
+        for &(user, seq) in &entry.owners {
+            if !self.config.has_directory {
+                self.guess(&mut parts, user, seq, &[]);
+                continue;
+            }
+            let route = self.routes.of(user, now_ms);
+            let is_fresh = matches!(route, Route::Fresh(_));
+            let (Route::Fresh(sessions) | Route::Stale(sessions)) = route else {
+                sought.push(Sought { user, seq, sent_to: SmallVec::new(), denied: None });
+                continue;
+            };
+            let sessions = sessions.iter().filter(|s| self.peers.takes_deliveries(s.node));
+            let mut sent_to = SmallVec::new();
+            for session in sessions {
+                parts.add(user, seq, *session);
+                sent_to.push(session.node);
+            }
+            if !is_fresh {
+                sought.push(Sought { user, seq, sent_to, denied: None });
+            }
+        }
+        let id = self.sent.push(now_ms, Some(entry.clone()));
+        self.send_parts(id, &entry, parts);
+        if !sought.is_empty() && !self.lot.park(entry, sought, false) {
+            self.handle_dropped(now_ms);
+        }
+    }
+
+    /// Sends an entry to owners that were looked for.
+    fn send_found(&mut self, now_ms: u64, parked: &Parked) {
+        let mut parts = Parts::default();
+        for sought in &parked.sought {
+            let (user, seq) = (sought.user, sought.seq);
+            // Whatever the directory said was put there a moment ago.
+            match self.routes.of(user, now_ms) {
+                Route::Fresh(sessions) => {
+                    let wanted = |session: &&RemoteSession| {
+                        is_wanted(sought, session) && self.peers.takes_deliveries(session.node)
+                    };
+                    sessions.iter().filter(wanted).for_each(|s| parts.add(user, seq, *s));
+                }
+                _ => self.guess(&mut parts, user, seq, &sought.sent_to),
+            }
+        }
+        let entry = &parked.entry;
+        let id = self.sent.push(now_ms, (!parked.is_second).then(|| entry.clone()));
+        self.send_parts(id, entry, parts);
+    }
+
+    /// Nobody knows where the user is: all nodes, if they are few.
+    fn guess(&self, parts: &mut Parts, user: UserId, seq: Seq, sent_to: &[NodeId]) {
+        if self.peers.open().count() > GUESSES_MAX {
+            return;
+        }
+        for node in self.peers.open() {
+            if !sent_to.contains(&node) && self.peers.takes_deliveries(node) {
+                parts.add_guess(user, seq, node);
+            }
+        }
+    }
+
+    fn send_parts(&mut self, id: u64, entry: &Outgoing, parts: Parts) {
+        for (node, recipients) in parts.into_iter() {
+            let deliver = node_pb::Deliver { id, entry: entry.push.encoded().clone(), recipients };
+            self.send(node, LinkFlow::Ordered(entry.flow), Body::Deliver(deliver));
+        }
+    }
+
+    fn send(&mut self, node: NodeId, flow: LinkFlow, body: Body) {
+        self.effects.push_back(LinkEffect::Send { node, flow, message: encode(body) });
+    }
+
+    fn look_up(&mut self) {
+        while let Some((number, users)) = self.lot.poll_lookup() {
+            self.effects.push_back(LinkEffect::Lookup { number, users });
+        }
+    }
+
+    fn note_peers(&self) {
+        self.routes.set_has_peers(self.peers.open().next().is_some());
+    }
+}
+
+/// What the directory knows of those who were asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// Their sessions.
+    pub sessions: &'a [SessionRecord],
+    /// Users whose part of the directory is away.
+    pub unknown: &'a [UserId],
+}
+
+fn remote(record: &SessionRecord) -> RemoteSession {
+    RemoteSession { node: record.node, class: record.class, epoch: record.epoch }
+}

@@ -1,0 +1,25 @@
+//! The part of a node that deals with the other nodes: who they are, what is sent to whom, what
+//! comes of what they send. Sans-IO: it is handed messages of the link and the time, and hands out
+//! messages; it knows no socket, no session of the link, and no directory.
+//!
+//! - `router`: entries that were committed here, to where their owners are. `parked`: those that
+//!   wait for a look into the directory. `routes`: what was found there lately.
+//! - `inbound`: what other nodes send. `kicks`: sessions that are over elsewhere.
+//! - `peers`: the other nodes, as what they announce and what the link says of them.
+//! - `hub`: all of these behind one face.
+
+mod effect;
+mod hub;
+mod inbound;
+mod kicks;
+mod outgoing;
+mod parked;
+mod peers;
+mod router;
+mod routes;
+
+pub use effect::{KickOrder, LinkEffect, LinkFlow};
+pub use hub::{Found, Hub, HubConfig};
+pub use outgoing::{Outgoing, outgoing};
+pub use peers::{PeerAddress, PeerFault};
+pub use routes::{FRESH_MS, RemoteSession, RemoteSessions, Route, Routes};
