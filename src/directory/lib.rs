@@ -13,5 +13,6 @@ pub use traits::{
     Sessions,
 };
 pub use worker::{
-    BATCH_JOBS_MAX, DirectoryOutput, MAINTAIN_INTERVAL_MS, handle_batch, run_directory,
+    BATCH_JOBS_MAX, DirectoryJobs, DirectoryOutput, Lookup, MAINTAIN_INTERVAL_MS, handle_batch,
+    run_directory,
 };

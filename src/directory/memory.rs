@@ -122,6 +122,12 @@ impl Directory for MemoryDirectory {
         Ok(live.filter(|lease| lease.is_open).map(|lease| lease.record.clone()).collect())
     }
 
+    fn nodes(&mut self, now_ms: u64) -> Result<Vec<NodeRecord>, Away> {
+        let shared = self.shared.lock();
+        let live = shared.leases.values().filter(|lease| lease.ends_at_ms > now_ms);
+        Ok(live.map(|lease| lease.record.clone()).collect())
+    }
+
     fn nodes_of(&mut self, now_ms: u64, nodes: &[NodeId]) -> Result<Vec<NodeRecord>, Away> {
         let shared = self.shared.lock();
         let live = nodes.iter().filter_map(|node| shared.lease_of(now_ms, *node));

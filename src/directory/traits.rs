@@ -27,6 +27,9 @@ pub trait Directory {
     /// Nodes that take new clients, with their load.
     fn open_nodes(&mut self, now_ms: u64) -> Result<Vec<NodeRecord>, Away>;
 
+    /// All nodes that have a lease, those that take no new clients included, ascending.
+    fn nodes(&mut self, now_ms: u64) -> Result<Vec<NodeRecord>, Away>;
+
     /// What is announced by those of the nodes that have a lease.
     fn nodes_of(&mut self, now_ms: u64, nodes: &[NodeId]) -> Result<Vec<NodeRecord>, Away>;
 

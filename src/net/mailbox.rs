@@ -1,5 +1,5 @@
-//! Mail from other threads to one reactor: bounded, in two lanes, waking it only if it sleeps.
-//! Knows neither connections nor what a mail says.
+//! Mail from other threads to one reactor, or to another loop around a `mio::Poll`: bounded, in two
+//! lanes, waking it only if it sleeps. Knows neither connections nor what a mail says.
 //!
 //! No wake-up is lost. A sender pushes, then looks whether the reactor is asleep; the reactor
 //! declares itself asleep, then looks whether the lanes are empty; a sequentially consistent fence
@@ -73,13 +73,13 @@ pub struct MailReceiver<M> {
 
 impl<M> MailReceiver<M> {
     /// From now on senders can wake; before, nobody sleeps.
-    pub(crate) fn set_waker(&self, waker: Waker) {
+    pub fn set_waker(&self, waker: Waker) {
         let first = self.shared.waker.set(waker).is_ok();
         assert!(first, "one mailbox belongs to one reactor");
     }
 
     /// Announces that the reactor is about to sleep; false: there is mail, do not.
-    pub(crate) fn prepare_sleep(&self) -> bool {
+    pub fn prepare_sleep(&self) -> bool {
         self.shared.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let may_sleep = self.is_empty();
@@ -90,17 +90,17 @@ impl<M> MailReceiver<M> {
     }
 
     /// The reactor is awake: nobody needs to wake it.
-    pub(crate) fn end_sleep(&self) {
+    pub fn end_sleep(&self) {
         self.shared.asleep.store(false, Ordering::Relaxed);
     }
 
     /// The oldest mail with a reserved slot.
-    pub(crate) fn pop_reserved(&self) -> Option<M> {
+    pub fn pop_reserved(&self) -> Option<M> {
         self.shared.reserved.pop()
     }
 
     /// The oldest mail of the other lane.
-    pub(crate) fn pop_best_effort(&self) -> Option<M> {
+    pub fn pop_best_effort(&self) -> Option<M> {
         self.shared.best_effort.pop()
     }
 

@@ -17,13 +17,15 @@ pub enum AnyDirectory {
 }
 
 impl AnyDirectory {
-    /// Opens the configured directory for one life of this node, which listens on `client`. Redis
+    /// Opens the configured directory for one life of this node, which listens on `client` and is reached by other
+    /// nodes at `link`. Redis
     /// need not be there: it is asked for until it is.
     pub fn open(
         config: &Config,
         boot: BootId,
         store_epoch: u64,
         client: SocketAddr,
+        link: Option<SocketAddr>,
     ) -> anyhow::Result<Self> {
         let node = NodeId(*config.node.id.get_ref());
         let configured = &config.node.client_address;
@@ -33,7 +35,7 @@ impl AnyDirectory {
             } else {
                 configured.clone()
             },
-            link_address: String::new(),
+            link_address: link.map_or_else(String::new, |address| address.to_string()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         Ok(match config.directory.kind.get_ref() {

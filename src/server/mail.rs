@@ -34,14 +34,16 @@ pub enum Mail {
     Hashed(HashReply),
     /// From the directory worker.
     Directory(DirectoryReply),
-    /// From a store writer, the entries of one batch.
+    /// From a store writer, the entries of one batch; or from the link.
     Deliveries(Vec<Delivery>),
-    /// From another reactor's service.
+    /// From another reactor's service, or from the link.
     Peer(PeerMail),
     /// From the directory: this session lost its place to a newer one on another node.
     Fenced(SessionRecord),
     /// Some deliveries did not fit: see [`Missed`].
     Missed,
+    /// All sessions may have missed something: the node's `Alarms` know.
+    Alarm,
     /// The node is going away; clients come back within so many ms.
     Drain(u32),
     /// The drain is over.
@@ -142,6 +144,13 @@ impl PostOffice {
     pub fn fenced(&self, reactor: ReactorId, record: SessionRecord) {
         if let Some(post) = self.posts.get(usize::from(reactor.0)) {
             let _ = post.sender.try_post(Mail::Fenced(record), PEER_MAIL_BYTES);
+        }
+    }
+
+    /// Says that there is an alarm. One that has no room for it is busy, and looks anyway.
+    pub fn alarm(&self) {
+        for post in self.posts.iter() {
+            let _ = post.sender.try_post(Mail::Alarm, PEER_MAIL_BYTES);
         }
     }
 

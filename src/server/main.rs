@@ -5,6 +5,7 @@ mod config;
 mod data_dir;
 mod directories;
 mod hash_pool;
+mod link;
 mod mail;
 mod reactor_handler;
 mod serve;

@@ -13,6 +13,7 @@ use aldis_net::{CloseReason, Handler, Io, Sent};
 use aldis_wire::{ConnId, Frame, FrameError};
 use crossbeam::channel::{Sender, TrySendError};
 
+use crate::link::LinkPost;
 use crate::mail::{Mail, Missed, PostOffice};
 
 /// The ways from a reactor to the workers. As long as credits allow (`CreditLimits`), they have room.
@@ -26,6 +27,8 @@ pub struct Workers {
     pub hashers: Sender<HashRequest>,
     /// The directory worker.
     pub directory: Sender<DirectoryRequest>,
+    /// The link, if this node is one of a cluster.
+    pub link: Option<LinkPost>,
 }
 
 /// The handler of one client reactor.
@@ -78,6 +81,11 @@ impl ClientHandler {
                 Effect::Hash(request) => expect_room(self.workers.hashers.try_send(request)),
                 Effect::Directory(request) => self.ask_directory(request),
                 Effect::Post { reactor, mail } => self.office.peer(reactor, mail),
+                Effect::Kick(order) => {
+                    if let Some(link) = &self.workers.link {
+                        link.kick(order);
+                    }
+                }
             }
         }
     }
@@ -167,6 +175,8 @@ impl Handler for ClientHandler {
             Mail::Peer(mail) => self.service.handle_peer(now, mail),
             Mail::Fenced(record) => self.service.handle_fenced(now, &record),
             Mail::Missed => self.service.handle_missed(now, &self.missed.take()),
+            // The end of the turn looks at the alarms.
+            Mail::Alarm => {}
             Mail::Drain(delay_ms_max) => {
                 io.stop_listening();
                 self.service.handle_drain(now, delay_ms_max);

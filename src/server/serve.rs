@@ -14,10 +14,11 @@ use anyhow::Context;
 use crate::config::{Config, StoreKind};
 use crate::data_dir;
 use crate::directories::AnyDirectory;
+use crate::link::{LinkSetup, link_use};
 use crate::mail::{Mail, PostOffice};
 use crate::signals::Ending;
 use crate::stores::{self, AnyStore};
-use crate::threads::{self, Counts, Running};
+use crate::threads::{self, Cluster, Counts, Running};
 
 /// A connection that was silent for so many heartbeat intervals, in halves, is dead.
 const IDLE_HALF_INTERVALS: u32 = 5;
@@ -67,10 +68,14 @@ fn serve(
         heartbeat_interval_ms: config.session.heartbeat_s.get_ref() * 1000,
         token_ttl_ms: token_ttl_ms(config),
         head_checks,
+        link: link_use(config),
     };
     let node = Arc::new(Node::new(node_config, keyring(&boot)?));
-    let directory = AnyDirectory::open(config, life, boot.store_epoch, actual)?;
-    let running = start(config, counts, listeners, node.clone(), store, directory)?;
+    let link = LinkSetup::open(config, life)?;
+    let advertised = link.as_ref().map(LinkSetup::advertised);
+    let directory = AnyDirectory::open(config, life, boot.store_epoch, actual, advertised)?;
+    let cluster = Cluster { directory, link };
+    let running = start(config, counts, listeners, node.clone(), store, cluster)?;
     banner(config, actual);
     let mut ending = ending;
     ending.wait();
@@ -105,7 +110,7 @@ fn start(
     listeners: Listeners,
     node: Arc<Node>,
     store: &impl Store,
-    directory: AnyDirectory,
+    cluster: Cluster,
 ) -> anyhow::Result<Running> {
     let limits = CreditLimits::default();
     let heartbeat = Duration::from_secs((*config.session.heartbeat_s.get_ref()).into());
@@ -117,7 +122,7 @@ fn start(
         idle_deadline: heartbeat * IDLE_HALF_INTERVALS / 2,
         ..aldis_net::Config::default()
     };
-    threads::start(counts, limits, &net, listeners, node, store, directory)
+    threads::start(counts, limits, &net, listeners, node, store, cluster)
 }
 
 fn counts(config: &Config) -> Counts {

@@ -1,6 +1,9 @@
 //! The one file of system calls that no crate wraps safely.
 #![allow(unsafe_code)]
 
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
 /// Blocks from this size on are given back to the kernel when they are freed, bytes. Large bodies
 /// and the memory of a password hash would otherwise stay with each thread that held them once:
 /// the allocator raises this size by itself, up to 32 MiB, until it is set. The vectors of a batch
@@ -19,4 +22,18 @@ pub fn give_memory_back() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAP_BYTES_MIN);
         libc::mallopt(libc::M_TRIM_THRESHOLD, KEEP_BYTES_MAX);
     }
+}
+
+/// Makes the kernel leave out the time at which each datagram came. quinn-udp 0.6 asks for it, and
+/// then its room for what goes with a datagram does not suffice for the ECN mark, which is cut off.
+pub fn drop_receive_times(socket: &impl AsFd) -> io::Result<()> {
+    let off: libc::c_int = 0;
+    let len = size_of_val(&off) as libc::socklen_t;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open as long as `socket` is borrowed, and the kernel reads `len`
+    // bytes of `off`, which lives until the call returns.
+    let result = unsafe {
+        libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, (&raw const off).cast(), len)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

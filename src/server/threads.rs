@@ -8,24 +8,31 @@ use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
-use aldis_directory::{Conflict, Directory, DirectoryOutput, run_directory};
+use aldis_directory::{Conflict, Directory, DirectoryJobs, DirectoryOutput, run_directory};
+use aldis_logic::cluster::KickOrder;
 use aldis_logic::job::{
-    DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, WriteReply, WriteRequest,
+    DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, SessionRecord, WriteReply,
+    WriteRequest,
 };
 use aldis_logic::{CreditLimits, Delivery, Node, Service, fan_out};
 use aldis_net::{Listeners, Reactor};
 use aldis_store::{Store, run_reader, run_writer};
+use aldis_wire::{Epoch, pb};
 use anyhow::{Context, anyhow};
 use crossbeam::channel::{Receiver, bounded};
 
 use crate::directories::AnyDirectory;
 use crate::hash_pool::{self, Hasher};
+use crate::link::{LinkPost, LinkSetup};
 use crate::mail::{Mail, PostOffice};
 use crate::reactor_handler::{ClientHandler, Workers, unix_ms};
 
 /// Directory jobs that may wait: some of a reconnect storm; the directory of one machine takes
 /// millions per second.
 const DIRECTORY_QUEUE_LEN: usize = 16_384;
+
+/// Questions of the link that may wait for the directory: it has two under way at most.
+const LOOKUP_QUEUE_LEN: usize = 2;
 
 /// Exit code of a server that was replaced by another process or lost its store: a supervisor may
 /// start it again, unlike after a wrong configuration.
@@ -50,6 +57,15 @@ pub struct Running {
     pub is_draining: Arc<AtomicBool>,
     reactors: Vec<JoinHandle<io::Result<()>>>,
     workers: Vec<JoinHandle<()>>,
+    link: Option<(LinkPost, JoinHandle<()>)>,
+}
+
+/// What connects this node to others.
+pub struct Cluster {
+    /// Who is online where.
+    pub directory: AnyDirectory,
+    /// The link; `None`: it is no node of a cluster.
+    pub link: Option<LinkSetup>,
 }
 
 impl Running {
@@ -63,6 +79,11 @@ impl Running {
         for worker in self.workers {
             worker.join().map_err(|_| anyhow!("a worker panicked"))?;
         }
+        // Nothing is committed any more: what there is to tell the other nodes was told.
+        if let Some((post, link)) = self.link {
+            post.stop();
+            link.join().map_err(|_| anyhow!("the link panicked"))?;
+        }
         Ok(())
     }
 }
@@ -75,7 +96,7 @@ pub fn start(
     listeners: Listeners,
     node: Arc<Node>,
     store: &impl Store,
-    directory: AnyDirectory,
+    cluster: Cluster,
 ) -> anyhow::Result<Running> {
     let (office, ends) = PostOffice::new(counts.reactors, limits);
     let per_reactor = |len: usize| len * counts.reactors;
@@ -83,9 +104,22 @@ pub fn start(
     let (readers, read_jobs) = bounded::<ReadRequest>(per_reactor(limits.read_queue_len()));
     let (hashers, hash_jobs) = bounded::<HashRequest>(per_reactor(limits.hash_queue_len()));
     let (directory_way, directory_jobs) = bounded::<DirectoryRequest>(DIRECTORY_QUEUE_LEN);
-    let ways = Workers { writer, readers, hashers, directory: directory_way };
+    let Cluster { directory, link } = cluster;
+    let (lookups, lookup_jobs) = bounded(LOOKUP_QUEUE_LEN);
+    let wants_lookups = link.as_ref().is_some_and(LinkSetup::has_directory);
+    let link = match link {
+        Some(setup) => {
+            let (post, end) = LinkPost::new();
+            Some((post, setup.start(node.clone(), office.clone(), lookups, end)?))
+        }
+        None => None,
+    };
+    let link_post = link.as_ref().map(|(post, _)| post.clone());
+    let ways =
+        Workers { writer, readers, hashers, directory: directory_way, link: link_post.clone() };
 
-    let mut workers = vec![start_writer(store, write_jobs, node.clone(), office.clone())?];
+    let to_all = Outlets { node: node.clone(), office: office.clone(), link: link_post };
+    let mut workers = vec![start_writer(store, write_jobs, to_all.clone())?];
     for number in 0..counts.readers {
         workers.push(start_reader(number, store, read_jobs.clone(), office.clone())?);
     }
@@ -94,15 +128,11 @@ pub fn start(
         workers.push(start_hasher(number, hasher.clone(), hash_jobs.clone(), office.clone())?);
     }
     let is_draining = Arc::new(AtomicBool::new(false));
-    let (jobs, office_of_dir) = (directory_jobs, office.clone());
-    let (of_dir, flag) = (node.clone(), is_draining.clone());
+    let lookups = wants_lookups.then_some(lookup_jobs);
+    let (jobs, flag) = (DirectoryJobs { sessions: directory_jobs, lookups }, is_draining.clone());
     workers.push(match directory {
-        AnyDirectory::Memory(directory) => {
-            start_directory(directory, jobs, flag, of_dir, office_of_dir)?
-        }
-        AnyDirectory::Redis(directory) => {
-            start_directory(*directory, jobs, flag, of_dir, office_of_dir)?
-        }
+        AnyDirectory::Memory(directory) => start_directory(directory, jobs, flag, to_all)?,
+        AnyDirectory::Redis(directory) => start_directory(*directory, jobs, flag, to_all)?,
     });
 
     let mut reactors = Vec::with_capacity(counts.reactors);
@@ -113,20 +143,27 @@ pub fn start(
         let run = move || reactor.run().map(drop);
         reactors.push(Builder::new().name(format!("client-{number}")).spawn(run)?);
     }
-    Ok(Running { office, is_draining, reactors, workers })
+    Ok(Running { office, is_draining, reactors, workers, link })
+}
+
+/// Where what a worker found out goes.
+#[derive(Clone)]
+struct Outlets {
+    node: Arc<Node>,
+    office: PostOffice,
+    link: Option<LinkPost>,
 }
 
 /// Commits, and sends each batch's replies and deliveries on their way.
 fn start_writer(
     store: &impl Store,
     jobs: Receiver<WriteRequest>,
-    node: Arc<Node>,
-    office: PostOffice,
+    outlets: Outlets,
 ) -> anyhow::Result<JoinHandle<()>> {
     let writer = store.writer().context("cannot open the store for writing")?;
     let run = move || {
         let ended = run_writer(writer, jobs, unix_ms, |replies, events| {
-            send_out(replies, &events, &node, &office);
+            send_out(replies, &events, &outlets);
         });
         if let Err(fenced) = ended {
             // Whatever this process would still write or answer could contradict its successor.
@@ -137,8 +174,10 @@ fn start_writer(
     Ok(Builder::new().name("write-0".into()).spawn(run)?)
 }
 
-/// Replies first: the sender waits for its answer, and nobody waits for a push.
-fn send_out(replies: Vec<WriteReply>, events: &[Event], node: &Node, office: &PostOffice) {
+/// Replies first: the sender waits for its answer, and nobody waits for a push. Other nodes last:
+/// their thread takes it from here.
+fn send_out(replies: Vec<WriteReply>, events: &[Event], outlets: &Outlets) {
+    let Outlets { node, office, link } = outlets;
     let count = office.reactor_count();
     let mut by_reactor: Vec<Vec<WriteReply>> = vec![Vec::new(); count];
     for reply in replies {
@@ -156,6 +195,9 @@ fn send_out(replies: Vec<WriteReply>, events: &[Event], node: &Node, office: &Po
         if !deliveries.is_empty() {
             office.deliver(reactor, deliveries);
         }
+    }
+    if let Some(link) = link {
+        link.forward(events);
     }
 }
 
@@ -188,12 +230,12 @@ fn start_hasher(
 
 fn start_directory(
     directory: impl Directory + Send + 'static,
-    jobs: Receiver<DirectoryRequest>,
+    jobs: DirectoryJobs,
     is_draining: Arc<AtomicBool>,
-    node: Arc<Node>,
-    office: PostOffice,
+    outlets: Outlets,
 ) -> anyhow::Result<JoinHandle<()>> {
     let run = move || {
+        let Outlets { node, office, link } = outlets;
         let start = Instant::now();
         let clock = || start.elapsed().as_millis() as u64;
         run_directory(directory, jobs, &is_draining, clock, |output| match output {
@@ -207,11 +249,35 @@ fn start_directory(
                     }
                 });
             }
-            // Its own node finds out by its head checks.
+            // Without a link its own node finds out by its head checks.
             DirectoryOutput::Conflict(Conflict::Replaced(record)) => {
-                log::debug!("{record:?} is over");
+                if let Some(link) = &link {
+                    link.kick(kick_of_replaced(&record));
+                }
+            }
+            DirectoryOutput::Found { number, sessions } => {
+                if let Some(link) = &link {
+                    link.found(number, sessions);
+                }
+            }
+            DirectoryOutput::Nodes(nodes) => {
+                if let Some(link) = &link {
+                    link.nodes(nodes);
+                }
             }
         });
     };
     Ok(Builder::new().name("dir".into()).spawn(run)?)
+}
+
+/// A session elsewhere that lost to one of ours, which has a higher epoch.
+fn kick_of_replaced(record: &SessionRecord) -> KickOrder {
+    KickOrder {
+        node: Some(record.node),
+        user: record.user,
+        class: record.class,
+        epoch: Epoch(record.epoch.0 + 1),
+        reason: pb::KickReason::Replaced,
+        device_name: String::new(),
+    }
 }

@@ -5,6 +5,7 @@
 //! | `im:session:{user}` | hash | class -> `epoch node boot store_epoch` | 1 h |
 //! | `im:node:{node}` | hash | boot, addresses, version, sessions | 5 s |
 //! | `im:gateway:load` | sorted set | node -> sessions | for ever |
+//! | `im:nodes` | set | nodes that have, or had, a lease | for ever |
 //! | `im:sentinel:{tag}:node` | string | boot | 1 h |
 //!
 //! The braces are part of the name: Redis Cluster hashes what is between them. Each command has one
@@ -24,6 +25,8 @@ use crate::traits::{LEASE_MS, NodeAnnouncement, NodeRecord};
 const SESSION_TTL_MS: u64 = 3_600_000;
 /// Where the nodes that take clients stand.
 pub const LOAD_KEY: &str = "im:gateway:load";
+/// Where the nodes stand that were not taken out in order.
+const NODES_KEY: &str = "im:nodes";
 
 /// The programs that run inside Redis: loaded on each new connection and called by their hashes.
 static REGISTER: LazyLock<Program> = LazyLock::new(|| Program::new(include_str!("register.lua")));
@@ -217,8 +220,23 @@ pub fn load() -> Keyed {
     keyed(LOAD_KEY, command("ZRANGE", &[LOAD_KEY, "0", "-1"]))
 }
 
-/// Reads the answer to `load`.
-pub fn parse_load(value: &Value) -> Vec<NodeId> {
+/// Says that a node is, or was, there.
+pub fn enter_nodes(node: NodeId) -> Keyed {
+    keyed(NODES_KEY, command("SADD", &[NODES_KEY, &node.0.to_string()]))
+}
+
+/// A node ends in order.
+pub fn leave_nodes(node: NodeId) -> Keyed {
+    keyed(NODES_KEY, command("SREM", &[NODES_KEY, &node.0.to_string()]))
+}
+
+/// Asks for the nodes that are, or were, there.
+pub fn nodes() -> Keyed {
+    keyed(NODES_KEY, command("SMEMBERS", &[NODES_KEY]))
+}
+
+/// Reads the answer to `load` or `nodes`.
+pub fn parse_numbers(value: &Value) -> Vec<NodeId> {
     let members: Vec<u16> = from_redis_value_ref(value).unwrap_or_default();
     members.into_iter().map(NodeId).collect()
 }

@@ -100,6 +100,7 @@ impl RedisDirectory {
         let NodeRecord { node, boot, session_count, .. } = self.this;
         let mut commands = vec![
             keys::announce(&self.this, !self.has_announced),
+            keys::enter_nodes(node),
             if self.is_draining {
                 keys::leave_load(node)
             } else {
@@ -113,7 +114,7 @@ impl RedisDirectory {
         if let Some(Reply::Value(holder)) = replies.next() {
             self.handle_holder(&holder);
         }
-        for (shard, reply) in self.shards.iter_mut().zip(replies.skip(1)) {
+        for (shard, reply) in self.shards.iter_mut().zip(replies.skip(2)) {
             let Reply::Value(mark) = reply else { continue };
             if mark == Value::Nil && shard.is_marked {
                 let (name, count) = (shard.link.name(), shard.ledger.len());
@@ -256,7 +257,7 @@ impl Directory for RedisDirectory {
 
     fn open_nodes(&mut self, now_ms: u64) -> Result<Vec<NodeRecord>, Away> {
         let listed = match self.shards.exchange(now_ms, &[keys::load()]).pop() {
-            Some(Reply::Value(value)) => keys::parse_load(&value),
+            Some(Reply::Value(value)) => keys::parse_numbers(&value),
             _ => return Err(Away),
         };
         let commands: Vec<_> = listed.iter().map(|node| keys::node(*node)).collect();
@@ -272,6 +273,16 @@ impl Directory for RedisDirectory {
         self.shards.exchange(now_ms, &gone);
         open.sort_unstable_by_key(|record| record.node);
         Ok(open)
+    }
+
+    fn nodes(&mut self, now_ms: u64) -> Result<Vec<NodeRecord>, Away> {
+        let mut listed = match self.shards.exchange(now_ms, &[keys::nodes()]).pop() {
+            Some(Reply::Value(value)) => keys::parse_numbers(&value),
+            _ => return Err(Away),
+        };
+        listed.sort_unstable();
+        // Members of the set outlive their leases; there are never more than there are numbers.
+        self.nodes_of(now_ms, &listed)
     }
 
     fn nodes_of(&mut self, now_ms: u64, nodes: &[NodeId]) -> Result<Vec<NodeRecord>, Away> {
@@ -315,6 +326,9 @@ impl Directory for RedisDirectory {
 
     fn leave(&mut self, now_ms: u64) {
         let NodeRecord { node, boot, .. } = self.this;
-        self.shards.exchange(now_ms, &[keys::leave_load(node), keys::withdraw(node, boot)]);
+        self.shards.exchange(
+            now_ms,
+            &[keys::leave_load(node), keys::leave_nodes(node), keys::withdraw(node, boot)],
+        );
     }
 }

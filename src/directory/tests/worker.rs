@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aldis_directory::{
-    Conflict, Directory, DirectoryOutput, MemoryDirectory, NodeAnnouncement, RedisDirectory,
-    RedisOptions, run_directory,
+    Conflict, Directory, DirectoryJobs, DirectoryOutput, Lookup, MemoryDirectory, NodeAnnouncement,
+    RedisDirectory, RedisOptions, run_directory,
 };
 use aldis_logic::job::{
     BootId, DirectoryJob, DirectoryReply, DirectoryRequest, NodeId, ReactorId, Registration,
@@ -25,6 +25,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 
 struct Loop {
     jobs: Sender<DirectoryRequest>,
+    lookups: Sender<Lookup>,
     outputs: Receiver<DirectoryOutput>,
     is_draining: Arc<AtomicBool>,
     thread: JoinHandle<()>,
@@ -33,7 +34,13 @@ struct Loop {
 
 impl Loop {
     fn start(directory: impl Directory + Send + 'static) -> Self {
+        Self::start_with(directory, false)
+    }
+
+    fn start_with(directory: impl Directory + Send + 'static, is_linked: bool) -> Self {
         let (jobs, queue) = bounded(4_096);
+        let (lookups, lookup_queue) = bounded(2);
+        let queue = DirectoryJobs { sessions: queue, lookups: is_linked.then_some(lookup_queue) };
         let (outputs_way, outputs) = bounded(8_192);
         let is_draining = Arc::new(AtomicBool::new(false));
         let (flag, start) = (is_draining.clone(), Instant::now());
@@ -43,7 +50,7 @@ impl Loop {
                 outputs_way.send(output).unwrap();
             });
         });
-        Self { jobs, outputs, is_draining, thread, start }
+        Self { jobs, lookups, outputs, is_draining, thread, start }
     }
 
     fn send(&self, request: u32, job: DirectoryJob) {
@@ -57,6 +64,7 @@ impl Loop {
         match self.outputs.recv_timeout(WAIT_MAX).unwrap() {
             DirectoryOutput::Reply(reply) => reply,
             DirectoryOutput::Conflict(conflict) => panic!("{conflict:?}"),
+            DirectoryOutput::Found { .. } | DirectoryOutput::Nodes(_) => panic!("nobody asked"),
         }
     }
 
@@ -165,6 +173,30 @@ fn conflicts_come_out_while_nobody_asks() {
             assert_eq!(conflict, Conflict::Fenced(record(1, 5, 1)));
         }
         DirectoryOutput::Reply(reply) => panic!("{reply:?}"),
+        DirectoryOutput::Found { .. } | DirectoryOutput::Nodes(_) => panic!("nobody asked"),
+    }
+    node.end();
+}
+
+#[test]
+fn a_link_learns_where_users_are_and_which_nodes_there_are() {
+    let redis = Redis::start();
+    let node = Loop::start_with(redis_directory(&redis, 1), true);
+    let mut other = redis_directory(&redis, 2);
+    wait(&mut other, node.start, "both nodes", |open| open == 2);
+    let now_ms = node.start.elapsed().as_millis() as u64;
+    other.apply(now_ms, &[DirectoryJob::Register(record(2, 5, 7))]);
+    node.lookups.send(Lookup { number: 9, users: vec![UserId(5), UserId(6)] }).unwrap();
+    let (mut has_found, mut has_both) = (false, false);
+    while !(has_found && has_both) {
+        match node.outputs.recv_timeout(WAIT_MAX).unwrap() {
+            DirectoryOutput::Found { number, sessions } => {
+                assert_eq!((number, sessions.found), (9, vec![record(2, 5, 7)]));
+                has_found = true;
+            }
+            DirectoryOutput::Nodes(nodes) => has_both = nodes.len() == 2,
+            DirectoryOutput::Reply(_) | DirectoryOutput::Conflict(_) => panic!("nobody asked"),
+        }
     }
     node.end();
 }

@@ -1,5 +1,6 @@
 //! The configuration file: every key, its default, and errors that name key and line.
 
+mod cluster;
 mod tables;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use aldis_store::NODE_MAX;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use cluster::{ClusterTable, ControllerName};
 pub use tables::{
     Connection, DirectoryKind, DirectoryTable, Drain, Listen, NodeTable, SecretUrl, Session,
     StoreKind, StoreTable, Threads,
@@ -74,6 +76,8 @@ pub struct Config {
     pub connection: Connection,
     /// See there.
     pub drain: Drain,
+    /// The link to other nodes; without this table there is none.
+    pub cluster: Option<ClusterTable>,
 }
 
 impl Default for Config {
@@ -88,6 +92,7 @@ impl Default for Config {
             session: Session::default(),
             connection: Connection::default(),
             drain: Drain::default(),
+            cluster: None,
         }
     }
 }
@@ -113,6 +118,11 @@ impl Config {
         }
         if let Some(url) = variable(DIRECTORY_URL_VARIABLE) {
             *config.directory.urls.get_mut() = vec![SecretUrl(url)];
+        }
+        if let (Some(key), Some(cluster)) =
+            (variable(cluster::CLUSTER_KEY_VARIABLE), &mut config.cluster)
+        {
+            cluster.key.0 = key;
         }
         config.check(&Source { text, path })?;
         Ok(config)
@@ -154,7 +164,23 @@ impl Config {
         // Two of the largest frames fit between the two, or an answer could close its connection.
         let hard_min = soft.get_ref() + 2_560;
         source.within("connection.output_hard_kib", hard, hard_min, 1 << 20)?;
-        source.at_most("drain.seconds", &self.drain.seconds, 3_600)
+        source.at_most("drain.seconds", &self.drain.seconds, 3_600)?;
+        self.check_cluster(source)
+    }
+
+    fn check_cluster(&self, source: &Source<'_>) -> Result<(), ConfigError> {
+        let Some(cluster) = &self.cluster else { return Ok(()) };
+        if *self.store.kind.get_ref() == StoreKind::Sqlite {
+            let rule = "nodes of a cluster share a database: store.kind = \"mysql\"";
+            return Err(source.error("cluster", &self.store.kind, rule.into()));
+        }
+        let advertise = &cluster.advertise;
+        cluster.advertised().map_err(|rule| source.error("cluster.advertise", advertise, rule))?;
+        if !cluster.has_key() && !cluster.is_on_loopback() {
+            let rule = "a link on addresses that others can reach needs cluster.key_file";
+            return Err(source.error("cluster.listen", &cluster.listen, rule.into()));
+        }
+        Ok(())
     }
 }
 
@@ -273,6 +299,21 @@ mod tests {
         let variable = |name: &str| (name == STORE_URL_VARIABLE).then(|| "mysql://h/d".to_owned());
         let config = Config::parse(text, Path::new("node.toml"), variable).unwrap();
         assert_eq!(config.store.url.get_ref().0, "mysql://h/d");
+    }
+
+    #[test]
+    fn a_cluster_needs_a_database_and_a_key_where_others_can_listen() {
+        let mysql = "[store]\nkind = \"mysql\"\nurl = \"mysql://h/d\"\n";
+        assert!(error("[cluster]\n").contains("mysql"));
+        assert!(parse(&format!("{mysql}[cluster]\n")).is_ok());
+        let open = format!("{mysql}[cluster]\nlisten = \"10.0.0.1:7701\"\n");
+        assert!(error(&open).contains("line 5") && error(&open).contains("key_file"));
+        let key = "0f".repeat(32);
+        assert!(parse(&format!("{open}key = \"{key}\"\n")).is_ok());
+        let variable = |name: &str| (name == "ALDIS_CLUSTER_KEY").then(|| key.clone());
+        assert!(Config::parse(&open, Path::new("node.toml"), variable).is_ok());
+        let everywhere = format!("{mysql}[cluster]\nlisten = \"0.0.0.0:7701\"\n");
+        assert!(error(&everywhere).contains("cluster.advertise"));
     }
 
     #[test]

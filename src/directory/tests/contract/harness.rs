@@ -199,6 +199,14 @@ impl Bench {
         open
     }
 
+    /// All nodes of this bench that there are, as one of them sees it.
+    pub fn nodes(&mut self, node: usize) -> Vec<NodeRecord> {
+        let now_ms = self.now_ms();
+        let mut all = self.nodes[node].directory.nodes(now_ms).unwrap();
+        all.retain(|record| self.nodes.iter().any(|ours| ours.node == record.node));
+        all
+    }
+
     pub fn nodes_of(&mut self, node: usize, nodes: &[NodeId]) -> Vec<NodeRecord> {
         let now_ms = self.now_ms();
         self.nodes[node].directory.nodes_of(now_ms, nodes).unwrap()

@@ -42,6 +42,7 @@ fn a_draining_node_gets_no_clients_but_keeps_its_sessions() {
         let open = bench.open_nodes(1);
         assert_eq!(open.iter().map(|record| record.node).collect::<Vec<_>>(), asked[1..]);
         assert_eq!(bench.nodes_of(1, &asked).len(), 2);
+        assert_eq!(bench.nodes(1), bench.nodes_of(1, &asked), "all nodes, that one included");
         assert_eq!(bench.seen(0), [record]);
     });
 }
@@ -60,6 +61,7 @@ fn a_node_that_leaves_takes_its_sessions_with_it() {
         let asked = [bench.nodes[0].node];
         assert_eq!(bench.nodes_of(1, &asked), []);
         assert_eq!(bench.open_nodes(1).len(), 1);
+        assert_eq!(bench.nodes(1).len(), 1);
     });
 }
 
