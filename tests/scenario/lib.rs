@@ -2,6 +2,7 @@
 //! of clients that behave, and what the kernel knows. Knows nothing of the server's inside.
 
 pub mod audit;
+mod cluster;
 pub mod contract;
 pub mod hammer;
 pub mod kernel;
@@ -13,6 +14,7 @@ pub mod requests;
 mod scene;
 mod server;
 
+pub use cluster::{Cluster, login, next_entry};
 pub use mysql_node::{NodeOptions, migrate, runtime_account};
 pub use pair::Pair;
 pub use raw_client::{RawClient, Reply, frame};

@@ -24,6 +24,8 @@ pub struct NodeOptions {
     pub redis_urls: Vec<String>,
     /// Further keys of the table `store`.
     pub store_keys: String,
+    /// Keys of the table `cluster`; none: the node has no link to others.
+    pub cluster_keys: Option<String>,
 }
 
 impl NodeOptions {
@@ -35,12 +37,23 @@ impl NodeOptions {
             replica_urls: Vec::new(),
             redis_urls: Vec::new(),
             store_keys: String::new(),
+            cluster_keys: None,
         }
     }
 
     /// The same with this Redis.
     pub fn with_redis(self, url: String) -> Self {
         Self { redis_urls: vec![url], ..self }
+    }
+
+    /// The same with a link on a free port of loopback.
+    pub fn with_link(self) -> Self {
+        self.with_cluster_keys("listen = \"127.0.0.1:0\"")
+    }
+
+    /// The same with a link of which these keys say more.
+    pub fn with_cluster_keys(self, keys: &str) -> Self {
+        Self { cluster_keys: Some(keys.to_owned()), ..self }
     }
 
     /// Starts the node.
@@ -60,6 +73,9 @@ impl NodeOptions {
             let urls = &self.redis_urls;
             write!(config, "[directory]\nkind = \"redis\"\nurls = {urls:?}\n")
                 .expect("a string takes it");
+        }
+        if let Some(keys) = &self.cluster_keys {
+            write!(config, "[cluster]\n{keys}\n").expect("a string takes it");
         }
         ServerOptions { config, ..ServerOptions::default() }
     }
