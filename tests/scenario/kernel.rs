@@ -68,14 +68,29 @@ pub struct Blackhole {
 impl Blackhole {
     /// Begins to drop packets of this TCP port on the loopback interface.
     pub fn of_port(port: u16) -> Self {
-        let table = format!("aldis_test_{}_{port}", std::process::id());
+        Self::of("tcp", port, &["dport", "sport"])
+    }
+
+    /// The same of a UDP port.
+    pub fn of_udp_port(port: u16) -> Self {
+        Self::of("udp", port, &["dport", "sport"])
+    }
+
+    /// The same of a UDP port in one direction.
+    pub fn of_udp_datagrams_to(port: u16) -> Self {
+        Self::of("udp", port, &["dport"])
+    }
+
+    fn of(protocol: &str, port: u16, sides: &[&str]) -> Self {
+        let table = format!("aldis_test_{}_{protocol}_{port}", std::process::id());
         run_after_exit("nft delete table inet \"$0\"", OsStr::new(&table));
+        let rule = |side: &&str| format!("iifname lo {protocol} {side} {port} drop\n");
+        let rules: String = sides.iter().map(rule).collect();
         let rules = format!(
             "table inet {table} {{
                 chain input {{
                     type filter hook input priority 0; policy accept;
-                    iifname lo tcp dport {port} drop
-                    iifname lo tcp sport {port} drop
+                    {rules}
                 }}
             }}"
         );

@@ -117,6 +117,13 @@ impl Endpoint {
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Time) {
         self.now = now;
+        // Those that wait for their turn have no deadline that counts: it is set at the turn's end,
+        // and time may have passed since they came in.
+        for turn in 0..self.ready.len() {
+            if let Some(index) = self.ready.get(turn) {
+                self.deadlines.set(*index, now);
+            }
+        }
         while let Some((at, index)) = self.deadlines.first()
             && at <= now
         {

@@ -29,7 +29,7 @@ pub(super) fn place(
         wrong.extend(pairs.filter_map(|pair| {
             let (class, epoch) = (pair[0], pair[1]);
             let found = here.iter().find(|(of, _)| *of == class).map_or(0, |(_, epoch)| epoch.0);
-            (found != epoch).then(|| node_pb::Misplacement {
+            (found != epoch).then_some(node_pb::Misplacement {
                 user_id: user.0,
                 seq: seq.0,
                 class,

@@ -164,16 +164,16 @@ impl Driver {
         endpoint.into_iter().chain(hub).chain(ending).min()
     }
 
-    /// One turn. True: it was the last one.
+    /// One turn, for which time stands still. True: it was the last one.
     fn turn(&mut self) -> io::Result<bool> {
-        // Datagrams before timers: acknowledgements that wait in the socket are no losses.
-        self.receive()?;
-        self.take_mail();
         let now = self.now();
+        let now_ms = ms(now);
+        // Datagrams before timers: acknowledgements that wait in the socket are no losses.
+        self.receive(now)?;
+        self.take_mail(now_ms);
         if self.endpoint.poll_timeout().is_some_and(|at| at <= now) {
             self.endpoint.handle_timeout(now);
         }
-        let now_ms = ms(now);
         if self.hub.poll_timeout().is_some_and(|at_ms| at_ms <= now_ms) {
             self.hub.handle_timeout(now_ms);
         }
@@ -182,19 +182,18 @@ impl Driver {
             self.hub.handle_dropped(now_ms);
         }
         self.drain(now);
-        self.transmit();
+        self.transmit(now);
         for (reactor, deliveries) in self.hub.take_deliveries() {
             self.office.deliver(ReactorId(reactor as u16), deliveries);
         }
         self.strangers.note(Instant::now(), self.endpoint.rejected());
-        Ok(self.end())
+        Ok(self.end(now))
     }
 
-    fn receive(&mut self) -> io::Result<()> {
+    fn receive(&mut self, now: Time) -> io::Result<()> {
         if !self.is_readable {
             return Ok(());
         }
-        let now = self.now();
         let endpoint = &mut self.endpoint;
         self.is_readable = self.socket.receive(|from, ecn, datagram| {
             endpoint.handle_datagram(now, from, ecn, datagram);
@@ -202,13 +201,12 @@ impl Driver {
         Ok(())
     }
 
-    fn take_mail(&mut self) {
+    fn take_mail(&mut self, now_ms: u64) {
         for _ in 0..MAILS_PER_TURN {
             let receiver = &self.mail.receiver;
             let Some(mail) = receiver.pop_reserved().or_else(|| receiver.pop_best_effort()) else {
                 return;
             };
-            let now_ms = ms(self.now());
             match mail {
                 LinkMail::Outgoing(entries) => self.hub.handle_outgoing(now_ms, entries),
                 LinkMail::Kick(order) => self.hub.handle_kick_order(now_ms, order),
@@ -349,14 +347,13 @@ impl Driver {
         }
     }
 
-    fn transmit(&mut self) {
+    fn transmit(&mut self, now: Time) {
         if let Some(unsent) = self.unsent.take()
             && !self.socket.send(&unsent, &self.buffer)
         {
             self.unsent = Some(unsent);
             return;
         }
-        let now = self.now();
         while let Some(transmit) = self.endpoint.poll_transmit(now, &mut self.buffer) {
             if !self.socket.send(&transmit, &self.buffer) {
                 self.unsent = Some(transmit);
@@ -366,7 +363,7 @@ impl Driver {
     }
 
     /// The node's end, step by step. True: everything was said.
-    fn end(&mut self) -> bool {
+    fn end(&mut self, time: Time) -> bool {
         let now = Instant::now();
         match self.ending {
             Ending::No => false,
@@ -376,10 +373,9 @@ impl Driver {
                 if now < until && stats.any(|stats| stats.messages_unacknowledged > 0) {
                     return false;
                 }
-                let time = self.now();
                 peers.into_iter().for_each(|peer| self.endpoint.close(time, peer));
                 self.ending = Ending::Closing { until: now + CLOSE_MAX };
-                self.transmit();
+                self.transmit(time);
                 false
             }
             // Whoever did not hear it finds out by silence.
