@@ -26,6 +26,8 @@ pub struct NodeOptions {
     pub store_keys: String,
     /// Keys of the table `cluster`; none: the node has no link to others.
     pub cluster_keys: Option<String>,
+    /// Value of ALDIS_LOG, if not that of the test.
+    pub log: Option<String>,
 }
 
 impl NodeOptions {
@@ -38,6 +40,7 @@ impl NodeOptions {
             redis_urls: Vec::new(),
             store_keys: String::new(),
             cluster_keys: None,
+            log: None,
         }
     }
 
@@ -77,7 +80,12 @@ impl NodeOptions {
         if let Some(keys) = &self.cluster_keys {
             write!(config, "[cluster]\n{keys}\n").expect("a string takes it");
         }
-        ServerOptions { config, ..ServerOptions::default() }
+        let variable = self.log.iter().map(|level| format!("ALDIS_LOG={level}"));
+        let wrapper = match &self.log {
+            Some(_) => std::iter::once("env".to_owned()).chain(variable).collect(),
+            None => Vec::new(),
+        };
+        ServerOptions { config, wrapper, ..ServerOptions::default() }
     }
 }
 
