@@ -27,8 +27,17 @@ impl Cluster {
 
     /// So many nodes with what `change` makes of their options, all of them linked.
     pub fn start_with(count: u16, change: impl Fn(u16, NodeOptions) -> NodeOptions) -> Self {
+        Self::start_on(MariaDb::shared(), count, change)
+    }
+
+    /// The same on a database server of the test's own.
+    pub fn start_on(
+        mariadb: &MariaDb,
+        count: u16,
+        change: impl Fn(u16, NodeOptions) -> NodeOptions,
+    ) -> Self {
         let redis = Redis::start();
-        let url = MariaDb::shared().fresh_database();
+        let url = mariadb.fresh_database();
         let nodes = (1..=count)
             .map(|id| change(id, NodeOptions::new(id, &url).with_redis(redis.url())).start())
             .collect();

@@ -177,6 +177,18 @@ fn open_session(service: &mut Service, ticket: Ticket) {
     service.start_write(ticket, WriteJob::OpenSession(open));
 }
 
+/// The client has closed its side while its LOGIN was under way: it has given up, and may be logged
+/// in elsewhere by now. It is answered, but it takes nobody's place.
+const GIVEN_UP: Refusal = Refusal {
+    code: Code::Unavailable,
+    message: "the connection was closed before the login was complete",
+    retry_after_ms: 0,
+};
+
+fn has_given_up(service: &mut Service, ticket: Ticket) -> bool {
+    service.session(ticket.conn).is_some_and(|session| session.is_half_closed)
+}
+
 /// The store gave the next epoch: enter the node's table, then the directory.
 pub(super) fn handle_opened(service: &mut Service, ticket: Ticket, opened: SessionOpened) {
     let (reactor, node) = (service.reactor, service.node.clone());
@@ -185,6 +197,9 @@ pub(super) fn handle_opened(service: &mut Service, ticket: Ticket, opened: Sessi
     let online = Online { reactor, conn: ticket.conn, class, epoch };
     let device_name = login.device_name.clone();
     login.opened = Some(opened);
+    if has_given_up(service, ticket) {
+        return account::fail(service, ticket, GIVEN_UP);
+    }
     match node.table.enter(user, online) {
         Entered::New => {}
         Entered::Replaced(older) => {
@@ -230,6 +245,9 @@ pub(super) fn handle_registration(service: &mut Service, ticket: Ticket, answer:
 /// The last step: the session is open.
 pub(super) fn handle_state(service: &mut Service, ticket: Ticket, state: LoginState) {
     let link = service.node.config.link;
+    if has_given_up(service, ticket) {
+        return account::fail(service, ticket, GIVEN_UP);
+    }
     let Some(login) = logging_in(service, ticket) else { return };
     let (Some(opened), Some(online)) = (login.opened.clone(), login.entered) else { return };
     let (user, class) = (login.user, login.class);

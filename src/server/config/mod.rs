@@ -272,6 +272,23 @@ mod tests {
     }
 
     #[test]
+    fn the_commented_files_for_a_cluster_differ_in_number_and_addresses_only() {
+        let files = [
+            include_str!("../../../conf/cluster-a.toml"),
+            include_str!("../../../conf/cluster-b.toml"),
+        ];
+        let [a, b] = files.map(|text| parse(text).unwrap());
+        assert_ne!(a.node.id.get_ref(), b.node.id.get_ref());
+        assert_ne!(a.listen.client.get_ref(), b.listen.client.get_ref());
+        let listens = [&a, &b].map(|c| *c.cluster.as_ref().unwrap().listen.get_ref());
+        assert_ne!(listens[0], listens[1]);
+        let lines = files.map(|text| text.lines().collect::<Vec<_>>());
+        let is_other = |(one, other): &(&&str, &&str)| one != other && !one.starts_with('#');
+        let others = lines[0].iter().zip(&lines[1]).filter(is_other).count();
+        assert_eq!((others, lines[0].len()), (4, lines[1].len()));
+    }
+
+    #[test]
     fn errors_name_file_key_and_line() {
         let unknown = error("[listen]\nclinet = \"127.0.0.1:1\"\n");
         assert!(unknown.contains("line 2") && unknown.contains("clinet"), "{unknown}");

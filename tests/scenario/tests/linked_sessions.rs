@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use aldis_services::MariaDb;
+use rustix::process::Signal;
+
 use aldis_scenario::{Cluster, RawClient, SeededUser, Server, frame, login, wait_for};
 use aldis_wire::{Command, DeviceClass, pb};
 
@@ -124,4 +127,55 @@ fn answered_epoch(client: &mut RawClient) -> Option<u64> {
         }
     }
     None
+}
+
+/// Longer than every session takes to be compared with the store.
+const CHECKED_AFTER: Duration = Duration::from_secs(18);
+
+/// Clients that ask one node, lose patience, and log in on the other; the first node is told to go on
+/// by `resume`. Nobody's second session may end.
+fn second_logins_stay(cluster: &Cluster, users: &[SeededUser], resume: impl FnOnce()) {
+    let ask = |user: &SeededUser| {
+        let mut client = RawClient::connect(cluster.nodes[0].address());
+        client.send(Command::Login, &user.login_body());
+    };
+    // Each connection is closed at once, by which time its LOGIN is on its way.
+    users.iter().for_each(ask);
+    let mut clients: Vec<RawClient> = users
+        .iter()
+        .map(|user| {
+            let mut client = RawClient::connect(cluster.nodes[1].address());
+            client.send(Command::Login, &user.login_body());
+            client
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    resume();
+    let epochs: Vec<Option<u64>> = clients.iter_mut().map(answered_epoch).collect();
+    assert!(epochs.iter().all(Option::is_some), "everybody is logged in: {epochs:?}");
+    let until = Instant::now() + CHECKED_AFTER;
+    while Instant::now() < until {
+        let lives = clients.iter_mut().filter_map(|client| is_live(client).then_some(())).count();
+        assert_eq!(lives, users.len(), "somebody lost the session to a login that nobody has");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    println!("epochs {epochs:?}");
+}
+
+#[test]
+fn logins_that_a_node_takes_late_do_not_end_those_that_their_clients_have_instead() {
+    let cluster = Cluster::start(2);
+    let users = cluster.nodes[0].seed_users("user", 20, DeviceClass::Phone);
+    cluster.nodes[0].signal(Signal::STOP);
+    second_logins_stay(&cluster, &users, || cluster.nodes[0].signal(Signal::CONT));
+    cluster.assert_quiet();
+}
+
+#[test]
+fn logins_that_the_database_takes_late_do_not_end_those_that_their_clients_have_instead() {
+    let mariadb = MariaDb::start();
+    let cluster = Cluster::start_on(&mariadb, 2, |_, options| options.with_link());
+    let users = cluster.nodes[0].seed_users("user", 20, DeviceClass::Phone);
+    mariadb.pause();
+    second_logins_stay(&cluster, &users, || mariadb.resume());
 }

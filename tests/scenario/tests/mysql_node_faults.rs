@@ -31,7 +31,8 @@ impl Stage {
     fn start() -> Self {
         let (mariadb, redis) = (MariaDb::start(), Redis::start());
         let url = mariadb.fresh_database();
-        let nodes = [1, 2].map(|id| NodeOptions::new(id, &url).with_redis(redis.url()).start());
+        let node = |id| NodeOptions::new(id, &url).with_redis(redis.url()).with_link().start();
+        let nodes = [1, 2].map(node);
         let options = HammerOptions {
             hot_users: 20,
             groups: 3,

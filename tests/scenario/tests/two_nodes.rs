@@ -1,4 +1,4 @@
-//! Goal: two nodes on one MariaDB and one Redis are one server: what 8 writers do to the same 50
+//! Goal: two linked nodes on one MariaDB and one Redis are one server: what 8 writers do to the same 50
 //! users and 10 groups of 200 through both is dense, in commit order and complete for whoever
 //! reads, a message that is sent through both at the same moment is one message, and members who
 //! come and go disturb nobody.
@@ -38,7 +38,8 @@ fn assert_quiet(nodes: &[Server; 2]) {
 fn what_is_hammered_through_two_nodes_is_dense_ordered_and_complete() {
     let (mariadb, redis) = (MariaDb::start(), Redis::start());
     let url = mariadb.fresh_database();
-    let nodes = [1, 2].map(|id| NodeOptions::new(id, &url).with_redis(redis.url()).start());
+    let nodes =
+        [1, 2].map(|id| NodeOptions::new(id, &url).with_redis(redis.url()).with_link().start());
     let addresses: Vec<_> = nodes.iter().map(Server::address).collect();
     let options = HammerOptions { churners: 4, ..HammerOptions::new(addresses.clone(), seed()) };
     let crowd = Crowd::seed(&nodes[0], "crowd", 250);

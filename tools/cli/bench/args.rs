@@ -58,9 +58,10 @@ pub(super) struct CommonArgs {
     /// Threads of the generator.
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
-    /// Process id of the server: adds its processor time and memory to the result.
+    /// Process id of the server: adds its processor time and memory to the result. May be given
+    /// again for further processes, whose sum is told.
     #[arg(long, value_name = "PID")]
-    pub server_pid: Option<u32>,
+    pub server_pid: Vec<u32>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -94,6 +95,10 @@ pub(super) struct ChatArgs {
     /// Pairs of users.
     #[arg(long, default_value_t = 500)]
     pub pairs: usize,
+    /// Another node of the same cluster, where the second of each pair logs in: every message
+    /// crosses from node to node.
+    #[arg(long, value_name = "SERVER")]
+    pub peer_server: Option<String>,
     /// Both of a pair send, not only the first.
     #[arg(long)]
     pub both: bool,
@@ -152,17 +157,20 @@ impl CommonArgs {
         require(sessions > 0, || "nothing to do without connections".to_owned())?;
         make_room_for(sessions)?;
         let warmup = time("warmup", self.warmup)?;
-        Ok(Course { warmup, measured, server_pid: self.server_pid, sessions })
+        Ok(Course { warmup, measured, server_pids: self.server_pid.clone(), sessions })
     }
 
     /// The server's address.
     pub fn server_addr(&self) -> Result<SocketAddr> {
-        let mut addresses = self
-            .server
-            .to_socket_addrs()
-            .map_err(|error| usage(format!("--server {}: {error}", self.server)))?;
-        addresses.next().ok_or_else(|| usage(format!("--server {}: no address", self.server)))
+        resolve("--server", &self.server)
     }
+}
+
+/// The first address of a host:port.
+pub(super) fn resolve(option: &str, server: &str) -> Result<SocketAddr> {
+    let mut addresses =
+        server.to_socket_addrs().map_err(|error| usage(format!("{option} {server}: {error}")))?;
+    addresses.next().ok_or_else(|| usage(format!("{option} {server}: no address")))
 }
 
 impl MessageArgs {

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use super::args::{ChatArgs, require, split};
+use super::args::{ChatArgs, require, resolve, split};
 use super::codec::{RunTag, SendTemplate, Target};
 use super::login::log_in;
 use super::messages::{Messages, Pace, Role, Sender};
@@ -45,7 +45,10 @@ pub(super) fn run(args: &ChatArgs) -> Result<Report> {
     require(args.pairs > 0, || "--pairs must be above 0".to_owned())?;
     let window = args.messages.window()?;
     let payload_len = args.messages.payload_len()?;
-    let server = args.common.server_addr()?;
+    let mut servers = vec![args.common.server_addr()?];
+    if let Some(other) = &args.peer_server {
+        servers.push(resolve("--peer-server", other)?);
+    }
     let course = args.common.course(args.pairs * 2)?;
     let users = tokens::read(&args.common.tokens, args.pairs * 2)?;
     let identity = RunIdentity::new();
@@ -57,7 +60,7 @@ pub(super) fn run(args: &ChatArgs) -> Result<Report> {
         let mut net = Net::new(gate.epoch)?;
         let first = pairs.start * 2;
         let users = users.get(first..pairs.end * 2).context("two users per pair")?;
-        let sessions = log_in(&mut net, server, users, first, &gate.progress)?;
+        let sessions = log_in(&mut net, &servers, users, first, &gate.progress)?;
         let mut senders = Vec::new();
         let mut roles: Vec<Role> = sessions.iter().map(|_| Role::default()).collect();
         for conn in (0..sessions.len()).filter(|conn| args.both || conn % 2 == 0) {
@@ -78,6 +81,7 @@ pub(super) fn run(args: &ChatArgs) -> Result<Report> {
     let settings = serde_json::json!({
         "pairs": args.pairs, "both": args.both, "window": window, "rate": args.messages.rate,
         "payload": payload_len, "wait_delivery": args.wait_delivery,
+        "peer_server": args.peer_server,
     });
     Ok(Report::of_load("chat", &args.common, settings, measured, args.pairs * 2))
 }

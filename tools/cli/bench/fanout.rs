@@ -40,7 +40,7 @@ pub(super) fn run(args: &FanoutArgs) -> Result<Report> {
         let members = groups.start * args.members..groups.end * args.members;
         let first = members.start;
         let users = users.get(members).context("a user per member")?;
-        let sessions = log_in(&mut net, server, users, first, &gate.progress)?;
+        let sessions = log_in(&mut net, &[server], users, first, &gate.progress)?;
         let unix_ms = identity.unix_ms_at(gate.epoch);
         let mut senders = Vec::new();
         let mut roles: Vec<Role> = sessions.iter().map(|_| Role::default()).collect();

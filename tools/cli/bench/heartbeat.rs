@@ -140,7 +140,7 @@ pub(super) fn run(args: &HeartbeatArgs) -> Result<Report> {
         let mut net = Net::new(gate.epoch)?;
         let first = range.start;
         let users = users.get(range).context("a user per connection")?;
-        let sessions = log_in(&mut net, server, users, first, &gate.progress)?;
+        let sessions = log_in(&mut net, &[server], users, first, &gate.progress)?;
         let window = gate.wait_for_start()?;
         let load = Heartbeats::new(sessions.len(), args.window, window);
         load.run(&mut net, args.window, &gate.progress)

@@ -46,13 +46,13 @@ pub(super) fn run(args: &IdleArgs) -> Result<Report> {
     let server = args.common.server_addr()?;
     let course = args.common.course(args.connections)?;
     let users = tokens::read(&args.common.tokens, args.connections)?;
-    let before = args.common.server_pid.map(pss_bytes).transpose()?;
+    let before = workers::sum_of(&args.common.server_pid, pss_bytes)?;
     let parts = split(args.connections, args.common.threads);
     let measured = workers::run(course, parts, |range: Range<usize>, gate| {
         let mut net = Net::new(gate.epoch)?;
         let first = range.start;
         let users = users.get(range).context("a user per connection")?;
-        log_in(&mut net, server, users, first, &gate.progress)?;
+        log_in(&mut net, &[server], users, first, &gate.progress)?;
         let window = gate.wait_for_start()?;
         Quiet { tally: Tally::default() }.run(&mut net, window)
     })?;

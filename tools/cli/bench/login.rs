@@ -31,7 +31,7 @@ struct Logins<'a> {
     sessions: Vec<Option<Session>>,
     in_flight: usize,
     done: usize,
-    server: SocketAddr,
+    servers: &'a [SocketAddr],
     failed: Option<anyhow::Error>,
 }
 
@@ -61,7 +61,7 @@ impl Handler for Logins<'_> {
             anyhow!("the session of user {user} ended while others logged in: {why}")
         } else {
             let reason = format!("before the LOGIN of user {user}: {why}");
-            ClientError::Unreachable { server: self.server.to_string(), reason }.into()
+            ClientError::Unreachable { server: self.server_of(conn), reason }.into()
         });
     }
 }
@@ -69,6 +69,10 @@ impl Handler for Logins<'_> {
 impl Logins<'_> {
     fn id(&self, conn: ConnIndex) -> u64 {
         self.users[conn].id
+    }
+
+    fn server_of(&self, conn: ConnIndex) -> String {
+        self.servers[conn % self.servers.len()].to_string()
     }
 
     /// What may arrive while others still log in.
@@ -93,22 +97,24 @@ fn login_frame(user: &User) -> Vec<u8> {
     request_frame(Command::Login, SEQ_SET_UP, &request)
 }
 
-/// Opens a connection for each user and logs it in; connection i of `net` belongs to user i.
+/// Opens a connection for each user and logs it in; connection i of `net` belongs to user i, and
+/// goes to the servers in turn.
 /// `first_number` is its first one's number among all connections of this process.
 pub fn log_in(
     net: &mut Net,
-    server: SocketAddr,
+    servers: &[SocketAddr],
     users: &[User],
     first_number: usize,
     progress: &Progress,
 ) -> Result<Vec<Session>> {
     let mut waiting = users.iter().enumerate();
     let sessions = vec![None; users.len()];
-    let mut logins = Logins { users, sessions, in_flight: 0, done: 0, server, failed: None };
+    let mut logins = Logins { users, sessions, in_flight: 0, done: 0, servers, failed: None };
     let mut last_done = (0, net.now_ns());
     while logins.done < users.len() {
         while logins.in_flight < LOGINS_IN_FLIGHT_MAX {
             let Some((index, user)) = waiting.next() else { break };
+            let server = servers[index % servers.len()];
             let conn = net.connect(server, first_number + index)?;
             net.outbox().send(conn, &login_frame(user));
             logins.in_flight += 1;

@@ -34,14 +34,14 @@ impl Window {
 }
 
 /// How long a run takes and whom it observes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Course {
     /// Load that does not count yet.
     pub warmup: Duration,
     /// Load that counts.
     pub measured: Duration,
-    /// The server's process.
-    pub server_pid: Option<u32>,
+    /// The server's processes.
+    pub server_pids: Vec<u32>,
     /// Sessions of all workers together.
     pub sessions: usize,
 }
@@ -68,9 +68,9 @@ impl Gate {
 pub struct Measured<O> {
     /// Of each worker.
     pub outputs: Vec<O>,
-    /// Processor time of the server within the measured time, microseconds.
+    /// Processor time of the servers within the measured time, microseconds.
     pub server_cpu_us: Option<u64>,
-    /// Memory of the server at its end, bytes.
+    /// Memory of the servers at its end, bytes.
     pub server_pss_bytes: Option<u64>,
     /// Processor time of this process within the measured time, microseconds.
     pub client_cpu_us: u64,
@@ -85,11 +85,17 @@ struct Sample {
 }
 
 impl Sample {
-    fn take(server_pid: Option<u32>) -> Result<Self> {
-        let server_cpu_us = server_pid.map(cpu_time_us).transpose()?;
+    fn take(server_pids: &[u32]) -> Result<Self> {
+        let server_cpu_us = sum_of(server_pids, cpu_time_us)?;
         let client_cpu_us = cpu_time_us(std::process::id())?;
         Ok(Self { at: Instant::now(), server_cpu_us, client_cpu_us })
     }
+}
+
+/// A figure of all these processes together; nothing if there are none.
+pub fn sum_of(pids: &[u32], figure: impl Fn(u32) -> Result<u64>) -> Result<Option<u64>> {
+    let figures: Vec<u64> = pids.iter().map(|pid| figure(*pid)).collect::<Result<_>>()?;
+    Ok((!figures.is_empty()).then(|| figures.iter().sum()))
 }
 
 /// Runs `body` once per part, each on a thread of its own.
@@ -184,10 +190,10 @@ impl Conductor<'_> {
         }
         bar.running(self.course.warmup + self.course.measured);
         self.wait_until(start, measure, &mut bar);
-        let first = Sample::take(self.course.server_pid)?;
+        let first = Sample::take(&self.course.server_pids)?;
         self.wait_until(start, end, &mut bar);
-        let last = Sample::take(self.course.server_pid)?;
-        let pss = self.course.server_pid.map(pss_bytes).transpose()?;
+        let last = Sample::take(&self.course.server_pids)?;
+        let pss = sum_of(&self.course.server_pids, pss_bytes)?;
         Ok((first, last, pss))
     }
 

@@ -229,3 +229,23 @@ fn a_login_that_fails_at_its_last_step_gives_its_epoch_back() {
     service.handle_closed(NOW, conn(3));
     assert!(released(&effects(&mut service)).is_empty());
 }
+
+#[test]
+fn a_login_whose_client_has_closed_its_side_is_answered_but_takes_nobodys_place() {
+    let node = linked_node();
+    let mut service = service(&node);
+    login(&mut service, conn(1), ADA, 3);
+    let ticket = login_until_opening(&mut service, conn(2), ADA);
+    service.handle_half_closed(NOW, conn(2));
+    let out = written(&mut service, ticket, Written::SessionOpened(opened(ADA, 4)));
+    assert_eq!(released(&out), MINE);
+    assert_eq!(frames(&out)[0].1.code, Code::Unavailable as u16);
+    assert!(
+        out.iter().any(|effect| matches!(effect, Effect::Close { conn: c, .. } if *c == conn(2)))
+    );
+    let is_kick = |effect: &Effect| matches!(effect, Effect::Post { .. } | Effect::Kick(_));
+    assert!(!out.iter().any(is_kick));
+    let mut epochs = Vec::new();
+    node.table.for_each_of(ADA, |online| epochs.push(online.epoch));
+    assert_eq!(epochs, [Epoch(3)]);
+}
