@@ -5,6 +5,7 @@
 
 mod code;
 mod command;
+mod deliver;
 mod frame;
 mod ids;
 pub mod limits;
@@ -13,6 +14,7 @@ mod push;
 
 pub use code::Code;
 pub use command::Command;
+pub use deliver::Recipients;
 pub use frame::{Frame, FrameError, HEADER_LEN, Header, MAGIC, OutFrame, VERSION, parse_frame};
 pub use ids::{
     ClientMsgId, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, MsgNo,

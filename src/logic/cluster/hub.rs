@@ -2,7 +2,6 @@
 //! it decides with is in the other files of the folder.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use aldis_wire::{Message, Seq, UserId, node_pb};
@@ -16,7 +15,7 @@ use super::kicks::Kicks;
 use super::outgoing::Outgoing;
 use super::parked::{Lot, Parked, Sought};
 use super::peers::{PeerAddress, PeerFault, Peers};
-use super::router::{Parts, Sent, denied, encode, is_wanted};
+use super::router::{Parts, Sent, Shared, denied, encode, is_wanted};
 use super::routes::{RemoteSession, RemoteSessions, Route, Routes};
 use crate::fanout::Delivery;
 use crate::job::{NodeId, SessionRecord};
@@ -168,7 +167,7 @@ impl Hub {
     /// Entries that were committed here.
     pub fn handle_outgoing(&mut self, now_ms: u64, entries: Vec<Outgoing>) {
         for entry in entries {
-            self.route(now_ms, Rc::new(entry));
+            self.route(now_ms, &entry);
         }
         self.look_up();
     }
@@ -282,7 +281,7 @@ impl Hub {
     }
 
     /// Sends an entry to where its owners are known to be, and parks it for the others.
-    fn route(&mut self, now_ms: u64, entry: Rc<Outgoing>) {
+    fn route(&mut self, now_ms: u64, entry: &Outgoing) {
         let mut parts = Parts::default();
         let mut sought: SmallVec<[Sought; 1]> = SmallVec::new();
         for &(user, seq) in &entry.owners {
@@ -296,18 +295,15 @@ impl Hub {
                 sought.push(Sought { user, seq, sent_to: SmallVec::new(), denied: None });
                 continue;
             };
-            let sessions = sessions.iter().filter(|s| self.peers.takes_deliveries(s.node));
-            let mut sent_to = SmallVec::new();
-            for session in sessions {
-                parts.add(user, seq, *session);
-                sent_to.push(session.node);
-            }
+            let takes = |session: &RemoteSession| self.peers.takes_deliveries(session.node);
+            parts.add(user, seq, &sessions, takes);
             if !is_fresh {
+                let sent_to = sessions.iter().filter(|s| takes(s)).map(|s| s.node).collect();
                 sought.push(Sought { user, seq, sent_to, denied: None });
             }
         }
-        let id = self.sent.push(now_ms, Some(entry.clone()));
-        self.send_parts(id, &entry, parts);
+        let entry = Shared { push: entry.push.clone(), flow: entry.flow };
+        self.send_parts(now_ms, &entry, parts, false);
         if !sought.is_empty() && !self.lot.park(entry, sought, false) {
             self.handle_dropped(now_ms);
         }
@@ -321,17 +317,15 @@ impl Hub {
             // Whatever the directory said was put there a moment ago.
             match self.routes.of(user, now_ms) {
                 Route::Fresh(sessions) => {
-                    let wanted = |session: &&RemoteSession| {
+                    let wanted = |session: &RemoteSession| {
                         is_wanted(sought, session) && self.peers.takes_deliveries(session.node)
                     };
-                    sessions.iter().filter(wanted).for_each(|s| parts.add(user, seq, *s));
+                    parts.add(user, seq, &sessions, wanted);
                 }
                 _ => self.guess(&mut parts, user, seq, &sought.sent_to),
             }
         }
-        let entry = &parked.entry;
-        let id = self.sent.push(now_ms, (!parked.is_second).then(|| entry.clone()));
-        self.send_parts(id, entry, parts);
+        self.send_parts(now_ms, &parked.entry, parts, parked.is_second);
     }
 
     /// Nobody knows where the user is: all nodes, if they are few.
@@ -346,10 +340,15 @@ impl Hub {
         }
     }
 
-    fn send_parts(&mut self, id: u64, entry: &Outgoing, parts: Parts) {
+    fn send_parts(&mut self, now_ms: u64, entry: &Shared, parts: Parts, is_second: bool) {
+        let mut id = None;
         for (node, recipients) in parts.into_iter() {
-            let deliver = node_pb::Deliver { id, entry: entry.push.encoded().clone(), recipients };
-            self.send(node, LinkFlow::Ordered(entry.flow), Body::Deliver(deliver));
+            // What nobody is sent needs no number.
+            let id = *id
+                .get_or_insert_with(|| self.sent.push(now_ms, (!is_second).then(|| entry.clone())));
+            let message = recipients.message(id, entry.push.encoded());
+            let flow = LinkFlow::Ordered(entry.flow);
+            self.effects.push_back(LinkEffect::Send { node, flow, message });
         }
     }
 

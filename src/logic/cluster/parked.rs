@@ -2,13 +2,12 @@
 //! about and how much may wait, not where anything goes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::rc::Rc;
 
 use aldis_wire::{Seq, UserId};
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use super::outgoing::Outgoing;
+use super::router::Shared;
 use super::routes::RemoteSession;
 use crate::job::NodeId;
 
@@ -37,7 +36,7 @@ pub(super) struct Sought {
 #[derive(Clone, Debug)]
 pub(super) struct Parked {
     /// What.
-    pub entry: Rc<Outgoing>,
+    pub entry: Shared,
     /// For whom.
     pub sought: SmallVec<[Sought; 1]>,
     /// It was sent to the wrong node before.
@@ -64,12 +63,7 @@ pub(super) struct Lot {
 impl Lot {
     /// Parks an entry. False: there is no room.
     #[must_use]
-    pub fn park(
-        &mut self,
-        entry: Rc<Outgoing>,
-        sought: SmallVec<[Sought; 1]>,
-        is_second: bool,
-    ) -> bool {
+    pub fn park(&mut self, entry: Shared, sought: SmallVec<[Sought; 1]>, is_second: bool) -> bool {
         let weight = weight(&entry, &sought);
         if self.bytes + weight > WAITING_BYTES_MAX {
             return false;
@@ -128,7 +122,7 @@ impl Lot {
     }
 }
 
-fn weight(entry: &Outgoing, sought: &[Sought]) -> usize {
+fn weight(entry: &Shared, sought: &[Sought]) -> usize {
     entry.weight() + size_of_val(sought)
 }
 
@@ -139,9 +133,8 @@ mod tests {
 
     use super::*;
 
-    fn entry(bytes: usize) -> Rc<Outgoing> {
-        let push = PushTail::from_encoded(Bytes::from(vec![0; bytes]));
-        Rc::new(Outgoing { push, flow: 0, owners: SmallVec::new() })
+    fn entry(bytes: usize) -> Shared {
+        Shared { push: PushTail::from_encoded(Bytes::from(vec![0; bytes])), flow: 0 }
     }
 
     fn sought(users: &[u64]) -> SmallVec<[Sought; 1]> {

@@ -2,61 +2,85 @@
 //! sent lately; whether a node can be reached is told to it.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
-use aldis_wire::{DeviceClass, Epoch, Message, Seq, UserId, node_pb};
+use aldis_wire::{DeviceClass, Epoch, Message, PushTail, Recipients, Seq, UserId, node_pb};
 use bytes::Bytes;
 use node_pb::node_message::Body;
 use smallvec::SmallVec;
 
-use super::outgoing::Outgoing;
 use super::parked::Sought;
-use super::routes::RemoteSession;
+use super::routes::{RemoteSession, RemoteSessions};
 use crate::job::NodeId;
 
 /// How long a delivery is remembered, so that it can be sent again to where its reader is by now. An
 /// answer takes a round trip; what comes later than this is made up for by head checks. ms
-const REMEMBERED_MS: u64 = 2_000;
+const REMEMBERED_MS: u64 = 500;
 /// Bytes of deliveries that are remembered, bodies included.
-const REMEMBERED_BYTES_MAX: usize = 16 << 20;
+const REMEMBERED_BYTES_MAX: usize = 8 << 20;
+
+/// What all owners of an entry get.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    /// The entry.
+    pub push: PushTail,
+    /// See `Outgoing`.
+    pub flow: u32,
+}
+
+impl Shared {
+    /// What it takes in memory, bytes, roughly.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.push.len()
+    }
+}
 
 /// The parts of one entry.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     /// By node; few.
-    parts: SmallVec<[(NodeId, Vec<node_pb::Recipient>); 2]>,
+    parts: SmallVec<[(NodeId, Recipients); 2]>,
 }
 
 impl Parts {
-    /// The entry goes to this session.
-    pub fn add(&mut self, user: UserId, seq: Seq, session: RemoteSession) {
-        let recipient = self.recipient(session.node, user, seq);
-        recipient.sessions.extend([session.class.number() as u64, session.epoch.0]);
+    /// The entry goes to those of the user's sessions for which `is_wanted` holds.
+    pub fn add(
+        &mut self,
+        user: UserId,
+        seq: Seq,
+        sessions: &RemoteSessions,
+        is_wanted: impl Fn(&RemoteSession) -> bool,
+    ) {
+        for (index, session) in sessions.iter().enumerate() {
+            let node = session.node;
+            // Once for each node, with all sessions there.
+            if !is_wanted(session)
+                || sessions[..index].iter().any(|s| s.node == node && is_wanted(s))
+            {
+                continue;
+            }
+            let there = sessions.iter().filter(|s| s.node == node && is_wanted(s));
+            let named = there.map(|s| (s.class.number() as u64, s.epoch.0));
+            self.recipients(node).push(user.0, seq.0, named);
+        }
     }
 
     /// The entry goes to this node in case that the user is there.
     pub fn add_guess(&mut self, user: UserId, seq: Seq, node: NodeId) {
-        self.recipient(node, user, seq);
+        self.recipients(node).push(user.0, seq.0, std::iter::empty());
     }
 
     /// The parts.
-    pub fn into_iter(self) -> impl Iterator<Item = (NodeId, Vec<node_pb::Recipient>)> {
+    pub fn into_iter(self) -> impl Iterator<Item = (NodeId, Recipients)> {
         self.parts.into_iter()
     }
 
-    fn recipient(&mut self, node: NodeId, user: UserId, seq: Seq) -> &mut node_pb::Recipient {
+    fn recipients(&mut self, node: NodeId) -> &mut Recipients {
         let at = self.parts.iter().position(|(known, _)| *known == node);
         let at = at.unwrap_or_else(|| {
-            self.parts.push((node, Vec::new()));
+            self.parts.push((node, Recipients::default()));
             self.parts.len() - 1
         });
-        let recipients = &mut self.parts[at].1;
-        // The sessions of a user are added one after the other.
-        if recipients.last().is_none_or(|last| last.user_id != user.0) {
-            let sessions = Vec::new();
-            recipients.push(node_pb::Recipient { user_id: user.0, seq: seq.0, sessions });
-        }
-        recipients.last_mut().expect("one was just added")
+        &mut self.parts[at].1
     }
 }
 
@@ -72,7 +96,7 @@ pub(super) struct Sent {
 #[derive(Debug)]
 struct Delivered {
     /// `None`: it was the second sending, or there is nobody to send it to again.
-    entry: Option<Rc<Outgoing>>,
+    entry: Option<Shared>,
     at_ms: u64,
     /// Whom it was sent to for the second time.
     sought_again: SmallVec<[UserId; 1]>,
@@ -80,7 +104,7 @@ struct Delivered {
 
 impl Sent {
     /// Numbers a delivery, and remembers its entry if there is one.
-    pub fn push(&mut self, now_ms: u64, entry: Option<Rc<Outgoing>>) -> u64 {
+    pub fn push(&mut self, now_ms: u64, entry: Option<Shared>) -> u64 {
         self.last_id += 1;
         let delivered = Delivered { entry, at_ms: now_ms, sought_again: SmallVec::new() };
         self.bytes += delivered.weight();
@@ -95,7 +119,7 @@ impl Sent {
     }
 
     /// The entry of a delivery, to be sent to a user again. Each is given out once.
-    pub fn take_again(&mut self, id: u64, user: UserId) -> Option<Rc<Outgoing>> {
+    pub fn take_again(&mut self, id: u64, user: UserId) -> Option<Shared> {
         let back = usize::try_from(self.last_id.checked_sub(id)?).ok()?;
         let index = self.deliveries.len().checked_sub(back + 1)?;
         let delivered = self.deliveries.get_mut(index)?;
@@ -135,9 +159,8 @@ pub(super) fn encode(body: Body) -> Bytes {
 mod tests {
     use super::*;
 
-    fn entry(bytes: usize) -> Rc<Outgoing> {
-        let push = aldis_wire::PushTail::from_encoded(Bytes::from(vec![1; bytes]));
-        Rc::new(Outgoing { push, flow: 0, owners: SmallVec::new() })
+    fn entry(bytes: usize) -> Shared {
+        Shared { push: PushTail::from_encoded(Bytes::from(vec![1; bytes])), flow: 0 }
     }
 
     #[test]
@@ -146,7 +169,7 @@ mod tests {
         let first = sent.push(0, Some(entry(5)));
         let second = sent.push(10, Some(entry(6)));
         let last = sent.push(10, None);
-        let len = |entry: Option<Rc<Outgoing>>| entry.map(|entry| entry.push.len());
+        let len = |entry: Option<Shared>| entry.map(|entry| entry.push.len());
         assert_eq!(len(sent.take_again(first, UserId(1))), Some(5));
         assert_eq!(len(sent.take_again(first, UserId(1))), None);
         assert_eq!(len(sent.take_again(first, UserId(2))), Some(5));
@@ -164,7 +187,7 @@ mod tests {
         for _ in 0..100 {
             sent.push(0, Some(entry(1 << 20)));
         }
-        assert!(sent.bytes <= REMEMBERED_BYTES_MAX && sent.deliveries.len() > 10);
+        assert!(sent.bytes <= REMEMBERED_BYTES_MAX && sent.deliveries.len() > 5);
     }
 
     #[test]
@@ -174,18 +197,24 @@ mod tests {
             class,
             epoch: Epoch(epoch),
         };
+        let sessions: RemoteSessions = [
+            session(2, DeviceClass::Phone, 3),
+            session(3, DeviceClass::Desktop, 4),
+            session(2, DeviceClass::Web, 9),
+            session(2, DeviceClass::Tablet, 7),
+        ]
+        .into_iter()
+        .collect();
         let mut parts = Parts::default();
-        parts.add(UserId(1), Seq(5), session(2, DeviceClass::Phone, 3));
-        parts.add(UserId(1), Seq(5), session(3, DeviceClass::Desktop, 4));
-        parts.add(UserId(1), Seq(5), session(2, DeviceClass::Web, 9));
+        parts.add(UserId(1), Seq(5), &sessions, |session| session.epoch != Epoch(7));
         parts.add_guess(UserId(2), Seq(6), NodeId(2));
-        let parts: Vec<_> = parts.into_iter().collect();
-        let shown: Vec<_> = parts
-            .iter()
-            .flat_map(|(node, recipients)| {
-                recipients.iter().map(|r| (node.0, r.user_id, r.seq, r.sessions.clone()))
-            })
-            .collect();
+        let mut shown = Vec::new();
+        for (node, recipients) in parts.into_iter() {
+            let message = node_pb::NodeMessage::decode(recipients.message(1, b"x")).unwrap();
+            let Some(Body::Deliver(deliver)) = message.body else { panic!("a delivery") };
+            let of = |r: node_pb::Recipient| (node.0, r.user_id, r.seq, r.sessions);
+            shown.extend(deliver.recipients.into_iter().map(of));
+        }
         assert_eq!(shown, [(2, 1, 5, vec![1, 3, 4, 9]), (2, 2, 6, vec![]), (3, 1, 5, vec![3, 4])]);
     }
 }
