@@ -6,12 +6,12 @@ use bytes::Bytes;
 
 /// Key of NodeMessage.deliver: field 2, length-delimited.
 const KEY_DELIVER: u8 = (2 << 3) | 2;
-/// Key of Deliver.id: field 1, varint.
-const KEY_ID: u8 = 1 << 3;
-/// Key of Deliver.entry: field 2, length-delimited.
-const KEY_ENTRY: u8 = (2 << 3) | 2;
-/// Key of Deliver.recipients: field 3, length-delimited.
-const KEY_RECIPIENT: u8 = (3 << 3) | 2;
+/// Key of Deliver.entry: field 1, length-delimited.
+const KEY_ENTRY: u8 = (1 << 3) | 2;
+/// Key of Deliver.recipients: field 2, length-delimited.
+const KEY_RECIPIENT: u8 = (2 << 3) | 2;
+/// Key of Deliver.is_second: field 3, varint.
+const KEY_IS_SECOND: u8 = 3 << 3;
 /// Key of Recipient.user_id: field 1, varint.
 const KEY_USER: u8 = 1 << 3;
 /// Key of Recipient.seq: field 2, varint.
@@ -60,18 +60,20 @@ impl Recipients {
     }
 
     /// The whole message: a NodeMessage with a Deliver.
-    pub fn message(&self, id: u64, entry: &[u8]) -> Bytes {
+    pub fn message(&self, entry: &[u8], is_second: bool) -> Bytes {
         let entry_len = entry.len() as u64;
-        let len = 2 + varint_len(id) + varint_len(entry_len) + entry.len() + self.bytes.len();
+        let len = 1 + varint_len(entry_len) + entry.len() + self.bytes.len();
+        let len = len + if is_second { 2 } else { 0 };
         let mut out = Vec::with_capacity(1 + varint_len(len as u64) + len);
         out.push(KEY_DELIVER);
         put(&mut out, len as u64);
-        out.push(KEY_ID);
-        put(&mut out, id);
         out.push(KEY_ENTRY);
         put(&mut out, entry_len);
         out.extend_from_slice(entry);
         out.extend_from_slice(&self.bytes);
+        if is_second {
+            out.extend_from_slice(&[KEY_IS_SECOND, 1]);
+        }
         Bytes::from(out)
     }
 }
@@ -98,7 +100,7 @@ mod tests {
     #[test]
     fn a_delivery_written_by_hand_decodes_as_the_message() {
         let numbers = [0, 1, 127, 128, 1 << 20, u64::MAX];
-        for (index, id) in numbers.into_iter().enumerate() {
+        for (index, is_second) in [false, true, false, true, false, true].into_iter().enumerate() {
             let entry = vec![7; index * 60];
             let mut recipients = Recipients::default();
             let mut expected = Vec::new();
@@ -111,8 +113,9 @@ mod tests {
                     sessions.iter().flat_map(|(class, epoch)| [*class, *epoch]).collect();
                 expected.push(node_pb::Recipient { user_id, seq, sessions });
             }
-            let bytes = recipients.message(id, &entry);
-            let deliver = node_pb::Deliver { id, entry: entry.into(), recipients: expected };
+            let bytes = recipients.message(&entry, is_second);
+            let (entry, recipients) = (entry.into(), expected);
+            let deliver = node_pb::Deliver { entry, recipients, is_second };
             let want = node_pb::NodeMessage { body: Some(Body::Deliver(deliver)) };
             assert_eq!(node_pb::NodeMessage::decode(bytes).unwrap(), want);
         }

@@ -28,9 +28,14 @@ const SPARSE_GAP_NS: u64 = ACK_DELAY_MAX_NS / 4;
 /// Longer gaps count as this one, so that the average follows when traffic begins.
 pub(super) const GAP_NS_MAX: u64 = 5 * ACK_DELAY_MAX_NS;
 
+/// Bytes of padding that make a datagram as long as the next one, at most: one system call sends many
+/// datagrams of the same length. Messages that are longer leave larger gaps, and are not padded.
+const PADDING_BYTES_MAX: usize = 256;
+
 /// What a datagram will hold besides messages.
 #[derive(Debug, Default)]
 struct Plan {
+    pads: bool,
     has_ack: bool,
     has_ping: bool,
     has_window: bool,
@@ -48,7 +53,8 @@ impl Peer {
         segments_max: usize,
         out: &mut Vec<u8>,
     ) -> Option<Transmit> {
-        if !self.poll_datagram(now, out) {
+        let pads = segments_max > 1;
+        if !self.poll_datagram(now, pads, out) {
             return None;
         }
         let len = out.len();
@@ -56,8 +62,9 @@ impl Peer {
         while count < segments_max
             && out.len() == count * len
             && len == self.mtu.datagram_bytes()
-            && self.outbox.has_large()
-            && self.poll_datagram(now, out)
+            && self.outbox.has_pieces()
+            && self.may_send(now)
+            && self.poll_datagram(now, pads, out)
         {
             count += 1;
         }
@@ -68,8 +75,9 @@ impl Peer {
         })
     }
 
-    /// Appends the next datagram, if there is anything to send now.
-    fn poll_datagram(&mut self, now: Time, out: &mut Vec<u8>) -> bool {
+    /// Appends the next datagram, if there is anything to send now. `pads`: one that is nearly full
+    /// is filled up when another one follows.
+    fn poll_datagram(&mut self, now: Time, pads: bool, out: &mut Vec<u8>) -> bool {
         let mut plan = Plan { is_probe: self.probe.is_pending(), ..Plan::default() };
         let number = self.sent.next_number();
         let mut header = Header {
@@ -109,6 +117,7 @@ impl Peer {
                 Some(FirstMessage { id: first.message, byte_count: message_bytes });
         }
         header.has_ack = plan.has_ack;
+        plan.pads = pads && self.pieces.len() > 1 && self.outbox.has_pieces();
         plan.is_last_for_now = is_eliciting && self.is_last_for_now(now, &plan);
         header.is_ack_at_once = plan.is_last_for_now;
         let len = self.write(&mut header, &plan, out);
@@ -191,6 +200,12 @@ impl Peer {
         }
     }
 
+    /// Whether the network takes messages now.
+    fn may_send(&self, now: Time) -> bool {
+        self.sent.in_flight() < self.controller.window()
+            && self.pacer.next(self.controller.pacing_rate()) <= now
+    }
+
     /// Chooses the pieces of messages.
     fn gather(&mut self, now: Time, plan: &Plan, room: &mut usize) {
         self.pieces.clear();
@@ -198,9 +213,7 @@ impl Peer {
             self.gather_probe(room);
             return;
         }
-        let may_send = self.sent.in_flight() < self.controller.window()
-            && self.pacer.next(self.controller.pacing_rate()) <= now;
-        if !may_send {
+        if !self.may_send(now) {
             return;
         }
         let mut expected = None;
@@ -282,12 +295,16 @@ impl Peer {
             out[start] = header.flags();
             out.extend_from_slice(bytes);
         } else if let Some(first) = self.pieces.first() {
+            let full = start + self.mtu.datagram_bytes() - self.seals.tag_bytes();
             let mut writer = MessageWriter::new(first.message);
             for (index, piece) in self.pieces.iter().enumerate() {
                 let (data, total, order) = self.outbox.piece(*piece);
                 let part = total.map(|total| Part { total, offset: piece.offset });
                 let frame = MessageFrame { id: piece.message, order, part, data };
-                writer.put(out, &frame, index + 1 == self.pieces.len());
+                writer.put(out, &frame, index + 1 == self.pieces.len() && !plan.pads);
+            }
+            if plan.pads && out.len() < full && full - out.len() <= PADDING_BYTES_MAX {
+                out.resize(full, PADDING);
             }
         }
         let first_message = header.first_message.map(|first| first.id);

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aldis_wire::{Message, Seq, UserId, node_pb};
+use aldis_wire::{Message, PushTail, Seq, UserId, node_pb};
 use bytes::Bytes;
 use node_pb::node_message::Body;
 use smallvec::SmallVec;
@@ -15,7 +15,7 @@ use super::kicks::Kicks;
 use super::outgoing::Outgoing;
 use super::parked::{Lot, Parked, Sought};
 use super::peers::{PeerAddress, PeerFault, Peers};
-use super::router::{Parts, Sent, Shared, denied, encode, is_wanted};
+use super::router::{Parts, Shared, denied, encode, is_wanted};
 use super::routes::{RemoteSession, RemoteSessions, Route, Routes};
 use crate::fanout::Delivery;
 use crate::job::{NodeId, SessionRecord};
@@ -23,6 +23,8 @@ use crate::node::Node;
 
 /// Nodes up to which an entry goes to all of them when nobody knows where its owner is.
 const GUESSES_MAX: usize = 8;
+/// The flow of entries that were sent to a wrong node before.
+const SECOND_FLOW: u32 = 0;
 /// Pause between two announcements that deliveries were dropped: each costs the others a look at all
 /// of their sessions. ms
 const CHECK_PAUSE_MS: u64 = 500;
@@ -46,7 +48,6 @@ pub struct Hub {
     config: HubConfig,
     peers: Peers,
     lot: Lot,
-    sent: Sent,
     kicks: Kicks,
     effects: VecDeque<LinkEffect>,
     /// By reactor; taken once per turn.
@@ -65,7 +66,6 @@ impl Hub {
             routes,
             peers,
             lot: Lot::default(),
-            sent: Sent::default(),
             kicks: Kicks::default(),
             effects: VecDeque::new(),
             inbound: vec![Vec::new(); reactors],
@@ -210,14 +210,16 @@ impl Hub {
             Body::Hello(hello) => return self.handle_hello(now_ms, from, &hello),
             _ if !self.peers.is_open(from) => {}
             Body::Deliver(deliver) => {
-                let delivery_id = deliver.id;
+                let (entry, is_second) = (deliver.entry.clone(), deliver.is_second);
                 let sessions = inbound::place(deliver, &self.node.table, &mut self.inbound);
                 if !sessions.is_empty() {
-                    let misplaced = node_pb::Misplaced { delivery_id, sessions };
+                    let is_missed = sessions.iter().any(|said| said.newer_epoch == 0);
+                    let entry = if is_missed && !is_second { entry } else { Bytes::new() };
+                    let misplaced = node_pb::Misplaced { sessions, entry };
                     self.send(from, LinkFlow::Unordered, Body::Misplaced(misplaced));
                 }
             }
-            Body::Misplaced(misplaced) => self.handle_misplaced(from, &misplaced),
+            Body::Misplaced(misplaced) => self.handle_misplaced(from, misplaced),
             Body::Kick(kick) => {
                 for (reactor, mail) in inbound::kicked(&kick, &self.node.table) {
                     self.effects.push_back(LinkEffect::Post { reactor, mail });
@@ -257,7 +259,10 @@ impl Hub {
         }
     }
 
-    fn handle_misplaced(&mut self, from: NodeId, misplaced: &node_pb::Misplaced) {
+    fn handle_misplaced(&mut self, from: NodeId, misplaced: node_pb::Misplaced) {
+        // Whoever was here in between heard of it by another way, so the order does not matter.
+        let push = PushTail::from_encoded(misplaced.entry);
+        let entry = Shared { push, flow: SECOND_FLOW };
         for said in &misplaced.sessions {
             let Some(wrong) = denied(from, said) else { continue };
             let (user, seq) = (UserId(said.user_id), Seq(said.seq));
@@ -270,12 +275,14 @@ impl Hub {
                 Route::Unknown => RemoteSessions::new(),
             };
             self.routes.remove(user, wrong);
-            let Some(entry) = self.sent.take_again(misplaced.delivery_id, user) else { continue };
+            if entry.push.is_empty() {
+                continue;
+            }
             let others = known.iter().filter(|session| session.node != from);
             let sent_to = others.map(|session| session.node).collect();
             let sought = Sought { user, seq, sent_to, denied: Some(wrong) };
             // Without room a head check will do.
-            let _ = self.lot.park(entry, SmallVec::from_iter([sought]), true);
+            let _ = self.lot.park(entry.clone(), SmallVec::from_iter([sought]), true);
         }
         self.look_up();
     }
@@ -303,7 +310,7 @@ impl Hub {
             }
         }
         let entry = Shared { push: entry.push.clone(), flow: entry.flow };
-        self.send_parts(now_ms, &entry, parts, false);
+        self.send_parts(&entry, parts, false);
         if !sought.is_empty() && !self.lot.park(entry, sought, false) {
             self.handle_dropped(now_ms);
         }
@@ -325,7 +332,7 @@ impl Hub {
                 _ => self.guess(&mut parts, user, seq, &sought.sent_to),
             }
         }
-        self.send_parts(now_ms, &parked.entry, parts, parked.is_second);
+        self.send_parts(&parked.entry, parts, parked.is_second);
     }
 
     /// Nobody knows where the user is: all nodes, if they are few.
@@ -340,13 +347,9 @@ impl Hub {
         }
     }
 
-    fn send_parts(&mut self, now_ms: u64, entry: &Shared, parts: Parts, is_second: bool) {
-        let mut id = None;
+    fn send_parts(&mut self, entry: &Shared, parts: Parts, is_second: bool) {
         for (node, recipients) in parts.into_iter() {
-            // What nobody is sent needs no number.
-            let id = *id
-                .get_or_insert_with(|| self.sent.push(now_ms, (!is_second).then(|| entry.clone())));
-            let message = recipients.message(id, entry.push.encoded());
+            let message = recipients.message(entry.push.encoded(), is_second);
             let flow = LinkFlow::Ordered(entry.flow);
             self.effects.push_back(LinkEffect::Send { node, flow, message });
         }

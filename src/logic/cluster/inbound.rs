@@ -88,7 +88,8 @@ mod tests {
         let named = node_pb::Recipient { user_id: USER.0, seq: 9, sessions };
         let guessed = node_pb::Recipient { user_id: 77, seq: 3, sessions: vec![] };
         let entry = Bytes::from_static(b"entry");
-        let deliver = node_pb::Deliver { id: 1, entry, recipients: vec![named, guessed] };
+        let deliver =
+            node_pb::Deliver { entry, recipients: vec![named, guessed], is_second: false };
         let mut out = vec![Vec::new(), Vec::new()];
         let wrong = place(deliver, &table(), &mut out);
         let answers: Vec<_> = wrong.iter().map(|w| (w.class, w.epoch, w.newer_epoch)).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aldis_rudp::{Flow, MESSAGE_BYTES_MAX, SendError};
+use aldis_rudp::{Config, Flow, MESSAGE_BYTES_MAX, SendError};
 use bytes::Bytes;
 
 use crate::link::{Dice, Faults};
@@ -146,4 +146,36 @@ fn a_full_send_buffer_refuses_and_tells_when_it_is_writable() {
     let writable = aldis_rudp::Event::Writable { peer };
     assert_eq!(pair.hosts[0].events.iter().filter(|event| **event == writable).count(), 1);
     assert_eq!(pair.hosts[1].messages.len(), count as usize);
+}
+
+#[test]
+fn a_segmenting_socket_gets_many_datagrams_of_one_length_at_once() {
+    let segmenting = |node| Config { segments_max: 16, ..config(node, true) };
+    let mut pair = Pair::with_configs(4, delay(5), [segmenting(1), segmenting(2)]);
+    pair.connect();
+    pair.run(SECOND);
+    let mut sent: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    let mut dice = Dice(4);
+    pair.hosts[0].transmits = 0;
+    let before = pair.hosts[0].sent;
+    for _ in 0..100 {
+        // A burst of small ones, as they come from one commit.
+        for _ in 0..30 {
+            let name = 1 + dice.below(8) as u32;
+            let lens = sent.entry(name).or_default();
+            let bytes = message(name, lens.len() as u32, 100 + dice.below(150) as usize);
+            lens.push(bytes.len());
+            let host = &mut pair.hosts[0];
+            let peer = host.peer.expect("connected");
+            host.endpoint.send(pair.now, peer, flow_of(name), bytes).expect("room");
+        }
+        pair.drain();
+        pair.run(20 * MS);
+    }
+    pair.settle(60 * SECOND);
+    let datagrams = pair.hosts[0].sent.0 - before.0;
+    let transmits = pair.hosts[0].transmits;
+    println!("{datagrams} datagrams in {transmits} transmits");
+    check(&mut pair, &sent);
+    assert!(transmits * 2 < datagrams, "{datagrams} datagrams in {transmits} transmits");
 }

@@ -31,6 +31,8 @@ pub struct Host {
     pub messages: VecDeque<(Time, Flow, Bytes)>,
     /// Datagrams and bytes sent, 28 bytes of IP and UDP each included.
     pub sent: (u64, u64),
+    /// Times that it had something to send.
+    pub transmits: u64,
 }
 
 /// Both sides.
@@ -68,6 +70,7 @@ impl Pair {
                 events: Vec::new(),
                 messages: VecDeque::new(),
                 sent: (0, 0),
+                transmits: 0,
             }
         });
         Self { hosts, link: Link::new(seed, faults), now: Time(SECOND), buf: Vec::new() }
@@ -159,6 +162,7 @@ impl Pair {
                 while let Some(transmit) =
                     self.hosts[side].endpoint.poll_transmit(self.now, &mut self.buf)
                 {
+                    self.hosts[side].transmits += 1;
                     let size = transmit.segment_size.unwrap_or(self.buf.len());
                     for datagram in self.buf.chunks(size) {
                         self.hosts[side].sent.0 += 1;

@@ -137,11 +137,13 @@ fn what_comes_before_hello_or_cannot_be_read_is_dropped() {
         hub.handle_message(now_ms, NodeId(2), Bytes::from(garbage)).unwrap();
     }
     let odd = node_pb::Recipient { user_id: u64::MAX, seq: u64::MAX, sessions: vec![7; 5] };
-    let deliver = node_pb::Deliver { id: u64::MAX, entry: Bytes::new(), recipients: vec![odd] };
+    let (entry, recipients) = (Bytes::new(), vec![odd]);
+    let deliver = node_pb::Deliver { entry, recipients, is_second: false };
     hub.handle_message(now_ms, NodeId(2), message(Body::Deliver(deliver))).unwrap();
     let odd = node_pb::Misplacement { user_id: 5, seq: 1, class: 77, epoch: 1, newer_epoch: 0 };
     let known = node_pb::Misplacement { class: 1, ..odd };
-    let misplaced = node_pb::Misplaced { delivery_id: 0, sessions: vec![odd, known] };
+    let misplaced =
+        node_pb::Misplaced { sessions: vec![odd, known], entry: Bytes::from_static(b"odd") };
     hub.handle_message(now_ms, NodeId(2), message(Body::Misplaced(misplaced))).unwrap();
     net.settle();
     assert!(net.node(1).kicked.is_empty() && net.node(1).delivered.is_empty());
