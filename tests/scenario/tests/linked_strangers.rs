@@ -107,7 +107,8 @@ impl Relay {
                             let _ = back.send_to(&buffer[..len], node);
                         }
                         1 => {
-                            forged[(random >> 8) as usize % len] ^= 1 << (random >> 40) as u32 % 8;
+                            forged[(random >> 8) as usize % len] ^=
+                                1 << ((random >> 40) as u32 % 8);
                             let _ = back.send_to(&forged, node);
                         }
                         2 if !old.is_empty() => {
