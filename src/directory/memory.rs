@@ -148,6 +148,10 @@ impl Directory for MemoryDirectory {
         None
     }
 
+    fn poll_recovered(&mut self, _now_ms: u64) -> bool {
+        false
+    }
+
     fn drain(&mut self, now_ms: u64) {
         self.is_draining = true;
         self.announce(now_ms);

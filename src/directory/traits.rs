@@ -42,6 +42,11 @@ pub trait Directory {
     /// What `maintain` found out about sessions of this node.
     fn poll_conflict(&mut self) -> Option<Conflict>;
 
+    /// Whether the directory has learned sessions of this node again that it may have lost, long enough
+    /// ago that nobody takes them for offline any more: they may have missed what was sent meanwhile.
+    /// Says so once.
+    fn poll_recovered(&mut self, now_ms: u64) -> bool;
+
     /// Takes this node out of `open_nodes`; its lease and its sessions stay.
     fn drain(&mut self, now_ms: u64);
 

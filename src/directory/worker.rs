@@ -31,6 +31,8 @@ pub enum DirectoryOutput {
     },
     /// The nodes that have a lease, now and then.
     Nodes(Vec<NodeRecord>),
+    /// Sessions of this node were lost sight of for a while: see [`Directory::poll_recovered`].
+    Recovered,
 }
 
 /// A question of the link: where these users are.
@@ -72,6 +74,9 @@ pub fn run_directory(
         directory.maintain(now_ms);
         while let Some(conflict) = directory.poll_conflict() {
             done(DirectoryOutput::Conflict(conflict));
+        }
+        if directory.poll_recovered(now_ms) {
+            done(DirectoryOutput::Recovered);
         }
         if now_ms >= nodes_at_ms {
             // A node that just started is looked for soon, its own first announcement included.

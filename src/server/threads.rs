@@ -260,6 +260,14 @@ fn start_directory(
                     link.found(number, sessions);
                 }
             }
+            // Without a link nothing was sent to them in that time, so they have missed nothing.
+            DirectoryOutput::Recovered => {
+                if link.is_some() {
+                    log::info!("sessions that Redis had lost are compared with the store");
+                    node.alarms.raise();
+                    office.alarm();
+                }
+            }
             DirectoryOutput::Nodes(nodes) => {
                 if let Some(link) = &link {
                     link.nodes(nodes);

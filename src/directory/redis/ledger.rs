@@ -32,6 +32,8 @@ pub struct Ledger {
     due: BTreeSet<(u64, Key)>,
     owed: HashSet<(Key, Epoch), FixedState>,
     owed_at_ms: u64,
+    /// The server may have forgotten everything, and was not told all again yet.
+    is_asserting: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,7 @@ impl Ledger {
             due: BTreeSet::new(),
             owed: HashSet::default(),
             owed_at_ms: 0,
+            is_asserting: false,
         }
     }
 
@@ -98,6 +101,7 @@ impl Ledger {
 
     /// The server may have forgotten everything.
     pub fn assert_all(&mut self, now_ms: u64) {
+        self.is_asserting = !self.sessions.is_empty();
         let owns = self.sessions.iter_mut();
         self.due = owns
             .map(|(key, own)| {
@@ -106,6 +110,12 @@ impl Ledger {
             })
             .collect();
         self.check_invariants();
+    }
+
+    /// Whether the server was just told the last of what it may have forgotten; says so once.
+    pub fn take_asserted(&mut self, now_ms: u64) -> bool {
+        let is_over = self.due.first().is_none_or(|(due_ms, _)| *due_ms > now_ms);
+        is_over && std::mem::take(&mut self.is_asserting)
     }
 
     /// Sessions to be announced now, those that have waited longest first.
@@ -225,9 +235,11 @@ mod tests {
         ledger.assert_all(1_000);
         assert_eq!(ledger.poll_timeout(), Some(1_000));
         assert_eq!(ledger.take_due(1_000, 600).len(), 600);
+        assert!(!ledger.take_asserted(1_000), "there is more to tell");
         assert_eq!(ledger.take_due(1_000, 600).len(), 400);
         assert_eq!(ledger.take_due(1_000, 600), []);
         assert_eq!(ledger.len(), 1_000);
+        assert!(ledger.take_asserted(1_000) && !ledger.take_asserted(1_000), "once");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod slots;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use aldis_logic::cluster::FRESH_MS;
 use aldis_logic::job::{DirectoryJob, NodeId, Registration, SessionRecord};
 use aldis_wire::UserId;
 use redis::Value;
@@ -36,6 +37,9 @@ const TICK_SESSIONS_MAX: usize = 256;
 const TICK_MS: u64 = 25;
 /// How often nodes without a lease are looked for in the load set. ms
 const PRUNE_INTERVAL_MS: u64 = 30_000;
+/// How long after it knows everything again others may still believe what they were told before: as
+/// long as an answer is taken for true (`aldis_logic::cluster::FRESH_MS`), and some. ms
+const DISBELIEF_MS: u64 = FRESH_MS + 500;
 /// Conflicts that wait for somebody to take them. Those beyond are found by head checks.
 const CONFLICTS_MAX: usize = 4_096;
 
@@ -52,6 +56,8 @@ pub struct RedisDirectory {
     prune_at_ms: u64,
     tick_at_ms: u64,
     conflicts: VecDeque<Conflict>,
+    /// When sessions that were lost and told again are known to everybody. ms
+    recovered_at_ms: Option<u64>,
 }
 
 impl RedisDirectory {
@@ -71,6 +77,7 @@ impl RedisDirectory {
             prune_at_ms: 0,
             tick_at_ms: 0,
             conflicts: VecDeque::new(),
+            recovered_at_ms: None,
         })
     }
 
@@ -149,6 +156,9 @@ impl RedisDirectory {
         for shard in self.shards.iter_mut().filter(|shard| shard.link.is_up()) {
             ended.extend(shard.ledger.take_owed(now_ms, TICK_SESSIONS_MAX));
             live.extend(shard.ledger.take_due(now_ms, TICK_SESSIONS_MAX));
+            if shard.ledger.take_asserted(now_ms) {
+                self.recovered_at_ms = Some(now_ms + DISBELIEF_MS);
+            }
         }
         if ended.is_empty() && live.is_empty() {
             return;
@@ -312,11 +322,17 @@ impl Directory for RedisDirectory {
     }
 
     fn poll_timeout(&self) -> u64 {
-        self.announce_at_ms.min(self.shards.poll_timeout(self.tick_at_ms))
+        let recovered_at_ms = self.recovered_at_ms.unwrap_or(u64::MAX);
+        let due_ms = self.announce_at_ms.min(self.shards.poll_timeout(self.tick_at_ms));
+        due_ms.min(recovered_at_ms)
     }
 
     fn poll_conflict(&mut self) -> Option<Conflict> {
         self.conflicts.pop_front()
+    }
+
+    fn poll_recovered(&mut self, now_ms: u64) -> bool {
+        self.recovered_at_ms.take_if(|at_ms| *at_ms <= now_ms).is_some()
     }
 
     fn drain(&mut self, now_ms: u64) {

@@ -64,7 +64,9 @@ impl Loop {
         match self.outputs.recv_timeout(WAIT_MAX).unwrap() {
             DirectoryOutput::Reply(reply) => reply,
             DirectoryOutput::Conflict(conflict) => panic!("{conflict:?}"),
-            DirectoryOutput::Found { .. } | DirectoryOutput::Nodes(_) => panic!("nobody asked"),
+            DirectoryOutput::Found { .. }
+            | DirectoryOutput::Nodes(_)
+            | DirectoryOutput::Recovered => panic!("nobody asked"),
         }
     }
 
@@ -173,8 +175,21 @@ fn conflicts_come_out_while_nobody_asks() {
             assert_eq!(conflict, Conflict::Fenced(record(1, 5, 1)));
         }
         DirectoryOutput::Reply(reply) => panic!("{reply:?}"),
-        DirectoryOutput::Found { .. } | DirectoryOutput::Nodes(_) => panic!("nobody asked"),
+        other => panic!("nobody asked: {}", matches!(other, DirectoryOutput::Recovered)),
     }
+    node.end();
+}
+
+#[test]
+fn sessions_that_were_lost_and_told_again_are_reported_once() {
+    let redis = Redis::start();
+    let node = Loop::start(redis_directory(&redis, 1));
+    node.send(1, DirectoryJob::Register(record(1, 5, 1)));
+    assert_eq!(node.reply().registration, Registration::Live { replaced: None });
+    redis.cli(&["FLUSHALL"]);
+    assert!(matches!(node.outputs.recv_timeout(WAIT_MAX).unwrap(), DirectoryOutput::Recovered));
+    assert_eq!(redis.cli(&["EXISTS", "im:session:{5}"]), "1", "it is known again by then");
+    assert!(node.outputs.recv_timeout(Duration::from_secs(3)).is_err(), "nothing more");
     node.end();
 }
 
@@ -195,7 +210,9 @@ fn a_link_learns_where_users_are_and_which_nodes_there_are() {
                 has_found = true;
             }
             DirectoryOutput::Nodes(nodes) => has_both = nodes.len() == 2,
-            DirectoryOutput::Reply(_) | DirectoryOutput::Conflict(_) => panic!("nobody asked"),
+            DirectoryOutput::Reply(_)
+            | DirectoryOutput::Conflict(_)
+            | DirectoryOutput::Recovered => panic!("nobody asked"),
         }
     }
     node.end();

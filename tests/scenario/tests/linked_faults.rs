@@ -143,6 +143,53 @@ fn a_link_that_is_cut_in_one_direction_comes_back_too() {
 }
 
 #[test]
+fn a_redis_that_forgets_delays_messages_for_seconds_only() {
+    let mut stage = Stage::start();
+    stage.expect_push();
+    std::thread::sleep(Duration::from_secs(2));
+    stage.cluster.redis.cli(&["FLUSHALL"]);
+    let flushed_at = Instant::now();
+    // For a moment nobody knows where Ben is, and that is believed for a second.
+    while flushed_at.elapsed() < Duration::from_millis(1_500) {
+        stage.send();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    stage.expect_told();
+    println!("everything was there {:?} after the flush", flushed_at.elapsed());
+    assert!(flushed_at.elapsed() < HEALED_MAX);
+    stage.expect_push();
+    stage.cluster.assert_quiet();
+}
+
+#[test]
+fn nodes_that_are_restarted_one_after_the_other_lose_nothing() {
+    let mut cluster = Cluster::start(3);
+    let addresses: Vec<_> = cluster.nodes.iter().map(Server::address).collect();
+    let options = HammerOptions {
+        hot_users: 20,
+        groups: 2,
+        group_members: 30,
+        group_percent: 5,
+        sends_per_s_max: 300,
+        ..HammerOptions::new(addresses.clone(), seed())
+    };
+    let crowd = Crowd::seed(&cluster.nodes[0], "crowd", options.users());
+    let mut hammer = Hammer::start(options, &crowd);
+    for node in 0..3 {
+        hammer.wait_for_acks(200);
+        assert!(cluster.nodes[node].terminate(Duration::from_secs(60)), "it ends in order");
+        hammer.wait_for_acks(100);
+        cluster.nodes[node].restart();
+    }
+    hammer.wait_for_acks(200);
+    hammer.stop();
+    assert_eq!(hammer.refusals().collect::<Vec<_>>(), [], "nobody is refused for good");
+    hammer.final_syncs(&addresses);
+    hammer.expect_valid();
+    cluster.assert_quiet();
+}
+
+#[test]
 fn a_node_that_is_killed_and_started_again_is_linked_again() {
     let mut stage = Stage::start();
     let users = stage.cluster.nodes[0].seed_users("other", 4, DeviceClass::Phone);
