@@ -224,7 +224,7 @@ fn under_load_links_that_are_cut_and_nodes_that_die_lose_nothing() {
         group_members: 40,
         group_percent: 5,
         sends_per_s_max: 300,
-        has_late_logins: true,
+        has_late_logins: false,
         ..HammerOptions::new(addresses.clone(), seed())
     };
     let crowd = Crowd::seed(&cluster.nodes[0], "crowd", options.users());
