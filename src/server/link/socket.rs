@@ -95,6 +95,23 @@ impl LinkSocket {
     /// Sends what `poll_transmit` gave. False: there is no room, try again when an event says so.
     /// What the kernel refuses otherwise is lost, as datagrams are.
     pub fn send(&self, transmit: &Transmit, contents: &[u8]) -> bool {
+        match transmit.segment_size {
+            // The path of the first ones was found not to cut up anything.
+            Some(size) if self.state.max_gso_segments() == 1 => {
+                self.send_one_by_one(transmit, contents, size)
+            }
+            _ => self.send_at_once(transmit, contents),
+        }
+    }
+
+    /// What was sent before there was no room any more is sent again with the rest, and dropped there
+    /// as a repetition.
+    fn send_one_by_one(&self, transmit: &Transmit, contents: &[u8], size: usize) -> bool {
+        let alone = Transmit { segment_size: None, ..*transmit };
+        contents.chunks(size.max(1)).all(|datagram| self.send_at_once(&alone, datagram))
+    }
+
+    fn send_at_once(&self, transmit: &Transmit, contents: &[u8]) -> bool {
         let datagram = quinn_udp::Transmit {
             destination: transmit.destination,
             ecn: transmit.ecn.map(to_codepoint),
@@ -145,6 +162,13 @@ mod tests {
         let destination = to.address();
         let sent = Transmit { destination, segment_size, ecn: Some(Ecn::Ect0) };
         assert!(from.send(&sent, &contents));
+        expect(&from, &mut to, &contents, segment_size.unwrap_or(250));
+        assert!(from.send_one_by_one(&sent, &contents, 100));
+        expect(&from, &mut to, &contents, 100);
+    }
+
+    /// The content arrives, in datagrams of this length and one with the rest.
+    fn expect(from: &LinkSocket, to: &mut LinkSocket, contents: &[u8], size: usize) {
         let mut received: Vec<(usize, Option<Ecn>)> = Vec::new();
         let mut bytes = Vec::new();
         while bytes.len() < contents.len() {
@@ -157,7 +181,7 @@ mod tests {
         }
         assert_eq!(bytes, contents);
         let lens: Vec<usize> = received.iter().map(|(len, _)| *len).collect();
-        assert_eq!(lens, if segment_size.is_some() { vec![100, 100, 50] } else { vec![250] });
+        assert_eq!(lens, contents.chunks(size).map(<[u8]>::len).collect::<Vec<_>>());
         assert!(received.iter().all(|(_, ecn)| *ecn == Some(Ecn::Ect0)), "{received:?}");
     }
 }
