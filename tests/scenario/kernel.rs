@@ -81,10 +81,20 @@ impl Blackhole {
         Self::of("udp", port, &["dport"])
     }
 
+    /// Drops so many percent of the datagrams of a UDP port, in both directions, at random.
+    pub fn of_some_udp_datagrams(port: u16, percent: u32) -> Self {
+        let dice = format!("numgen random mod 100 < {percent}");
+        Self::of_matching("udp", port, &["dport", "sport"], &dice)
+    }
+
     fn of(protocol: &str, port: u16, sides: &[&str]) -> Self {
+        Self::of_matching(protocol, port, sides, "")
+    }
+
+    fn of_matching(protocol: &str, port: u16, sides: &[&str], what: &str) -> Self {
         let table = format!("aldis_test_{}_{protocol}_{port}", std::process::id());
         run_after_exit("nft delete table inet \"$0\"", OsStr::new(&table));
-        let rule = |side: &&str| format!("iifname lo {protocol} {side} {port} drop\n");
+        let rule = |side: &&str| format!("iifname lo {protocol} {side} {port} {what} drop\n");
         let rules: String = sides.iter().map(rule).collect();
         let rules = format!(
             "table inet {table} {{

@@ -142,6 +142,39 @@ fn a_link_that_is_cut_in_one_direction_comes_back_too() {
     stage.expect_push();
 }
 
+/// Bursts of messages under each rate of loss, and messages of each.
+const BURSTS: usize = 40;
+const BURST: usize = 10;
+
+#[test]
+fn on_a_link_that_loses_datagrams_everything_is_pushed_once() {
+    let mut stage = Stage::start();
+    stage.expect_push();
+    for percent in [1, 10, 30] {
+        let port = stage.cluster.link_address(1).port();
+        let loss = Blackhole::of_some_udp_datagrams(port, percent);
+        let mut took = Vec::new();
+        for _ in 0..BURSTS {
+            let began = Instant::now();
+            for _ in 0..BURST {
+                stage.send();
+            }
+            // What waits for too long for its predecessor is pushed without it, for the client to sync.
+            let mut seqs: Vec<u64> = (0..BURST).map(|_| next_entry(&mut stage.ben).seq).collect();
+            seqs.sort_unstable();
+            assert_eq!(seqs, (stage.local + 1..=stage.sent).collect::<Vec<_>>());
+            stage.local = stage.sent;
+            took.push(began.elapsed());
+        }
+        drop(loss);
+        took.sort();
+        let (median, longest) = (took[took.len() / 2], took[took.len() - 1]);
+        println!("{percent} % lost: a burst took {median:?} in the median, {longest:?} at most");
+    }
+    assert_eq!(stage.cluster.links_of(0, 1), 1, "it is the same session of the link");
+    stage.cluster.assert_quiet();
+}
+
 #[test]
 fn a_redis_that_forgets_delays_messages_for_seconds_only() {
     let mut stage = Stage::start();
