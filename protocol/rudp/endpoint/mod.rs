@@ -47,6 +47,8 @@ pub struct Endpoint {
     /// Answers to datagrams that belong to no session.
     answers: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<Event>,
+    /// When the next RESET may be sent.
+    reset_at: Time,
     now: Time,
 }
 
@@ -65,6 +67,7 @@ impl Endpoint {
             ready: VecDeque::new(),
             answers: VecDeque::new(),
             events: VecDeque::new(),
+            reset_at: Time::ZERO,
             now: Time::ZERO,
             config,
         }
@@ -158,7 +161,7 @@ impl Endpoint {
             self.ready.pop_front();
             let slot = self.slots.get_mut(index).expect("ready slots exist");
             slot.is_ready = false;
-            self.arm(now, index);
+            self.arm(index);
         }
         None
     }
@@ -243,7 +246,9 @@ impl Endpoint {
                 }
                 return;
             }
-            _ => return,
+            // What a closing session still gets is expected.
+            Some(Entry::Closing(closing)) if closing.peer.address == from => return,
+            _ => return self.reset(now, from, index, data.len()),
         };
         match input {
             Input::Ignored => return,
@@ -269,8 +274,9 @@ impl Endpoint {
         }
     }
 
-    /// Sets the deadline of a slot that has nothing to send now.
-    fn arm(&mut self, now: Time, index: u32) {
+    /// Sets the deadline of a slot that has nothing to send now. It may have passed already: an
+    /// acknowledgement that shortens the round trip shortens the timers that run.
+    fn arm(&mut self, index: u32) {
         let at = match self.slots.entry_mut(index) {
             Some(Entry::Live(peer)) => peer.deadline(),
             Some(Entry::Connecting(connecting)) => connecting.next.min(connecting.until),
@@ -281,7 +287,6 @@ impl Endpoint {
                 return;
             }
         };
-        debug_assert!(at > now, "a deadline in the past is repeated");
         self.deadlines.set(index, at);
     }
 

@@ -15,7 +15,7 @@ impl Peer {
     pub(super) fn handle_ack(&mut self, now: Time, ack: &Ack) {
         let in_flight_before = self.sent.in_flight();
         let mut newly = Newly::default();
-        let Self { acked, sent, outbox, rack, rate, stats, mtu, .. } = self;
+        let Self { acked, sent, outbox, rack, rate, stats, mtu, policy, .. } = self;
         let base = sent.base();
         acked.handle_ack(ack, base, |number| {
             let packet = match sent.acknowledge(number) {
@@ -23,6 +23,7 @@ impl Peer {
                 Settled::Acknowledged(packet) => packet,
                 Settled::WasTakenForLost(packet) => {
                     stats.losses_spurious += 1;
+                    policy.handle_spurious();
                     packet
                 }
             };
@@ -35,6 +36,7 @@ impl Peer {
             for chunk in sent.chunks(&packet) {
                 outbox.handle_acknowledged(chunk);
             }
+            newly.count += 1;
             newly.bytes += u64::from(packet.bytes);
             newly.newest = Some((number, packet));
         });
@@ -46,6 +48,9 @@ impl Peer {
             }
             self.report_acked(now, newly.bytes, &newest, in_flight_before);
         }
+        let recovered = ack.counters.recovered.saturating_sub(self.peer_counters.recovered);
+        self.peer_counters.recovered += recovered;
+        self.policy.handle_settled(newly.count.saturating_sub(recovered), recovered);
         if ack.counters.congested > self.peer_counters.congested {
             self.peer_counters.congested = ack.counters.congested;
             let sent = newly.newest.map_or(now, |(_, packet)| packet.sent);
@@ -62,6 +67,7 @@ impl Peer {
         while let Verdict::Lost(number) = self.rack.judge(now, &self.sent, &self.rtt) {
             let packet = self.sent.lose(now, number);
             self.stats.datagrams_lost += 1;
+            self.policy.handle_settled(0, 1);
             for chunk in self.sent.chunks(&packet) {
                 self.outbox.handle_lost(chunk);
             }
@@ -107,6 +113,7 @@ impl Peer {
 
 #[derive(Default)]
 struct Newly {
+    count: u64,
     bytes: u64,
     newest: Option<(u64, Packet)>,
 }

@@ -4,15 +4,14 @@
 //! There is no threshold of packets: where packets are reordered it takes everything for lost. The
 //! window follows how late packets really are, which the RFC gropes for by round trips with DSACKs.
 
+use crate::recent_max::RecentMax;
 use crate::send::rtt::Rtt;
 use crate::send::sent::{Packet, Sent};
-use crate::time::{MILLISECOND, SECOND, Time};
+use crate::time::{MILLISECOND, Time};
 
 /// The window on a path that does not reorder, as a part of the least round trip. The RFC begins
 /// with a quarter, but every packet lost pays for it.
 const QUIET_PART: u64 = 16;
-/// Lateness is remembered for one to two of these.
-const ERA_NS: u64 = SECOND;
 /// Added to what was seen, as a part of it: the latest packet so far is not the latest ever.
 const MARGIN_PART: u64 = 8;
 /// A path whose round trip is not known yet reorders at most by this.
@@ -22,6 +21,7 @@ const WINDOW_NS_INITIAL: u64 = 10 * MILLISECOND;
 #[derive(Clone, Copy, Debug)]
 struct Latest {
     number: u64,
+    sent: Time,
     rtt_ns: u64,
 }
 
@@ -40,24 +40,25 @@ pub(crate) enum Verdict {
 #[derive(Debug, Default)]
 pub(crate) struct Rack {
     latest: Option<Latest>,
-    late_of_era: u64,
-    late_before: u64,
-    era_began: Time,
+    /// How much later than packets sent after them packets were acknowledged.
+    in_time: RecentMax,
+    /// How much later packets were sent that were acknowledged before others. Held back or late
+    /// acknowledgements do not count in it, so it is close to what the way there does.
+    in_sending: RecentMax,
 }
 
 impl Rack {
-    /// A packet was acknowledged for the first time.
+    /// A packet was acknowledged for the first time; those of one acknowledgement come in order.
     pub fn handle_acknowledged(&mut self, now: Time, number: u64, packet: &Packet) {
-        if now.nanos_since(self.era_began) > ERA_NS {
-            self.era_began = now;
-            self.late_before = std::mem::take(&mut self.late_of_era);
-        }
+        self.in_time.pass(now);
+        self.in_sending.pass(now);
         let rtt_ns = now.nanos_since(packet.sent);
         match self.latest {
             Some(latest) if number < latest.number => {
-                self.late_of_era = self.late_of_era.max(rtt_ns.saturating_sub(latest.rtt_ns));
+                self.in_time.note(now, rtt_ns.saturating_sub(latest.rtt_ns));
+                self.in_sending.note(now, latest.sent.nanos_since(packet.sent));
             }
-            _ => self.latest = Some(Latest { number, rtt_ns }),
+            _ => self.latest = Some(Latest { number, sent: packet.sent, rtt_ns }),
         }
     }
 
@@ -66,11 +67,18 @@ impl Rack {
         if !rtt.is_known() {
             return WINDOW_NS_INITIAL;
         }
-        let late = self.late_of_era.max(self.late_before);
+        let late = self.in_time.largest();
         (rtt.least() / QUIET_PART).max(late + late / MARGIN_PART).min(rtt.smoothed())
     }
 
-    /// The verdict on the oldest outstanding packet.
+    /// By how much later packets one may be overtaken, in time between their departures.
+    fn overtaking_window(&self, rtt: &Rtt) -> u64 {
+        (rtt.least() / QUIET_PART).max(self.in_sending.largest()).min(rtt.smoothed())
+    }
+
+    /// The verdict on the oldest outstanding packet: it is lost when one was acknowledged that was
+    /// sent so much later that it was never overtaken like that; and, as nothing may follow, when
+    /// it is later than packets ever were.
     pub fn judge(&self, now: Time, sent: &Sent, rtt: &Rtt) -> Verdict {
         let (Some(latest), Some((number, packet))) = (self.latest, sent.oldest()) else {
             return Verdict::Open;
@@ -79,7 +87,13 @@ impl Rack {
             return Verdict::Open;
         }
         let lost_at = packet.sent.plus(latest.rtt_ns + self.window(rtt));
-        if lost_at <= now { Verdict::Lost(number) } else { Verdict::LostAt(lost_at) }
+        let is_overtaken =
+            rtt.is_known() && latest.sent.nanos_since(packet.sent) > self.overtaking_window(rtt);
+        if is_overtaken || lost_at <= now {
+            Verdict::Lost(number)
+        } else {
+            Verdict::LostAt(lost_at)
+        }
     }
 }
 
@@ -87,6 +101,7 @@ impl Rack {
 mod tests {
     use super::*;
     use crate::send::sent::{Extras, Settled, Stamp};
+    use crate::time::SECOND;
 
     const RTT: u64 = 16 * MILLISECOND;
 
