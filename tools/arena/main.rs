@@ -11,6 +11,7 @@ mod end;
 mod figures;
 mod ledger;
 mod link;
+mod markdown;
 mod offer;
 mod pair;
 mod quantiles;
@@ -78,7 +79,8 @@ struct Args {
     /// Runs for the cost, of which the cheapest counts; 0 leaves the cost out.
     #[arg(long, default_value_t = 3)]
     cost_runs: u32,
-    /// Folder for arena.tsv, the same to the byte for a seed, and arena-cost.tsv, which is not.
+    /// Folder for arena.tsv, the same to the byte for a seed, arena-cost.tsv, which is not, and
+    /// arena.md, both as tables for people.
     #[arg(long)]
     out: Option<PathBuf>,
     /// Names of cells and stacks.
@@ -110,7 +112,7 @@ fn main() -> anyhow::Result<()> {
     let mut files = args.out.as_ref().map(Files::create).transpose()?;
     content::prepare();
     let mut out = std::io::stdout();
-    let (began, mut missed) = (Instant::now(), Vec::new());
+    let (began, mut missed, mut all) = (Instant::now(), Vec::new(), Vec::new());
     for cell in &cells {
         writeln!(out, "{}", table::heading(cell))?;
         let mut rows = Vec::new();
@@ -126,12 +128,17 @@ fn main() -> anyhow::Result<()> {
             let misses = bars::misses(stack, cell, &rows);
             missed.extend(misses.into_iter().map(|miss| format!("{cell} {}: {miss}", stack.name)));
         }
+        all.push((*cell, rows));
     }
     if stacks.iter().any(Stack::is_subject) {
         writeln!(out, "\n{} bars missed", missed.len())?;
         for miss in missed {
             writeln!(out, "  {miss}")?;
         }
+    }
+    if let Some(folder) = &args.out {
+        let text = format!("{}\n\n{}", markdown::legend(), markdown::tables(&all));
+        fs::write(folder.join("arena.md"), text)?;
     }
     writeln!(out, "\n{} cells in {:.0} s", cells.len(), began.elapsed().as_secs_f64())?;
     Ok(())

@@ -28,6 +28,7 @@ struct Driver {
     state: UdpSocketState,
     began: Instant,
     out: Vec<u8>,
+    buffers: Vec<Vec<u8>>,
     /// Filled, but the socket had no room.
     refused: Option<aldis_rudp::Transmit>,
 }
@@ -42,7 +43,8 @@ impl Driver {
         config.segments_max = state.max_gso_segments();
         let seed = [config.node.0 as u8; 32];
         let endpoint = Endpoint::new(Arc::new(config), seed);
-        Ok(Self { endpoint, socket, state, began, out: Vec::new(), refused: None })
+        let buffers = vec![vec![0; RECEIVE_BYTES]; BATCH_SIZE];
+        Ok(Self { endpoint, socket, state, began, out: Vec::new(), buffers, refused: None })
     }
 
     fn now(&self) -> Time {
@@ -52,10 +54,9 @@ impl Driver {
     /// Reads all that came; nothing is done about deadlines before, or late acknowledgements would
     /// look like losses.
     fn receive(&mut self) -> io::Result<()> {
-        let mut buffers = vec![vec![0u8; RECEIVE_BYTES]; BATCH_SIZE];
         loop {
             let mut slices: Vec<IoSliceMut<'_>> =
-                buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
+                self.buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
             let mut metas = [RecvMeta::default(); BATCH_SIZE];
             let socket = UdpSockRef::from(&self.socket);
             let count = match self.state.recv(socket, &mut slices, &mut metas) {
@@ -63,8 +64,8 @@ impl Driver {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            let now = self.now();
-            for (buffer, meta) in buffers.iter_mut().zip(&metas).take(count) {
+            let now = Time(self.began.elapsed().as_nanos() as u64);
+            for (buffer, meta) in self.buffers.iter_mut().zip(&metas).take(count) {
                 let ecn = meta.ecn.map(|ecn| match ecn {
                     EcnCodepoint::Ect0 => Ecn::Ect0,
                     EcnCodepoint::Ect1 => Ecn::Ect1,

@@ -19,6 +19,8 @@ use crate::wire::varint;
 
 /// Bytes of control frames that stand before messages, at most.
 const CONTROL_BYTES_MAX: usize = 2 + varint::LEN_MAX;
+/// A socket that segments takes no more in one call than one datagram of IPv4 could hold.
+const TRANSMIT_BYTES_MAX: usize = 65_507;
 /// Two bytes of a packet number suffice while less than this is unacknowledged; half of what they
 /// can tell apart, as the receiver may know more than we do.
 const SHORT_NUMBERS: u64 = 1 << 14;
@@ -58,6 +60,7 @@ impl Peer {
         let mut count = 1;
         while count < segments_max
             && out.len() == count * len
+            && out.len() + len <= TRANSMIT_BYTES_MAX
             && len == self.mtu.datagram_bytes()
             && self.outbox.has_large()
             && self.poll_datagram(now, out)

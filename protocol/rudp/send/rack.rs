@@ -7,11 +7,13 @@
 use crate::recent_max::RecentMax;
 use crate::send::rtt::Rtt;
 use crate::send::sent::{Packet, Sent};
-use crate::time::{MILLISECOND, Time};
+use crate::time::{MICROSECOND, MILLISECOND, Time};
 
 /// The window on a path that does not reorder, as a part of the least round trip. The RFC begins
 /// with a quarter, but every packet lost pays for it.
 const QUIET_PART: u64 = 16;
+/// No window is shorter: on one machine or in a rack, threads and interrupts reorder by this much.
+const WINDOW_NS_MIN: u64 = 50 * MICROSECOND;
 /// Added to what was seen, as a part of it: the latest packet so far is not the latest ever.
 const MARGIN_PART: u64 = 8;
 /// A path whose round trip is not known yet reorders at most by this.
@@ -68,12 +70,12 @@ impl Rack {
             return WINDOW_NS_INITIAL;
         }
         let late = self.in_time.largest();
-        (rtt.least() / QUIET_PART).max(late + late / MARGIN_PART).min(rtt.smoothed())
+        quiet_window(rtt).max((late + late / MARGIN_PART).min(rtt.smoothed()))
     }
 
     /// By how much later packets one may be overtaken, in time between their departures.
     fn overtaking_window(&self, rtt: &Rtt) -> u64 {
-        (rtt.least() / QUIET_PART).max(self.in_sending.largest()).min(rtt.smoothed())
+        quiet_window(rtt).max(self.in_sending.largest().min(rtt.smoothed()))
     }
 
     /// The verdict on the oldest outstanding packet: it is lost when one was acknowledged that was
@@ -95,6 +97,11 @@ impl Rack {
             Verdict::LostAt(lost_at)
         }
     }
+}
+
+/// On a path that does not reorder.
+fn quiet_window(rtt: &Rtt) -> u64 {
+    (rtt.least() / QUIET_PART).max(WINDOW_NS_MIN)
 }
 
 #[cfg(test)]

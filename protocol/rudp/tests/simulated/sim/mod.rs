@@ -5,10 +5,10 @@
 //!   application. `judge`: what was promised about messages. `wary`: what was promised about
 //!   everything else.
 
-mod content;
-mod host;
-mod judge;
-mod plan;
+pub mod content;
+pub mod host;
+pub mod judge;
+pub mod plan;
 mod wary;
 mod world;
 
