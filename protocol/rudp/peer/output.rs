@@ -42,6 +42,14 @@ pub(super) struct Plan {
     is_probe: bool,
     is_last_for_now: bool,
     is_mtu_probe: bool,
+    is_repair: bool,
+}
+
+impl Plan {
+    /// Of a datagram that holds a repair and nothing else.
+    pub(super) fn repair() -> Self {
+        Self { is_repair: true, ..Self::default() }
+    }
 }
 
 impl Peer {
@@ -354,6 +362,7 @@ impl Peer {
             window: plan.has_window,
             mtu_probe: plan.is_mtu_probe,
             at_once: plan.is_last_for_now,
+            repair: plan.is_repair,
         };
         let stamp = self.rate.stamp(now, self.sent.in_flight());
         self.sent.push(now, stamp, len, &self.pieces, extras);

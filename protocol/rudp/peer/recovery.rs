@@ -36,10 +36,12 @@ impl Peer {
             for chunk in sent.chunks(&packet) {
                 outbox.handle_acknowledged(chunk);
             }
+            newly.has_repair |= packet.extras.repair;
             newly.count += 1;
             newly.bytes += u64::from(packet.bytes);
             newly.newest = Some((number, packet));
         });
+        self.rack.end_ack(now, newly.has_repair);
         if let Some((number, newest)) = newly.newest {
             self.probe.handle_acknowledged();
             if number == ack.largest() {
@@ -64,6 +66,7 @@ impl Peer {
     /// Takes for lost what is.
     pub(super) fn detect_losses(&mut self, now: Time) {
         let mut lost: Option<congestion::Lost> = None;
+        let mut lost_probe = None;
         while let Verdict::Lost(number) = self.rack.judge(now, &self.sent, &self.rtt) {
             let packet = self.sent.lose(now, number);
             self.stats.datagrams_lost += 1;
@@ -73,7 +76,7 @@ impl Peer {
             }
             self.pending.window |= packet.extras.window;
             if packet.extras.mtu_probe {
-                self.mtu.handle_probe_lost(usize::from(packet.bytes));
+                lost_probe = Some(usize::from(packet.bytes));
                 continue;
             }
             self.mtu.handle_lost(now, usize::from(packet.bytes));
@@ -85,6 +88,13 @@ impl Peer {
             });
             lost.bytes += u64::from(packet.bytes);
             lost.newest_sent = packet.sent;
+        }
+        match lost_probe {
+            Some(_) if lost.is_some() => {
+                self.mtu.handle_probe_crowded_out(now.plus(self.rtt.smoothed()));
+            }
+            Some(size) => self.mtu.handle_probe_lost(size),
+            None => {}
         }
         if let Some(mut lost) = lost {
             lost.in_flight = self.sent.in_flight();
@@ -113,6 +123,7 @@ impl Peer {
 
 #[derive(Default)]
 struct Newly {
+    has_repair: bool,
     count: u64,
     bytes: u64,
     newest: Option<(u64, Packet)>,

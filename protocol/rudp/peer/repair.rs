@@ -77,7 +77,7 @@ impl Peer {
             self.seals.seal(whole, out, start, body_at);
             self.stats.repairs_sent += 1;
             self.pieces.clear();
-            self.note_sent(now, &Plan::default(), out.len() - start, true);
+            self.note_sent(now, &Plan::repair(), out.len() - start, true);
             return true;
         }
         false
@@ -132,8 +132,10 @@ impl Peer {
             }
             self.received.recovered += self.restored.push(now, number);
             self.handle_source(now, number, &content);
-            let is_newest = self.arrivals.insert(now, number);
-            self.acks.handle_packet(now, is_newest, Urgency::default());
+            let is_newest = self.arrivals.insert_restored(number);
+            // Its sender is about to send it again.
+            let urgency = Urgency { is_asked_for: true, ..Urgency::default() };
+            self.acks.handle_packet(now, is_newest, urgency);
         }
         Ok(())
     }

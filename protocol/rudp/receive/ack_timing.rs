@@ -1,11 +1,16 @@
 //! When to acknowledge: at once when the sender may have to act, otherwise every few packets
 //! (RFC 9000 13.2, draft-ietf-quic-ack-frequency). Knows no packet numbers.
 
-use crate::time::{MILLISECOND, Time};
+use crate::time::{MILLISECOND, SECOND, Time};
 
 /// Packets that one acknowledgement covers where nothing is amiss. It costs some 56 bytes, which
 /// twelve messages of 300 bytes pay with less than two percent.
 const PACKETS_MAX: u32 = 12;
+/// The same while packets are lost: acknowledgements are lost too, several in a row where losses come
+/// in bursts, and until the next one comes nobody knows.
+const PACKETS_MAX_LOSSY: u32 = 5;
+/// A path lost nothing of late if it did not for so long.
+const LOSS_MEMORY_NS: u64 = SECOND;
 /// Packets after which an acknowledgement rides along with data.
 const PACKETS_TO_RIDE: u32 = 4;
 /// An acknowledgement waits no longer than this; both sides reckon with it.
@@ -34,6 +39,7 @@ pub(crate) struct AckTiming {
     deadline: Option<Time>,
     latest: Time,
     echoes: u32,
+    lost_at: Option<Time>,
 }
 
 impl AckTiming {
@@ -47,8 +53,15 @@ impl AckTiming {
             true => LOSS_ECHOES,
             false => self.echoes.saturating_sub(1),
         };
+        if urgency.is_loss {
+            self.lost_at = Some(now);
+        }
+        let is_lossy = self.lost_at.is_some_and(|at| now.nanos_since(at) <= LOSS_MEMORY_NS);
+        // Where packets overtake each other acknowledgements are long, and some losses are none.
+        let packets_max =
+            if is_lossy && !urgency.is_reordered { PACKETS_MAX_LOSSY } else { PACKETS_MAX };
         let is_now = urgency.is_loss || urgency.is_asked_for || is_echo;
-        let delay_ns = if is_now || self.unreported >= PACKETS_MAX { 0 } else { ACK_DELAY_MAX_NS };
+        let delay_ns = if is_now || self.unreported >= packets_max { 0 } else { ACK_DELAY_MAX_NS };
         let deadline = now.plus(delay_ns);
         self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
     }

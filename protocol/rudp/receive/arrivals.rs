@@ -35,25 +35,34 @@ pub(crate) struct Arrivals {
 impl Arrivals {
     /// Notes a packet that did not come before; whether it is the newest.
     pub fn insert(&mut self, now: Time, number: u64) -> bool {
+        let newest = self.runs.last().map_or(0, |newest| newest.range.last);
+        if number < newest {
+            self.overtaken.note(now, newest - number);
+        }
+        self.insert_restored(number)
+    }
+
+    /// The same for one that a repair brought back, which nothing overtook.
+    pub fn insert_restored(&mut self, number: u64) -> bool {
         let single = Run { range: Range { first: number, last: number }, reports: 0 };
-        let newest = match self.runs.last_mut() {
+        match self.runs.last_mut() {
             Some(newest) if number == newest.range.last + 1 => {
                 newest.range.last = number;
                 newest.reports = 0;
-                return true;
+                true
             }
-            Some(newest) if number < newest.range.last => newest.range.last,
+            Some(newest) if number < newest.range.last => {
+                self.insert_late(single);
+                false
+            }
             _ => {
                 if self.runs.len() == RUNS_MAX {
                     self.runs.remove(0);
                 }
                 self.runs.push(single);
-                return true;
+                true
             }
-        };
-        self.overtaken.note(now, newest - number);
-        self.insert_late(single);
-        false
+        }
     }
 
     /// Whether, since this was asked last, a packet has become missing for good: more were sent

@@ -5,10 +5,10 @@ const MEMORY: f64 = 2_048.0;
 /// A loss rate below this is none.
 const LOSS_MIN: f64 = 0.000_5;
 /// Repairs for each datagram that is lost: some are lost too, and losses come close together. At
-/// 5 % loss it is one repair in six, which brings 98 % of them back.
-const REPAIRS_PER_LOSS: f64 = 3.4;
+/// 5 % loss it is one repair in six, which brings nearly all of them back.
+const REPAIRS_PER_LOSS: f64 = 3.3;
 /// At least one repair for so many datagrams, or it comes so late that it is of no use.
-const INTERVAL_MAX: f64 = 16.0;
+const INTERVAL_MAX: f64 = 12.0;
 /// A lost datagram is brought back within this part of a round trip on average.
 const ROUND_TRIP_PART: f64 = 0.5;
 /// At most one repair for so many datagrams: past a third of the traffic, sending again is cheaper.
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn there_is_no_redundancy_without_loss_and_more_with_more() {
         assert_eq!(interval(1_000, 0), None);
-        assert_eq!(interval(990, 10), Some(16));
+        assert_eq!(interval(990, 10), Some(12));
         assert_eq!(interval(950, 50), Some(6));
         assert_eq!(interval(900, 100), Some(3));
         assert_eq!(interval(800, 200), Some(2));

@@ -12,6 +12,9 @@ use crate::time::{MICROSECOND, MILLISECOND, Time};
 /// The window on a path that does not reorder, as a part of the least round trip. The RFC begins
 /// with a quarter, but every packet lost pays for it.
 const QUIET_PART: u64 = 16;
+/// Nor, on such a path, longer than this: what reorders there does not grow with distance, and the
+/// window follows as soon as something does.
+const QUIET_NS_MAX: u64 = MILLISECOND / 2;
 /// No window is shorter: on one machine or in a rack, threads and interrupts reorder by this much.
 const WINDOW_NS_MIN: u64 = 50 * MICROSECOND;
 /// Added to what was seen, as a part of it: the latest packet so far is not the latest ever.
@@ -47,20 +50,33 @@ pub(crate) struct Rack {
     /// How much later packets were sent that were acknowledged before others. Held back or late
     /// acknowledgements do not count in it, so it is close to what the way there does.
     in_sending: RecentMax,
+    /// The most of both in the acknowledgement under way.
+    of_ack: (u64, u64),
 }
 
 impl Rack {
     /// A packet was acknowledged for the first time; those of one acknowledgement come in order.
     pub fn handle_acknowledged(&mut self, now: Time, number: u64, packet: &Packet) {
-        self.in_time.pass(now);
-        self.in_sending.pass(now);
         let rtt_ns = now.nanos_since(packet.sent);
         match self.latest {
             Some(latest) if number < latest.number => {
-                self.in_time.note(now, rtt_ns.saturating_sub(latest.rtt_ns));
-                self.in_sending.note(now, latest.sent.nanos_since(packet.sent));
+                let (in_time, in_sending) = &mut self.of_ack;
+                *in_time = rtt_ns.saturating_sub(latest.rtt_ns).max(*in_time);
+                *in_sending = latest.sent.nanos_since(packet.sent).max(*in_sending);
             }
             _ => self.latest = Some(Latest { number, sent: packet.sent, rtt_ns }),
+        }
+    }
+
+    /// All packets of an acknowledgement were handed in. With a repair among them what came late
+    /// probably was brought back by it and not overtaken.
+    pub fn end_ack(&mut self, now: Time, has_repair: bool) {
+        let (in_time, in_sending) = std::mem::take(&mut self.of_ack);
+        self.in_time.pass(now);
+        self.in_sending.pass(now);
+        if !has_repair {
+            self.in_time.note(now, in_time);
+            self.in_sending.note(now, in_sending);
         }
     }
 
@@ -101,7 +117,7 @@ impl Rack {
 
 /// On a path that does not reorder.
 fn quiet_window(rtt: &Rtt) -> u64 {
-    (rtt.least() / QUIET_PART).max(WINDOW_NS_MIN)
+    (rtt.least() / QUIET_PART).clamp(WINDOW_NS_MIN, QUIET_NS_MAX)
 }
 
 #[cfg(test)]
@@ -110,7 +126,7 @@ mod tests {
     use crate::send::sent::{Extras, Settled, Stamp};
     use crate::time::SECOND;
 
-    const RTT: u64 = 16 * MILLISECOND;
+    const RTT: u64 = 4 * MILLISECOND;
 
     fn scene(packets: u64) -> (Rack, Sent, Rtt) {
         let mut sent = Sent::new();
@@ -129,6 +145,7 @@ mod tests {
             }
             Settled::Known => panic!("{number} was settled"),
         }
+        rack.end_ack(Time(now), false);
     }
 
     #[test]
@@ -147,8 +164,8 @@ mod tests {
     fn the_window_follows_how_late_packets_are_and_forgets() {
         let (mut rack, mut sent, rtt) = scene(10);
         acknowledge(&mut rack, &mut sent, RTT + 1, 1);
-        acknowledge(&mut rack, &mut sent, RTT + 4 * MILLISECOND, 0);
-        let late = 4 * MILLISECOND;
+        acknowledge(&mut rack, &mut sent, RTT + 3 * MILLISECOND, 0);
+        let late = 3 * MILLISECOND;
         assert_eq!(rack.window(&rtt), late + late / MARGIN_PART);
         acknowledge(&mut rack, &mut sent, 2 * SECOND, 2);
         assert_eq!(rack.window(&rtt), late + late / MARGIN_PART);

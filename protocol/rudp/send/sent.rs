@@ -43,6 +43,8 @@ pub(crate) struct Extras {
     pub mtu_probe: bool,
     /// It asks for an acknowledgement at once.
     pub at_once: bool,
+    /// A repair: what it brings back is acknowledged with it.
+    pub repair: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
