@@ -17,6 +17,8 @@ mod ids;
 mod peer;
 pub mod planted;
 mod receive;
+mod recent_max;
+mod redundancy;
 mod send;
 mod session;
 mod spans;

@@ -15,6 +15,8 @@ pub enum Bug {
     NoBackoff,
     /// Probes carry a ping instead of the data that is missing.
     ProbeWithoutData,
+    /// Plain datagrams are not checked, so that a fuzzer gets past that.
+    NoChecksum,
 }
 
 #[cfg(any(test, feature = "planted-bugs"))]

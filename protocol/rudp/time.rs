@@ -47,5 +47,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 
 /// One millisecond in nanoseconds.
 pub(crate) const MILLISECOND: u64 = 1_000_000;
+/// One microsecond in nanoseconds.
+pub(crate) const MICROSECOND: u64 = 1_000;
 /// One second in nanoseconds.
 pub(crate) const SECOND: u64 = 1_000_000_000;

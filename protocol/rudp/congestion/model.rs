@@ -40,6 +40,9 @@ const TEST_INTERVAL_NS_MAX: u64 = 24 * SECOND;
 const LEAST_RTT_MEMORY_NS: u64 = 60 * SECOND;
 /// A share of the best rate that is large while another flow is there.
 const LARGE_SHARE: f64 = 0.6;
+/// No more than such a share is taken, however weak the other flow is: one that wants less leaves
+/// the queue empty, and with that competition ends.
+const COMPETING_SHARE_MAX: f64 = 0.62;
 /// What is kept on a loss of a window that has such a share.
 const LARGE_SHARE_KEPT: f64 = 0.6;
 /// Rounds with fewer acknowledgements say nothing of the queue: jitter hides it.
@@ -180,6 +183,10 @@ impl Model {
         self.best_ever = (self.best_ever * 0.999).max(best as f64);
         match &mut self.phase {
             Phase::Startup { full_rate, full_rounds } => {
+                // Bursts of messages may fill a queue without ever filling a round.
+                if is_long {
+                    return self.enter(Phase::Drain);
+                }
                 if round.is_app_limited() {
                     return;
                 }
@@ -188,7 +195,7 @@ impl Model {
                 } else {
                     *full_rounds += 1;
                 }
-                if *full_rounds >= FULL_ROUNDS || is_long {
+                if *full_rounds >= FULL_ROUNDS {
                     self.enter(Phase::Drain);
                 }
             }
@@ -289,7 +296,12 @@ impl Model {
             Phase::Probe { .. } => ((pipe + slack) * PROBE_GAIN, rate * PROBE_GAIN),
             Phase::Relax => (pipe * RELAX_GAIN, rate),
             Phase::Test { .. } => (self.window as f64, rate),
-            Phase::Compete(cubic) => (cubic.window() as f64, cubic.pacing_rate() as f64),
+            Phase::Compete(cubic) => {
+                let rate = self.best_ever * COMPETING_SHARE_MAX;
+                let rtt_ns = self.rounds.rtt_min_ns().unwrap_or(self.smoothed_rtt_ns);
+                let window = (cubic.window() as f64).min(bytes_in(rate as u64, rtt_ns) as f64);
+                (window, cubic.pacing_rate() as f64)
+            }
         };
         self.window = (window as u64).max(WINDOW_MIN);
         self.pacing_rate = (pace as u64).max(rate_of(WINDOW_MIN, self.smoothed_rtt_ns));

@@ -48,6 +48,8 @@ pub struct Endpoint {
     answers: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<Event>,
     rejected: Rejected,
+    /// When the next RESET may be sent.
+    reset_at: Time,
     now: Time,
 }
 
@@ -67,6 +69,7 @@ impl Endpoint {
             answers: VecDeque::new(),
             events: VecDeque::new(),
             rejected: Rejected::default(),
+            reset_at: Time::ZERO,
             now: Time::ZERO,
             config,
         }
@@ -170,7 +173,7 @@ impl Endpoint {
             self.ready.pop_front();
             let slot = self.slots.get_mut(index).expect("ready slots exist");
             slot.is_ready = false;
-            self.arm(now, index);
+            self.arm(index);
         }
         None
     }
@@ -265,9 +268,11 @@ impl Endpoint {
                 }
                 return;
             }
+            // What a closing session still gets is expected.
+            Some(Entry::Closing(closing)) if closing.peer.address == from => return,
             _ => {
                 self.rejected.strangers += 1;
-                return;
+                return self.reset(now, from, index, data.len());
             }
         };
         match input {
@@ -301,8 +306,9 @@ impl Endpoint {
         }
     }
 
-    /// Sets the deadline of a slot that has nothing to send now.
-    fn arm(&mut self, now: Time, index: u32) {
+    /// Sets the deadline of a slot that has nothing to send now. It may have passed already: an
+    /// acknowledgement that shortens the round trip shortens the timers that run.
+    fn arm(&mut self, index: u32) {
         let at = match self.slots.entry_mut(index) {
             Some(Entry::Live(peer)) => peer.deadline(),
             Some(Entry::Connecting(connecting)) => connecting.next.min(connecting.until),
@@ -313,7 +319,6 @@ impl Endpoint {
                 return;
             }
         };
-        debug_assert!(at > now, "a deadline in the past is repeated");
         self.deadlines.set(index, at);
     }
 

@@ -20,6 +20,10 @@ use crate::wire::hello::{Body, Handshake, Hello, Side};
 const HELLO_INTERVAL_NS: u64 = 100 * MILLISECOND;
 /// See there.
 const HELLO_INTERVAL_NS_MAX: u64 = 800 * MILLISECOND;
+/// A RESET is not sent more often than this.
+const RESET_INTERVAL_NS: u64 = 10 * MILLISECOND;
+/// Shorter datagrams are not answered with a RESET of 37 bytes.
+const RESET_CAUSE_BYTES_MIN: usize = 16;
 /// HELLOs with a cookie before a new cookie is asked for: the node may have restarted.
 const COOKIE_TRIES_MAX: u32 = 4;
 
@@ -47,7 +51,13 @@ impl Endpoint {
 
     /// Takes an authentic datagram of the handshake.
     pub(super) fn handle_handshake(&mut self, now: Time, from: SocketAddr, said: &Handshake) {
-        if said.to != self.config.node || said.from == self.config.node {
+        if said.from == self.config.node {
+            return;
+        }
+        if let Body::Reset { connection, .. } = said.body {
+            return self.handle_reset(now, from, said.from, connection);
+        }
+        if said.to != self.config.node {
             return;
         }
         match &said.body {
@@ -66,6 +76,37 @@ impl Endpoint {
                 self.handle_accept(now, said, initiator_random, side);
             }
             Body::Reset { .. } => {}
+        }
+    }
+
+    /// A datagram came for a session that is not here. Its sender should learn that, at most so
+    /// often, and never for less than a third of what it gets.
+    pub(super) fn reset(&mut self, now: Time, from: SocketAddr, connection: u32, len: usize) {
+        if now < self.reset_at || len < RESET_CAUSE_BYTES_MIN || self.answers.len() >= ANSWERS_MAX {
+            return;
+        }
+        self.reset_at = now.plus(RESET_INTERVAL_NS);
+        let body = Body::Reset { boot: self.config.boot, connection };
+        let key = self.keys.current();
+        let mut out = Vec::new();
+        // The session is unknown, and with it the node.
+        Handshake { key, from: self.config.node, to: NodeId(u16::MAX), body }
+            .put(&self.keys, &mut out);
+        self.answers.push_back((from, out));
+    }
+
+    /// A node says that it does not have our session. As anybody may say that again later, it only
+    /// makes us ask the node for a new session, and only if it is silent; the old one ends when the
+    /// new one is up.
+    fn handle_reset(&mut self, now: Time, from: SocketAddr, node: NodeId, connection: u32) {
+        let link = self.slots.link(node);
+        let Some(Entry::Live(peer)) = link.live.and_then(|index| self.slots.entry_mut(index))
+        else {
+            return;
+        };
+        let is_ours = peer.address == from && peer.is_called(connection);
+        if is_ours && peer.is_unanswered() && link.setup.is_none() {
+            self.begin(now, node, from);
         }
     }
 

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 
 use super::{Ending, Peer};
 use crate::event::{Ecn, Event};
+use crate::receive::ack_timing::Urgency;
 use crate::receive::inbox::Violation;
+use crate::redundancy::encoder::Content as Source;
 use crate::session::seal::Whole;
 use crate::time::Time;
 use crate::wire::Malformed;
 use crate::wire::ack::Ack;
 use crate::wire::frame::{Frame, Frames};
-use crate::wire::header::Truncated;
+use crate::wire::header::{Shape, Truncated};
 use crate::wire::varint::Reader;
 
 /// What a datagram was.
@@ -46,12 +48,14 @@ impl Peer {
         let whole = self.whole(header);
         let datagram_len = datagram.len();
         if self.replay.is_seen(whole.number) {
+            self.handle_again(whole, datagram, header.byte_count);
             return Input::Replayed;
         }
         let Some(body) = self.opens.open(whole, datagram, header.byte_count) else {
             return Input::Forged;
         };
         self.replay.insert(whole.number);
+        self.received.recovered += self.restored.take_lost(now, self.rtt.smoothed());
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram_len as u64;
         if self.liveness.handle_heard(now) {
@@ -66,15 +70,23 @@ impl Peer {
             Ok(content) => content,
             Err(_) => return Input::Over(Ending::Lost),
         };
-        let arrival = self.arrivals.insert(now, whole.number);
+        let is_newest = self.arrivals.insert(now, whole.number);
         if content == Content::Quiet {
-            self.acks.handle_quiet_packet(now, arrival);
+            self.acks.handle_quiet_packet(now, is_newest);
         } else {
             // Data that came again was sent again because no acknowledgement arrived.
             let is_again = self.inbox.duplicates() > duplicates;
-            self.acks.handle_packet(now, arrival, header.is_ack_at_once || is_again);
+            let urgency = Urgency {
+                is_loss: self.arrivals.has_new_loss(now),
+                is_reordered: self.arrivals.is_reordered(),
+                is_asked_for: header.is_ack_at_once || is_again,
+            };
+            self.acks.handle_packet(now, is_newest, urgency);
         }
-        Input::Taken
+        match self.restore(now, events) {
+            Ok(()) => Input::Taken,
+            Err(_) => Input::Over(Ending::Lost),
+        }
     }
 
     fn whole(&self, header: &Truncated) -> Whole {
@@ -98,7 +110,12 @@ impl Peer {
             ack = Some(Ack::read(&mut reader, self.sent.next_number())?);
             body = reader.rest();
         }
-        let content = self.handle_frames(header, whole, body, events)?;
+        let content = self.handle_frames(now, header.shape, whole, body, events)?;
+        if let Some(first) = whole.first_message {
+            let first_message = first as u32;
+            let source = Source { shape: header.shape, first_message, frames: body };
+            self.handle_source(now, whole.number, &source);
+        }
         if let Some(ack) = ack {
             self.handle_ack(now, &ack);
             if self.outbox.take_writable() {
@@ -108,22 +125,24 @@ impl Peer {
         Ok(content)
     }
 
-    fn handle_frames(
+    pub(super) fn handle_frames(
         &mut self,
-        header: &Truncated,
+        now: Time,
+        shape: Shape,
         whole: Whole,
         body: &[u8],
         events: &mut VecDeque<Event>,
     ) -> Result<Content, Broken> {
         let mut content = Content::Quiet;
-        let mut frames = Frames::new(body, header.shape, whole.first_message);
+        let mut frames = Frames::new(body, shape, whole.first_message);
         while let Some(frame) = frames.next()? {
             content = Content::Eliciting;
             match frame {
                 Frame::Message(message) => self.inbox.handle_message(&message, events)?,
                 Frame::Window(limit) => self.outbox.raise_limit(limit),
                 Frame::Close => return Ok(Content::Close),
-                Frame::Ping | Frame::Repair(_) => {}
+                Frame::Repair(body) => self.handle_repair(now, whole.number, body)?,
+                Frame::Ping => {}
             }
         }
         Ok(content)
@@ -131,7 +150,7 @@ impl Peer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
+pub(super) enum Content {
     /// An acknowledgement at most.
     Quiet,
     /// Something that wants to be acknowledged.
@@ -142,7 +161,7 @@ enum Content {
 
 /// An authentic peer sent what it must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Broken {
+pub(super) enum Broken {
     #[error(transparent)]
     Bytes(#[from] Malformed),
     #[error(transparent)]

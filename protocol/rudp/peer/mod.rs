@@ -1,12 +1,13 @@
 //! One session: its halves, its timers, its end. Knows no other session and no handshake.
 //!
 //! - `input`: a datagram comes. `recovery`: what its acknowledgement means.
-//! - `output`: the next datagram. `liveness`: whether anybody is there.
+//! - `output`: the next datagram. `repair`: redundancy. `liveness`: whether anybody is there.
 
 mod input;
 mod liveness;
 mod output;
 mod recovery;
+mod repair;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -24,6 +25,10 @@ use crate::receive::ack_timing::{ACK_DELAY_MAX_NS, AckTiming};
 use crate::receive::arrivals::Arrivals;
 use crate::receive::inbox::Inbox;
 use crate::receive::replay::ReplayWindow;
+use crate::redundancy::decoder::Decoder;
+use crate::redundancy::encoder::Encoder;
+use crate::redundancy::policy::Policy;
+use crate::redundancy::restored::Restored;
 use crate::send::acked::Acked;
 use crate::send::mtu::Mtu;
 use crate::send::outbox::Outbox;
@@ -121,6 +126,11 @@ pub(crate) struct Peer {
     peer_counters: Counters,
     stats: Stats,
     is_ecn: bool,
+    is_redundant: bool,
+    policy: Policy,
+    encoders: [Encoder; 2],
+    decoder: Decoder,
+    restored: Restored,
     /// The pieces of the datagram under way; kept for its memory.
     pieces: Vec<Chunk>,
     ack_bytes: Vec<u8>,
@@ -167,6 +177,11 @@ impl Peer {
             peer_counters: Counters::default(),
             stats: Stats::default(),
             is_ecn: config.ecn,
+            is_redundant: config.redundancy,
+            policy: Policy::default(),
+            encoders: Default::default(),
+            decoder: Decoder::default(),
+            restored: Restored::default(),
             pieces: Vec::new(),
             ack_bytes: Vec::new(),
         }
@@ -194,7 +209,7 @@ impl Peer {
 
     /// Messages that may or may not have arrived.
     pub fn unknown(&self) -> Vec<MessageId> {
-        self.outbox.unacknowledged()
+        self.outbox.undelivered()
     }
 
     /// When something is due although nothing comes. Everything that can leave has left before.
@@ -205,6 +220,11 @@ impl Peer {
         };
         if let Some(ack) = self.acks.deadline() {
             deadline = deadline.min(ack);
+        }
+        if let Some(repair) = self.repair_deadline()
+            && self.sent.in_flight() < self.controller.window()
+        {
+            deadline = deadline.min(repair.max(self.pacer.next(self.controller.pacing_rate())));
         }
         if self.sent.in_flight() < self.controller.window() && self.outbox.has_pieces() {
             deadline = deadline.min(self.pacer.next(self.controller.pacing_rate()));
@@ -217,7 +237,7 @@ impl Peer {
         let Some(since) = self.waiting_since() else {
             if self.liveness.keepalive_at() <= now {
                 self.pending.ping = true;
-                self.shrink();
+                self.shrink(now);
             }
             return None;
         };
@@ -261,6 +281,16 @@ impl Peer {
         assert!(self.acked.next() <= self.sent.next_number());
     }
 
+    /// Whether the other side calls the session so.
+    pub fn is_called(&self, connection: u32) -> bool {
+        self.connection == connection
+    }
+
+    /// Whether a probe found no answer.
+    pub fn is_unanswered(&self) -> bool {
+        self.probe.count() > 0
+    }
+
     /// How far apart the end of the session is said.
     pub fn close_interval(&self) -> u64 {
         self.rtt.probe_timeout()
@@ -287,8 +317,11 @@ impl Peer {
     fn memory_bytes(&self) -> usize {
         let fixed = size_of::<Self>() + size_of::<Model>() + self.replay.memory_bytes();
         let scratch = self.pieces.capacity() * size_of::<Chunk>() + self.ack_bytes.capacity();
+        let encoders: usize = self.encoders.iter().map(Encoder::memory_bytes).sum();
+        let redundancy = encoders + self.decoder.memory_bytes() + self.restored.memory_bytes();
         let halves = self.sent.memory_bytes() + self.outbox.memory_bytes();
         fixed
+            + redundancy
             + scratch
             + halves
             + self.inbox.memory_bytes()
@@ -296,7 +329,8 @@ impl Peer {
             + self.opens.memory_bytes()
     }
 
-    fn shrink(&mut self) {
+    fn shrink(&mut self, now: Time) {
+        self.decoder.shrink(now);
         self.sent.shrink();
         self.outbox.shrink();
         self.inbox.shrink();

@@ -5,6 +5,7 @@ use crate::config::DATAGRAM_BYTES_BASE;
 use crate::event::{Ecn, Transmit};
 use crate::planted::{self, Bug};
 use crate::receive::ack_timing::ACK_DELAY_MAX_NS;
+use crate::redundancy::encoder::{Content, REPAIR_OVERHEAD};
 use crate::send::sent::{Chunk, Extras};
 use crate::session::seal::Whole;
 use crate::time::Time;
@@ -18,9 +19,13 @@ use crate::wire::varint;
 
 /// Bytes of control frames that stand before messages, at most.
 const CONTROL_BYTES_MAX: usize = 2 + varint::LEN_MAX;
+/// A socket that segments takes no more in one call than one datagram of IPv4 could hold.
+const TRANSMIT_BYTES_MAX: usize = 65_507;
 /// Two bytes of a packet number suffice while less than this is unacknowledged; half of what they
 /// can tell apart, as the receiver may know more than we do.
 const SHORT_NUMBERS: u64 = 1 << 14;
+/// What small messages may have in flight above the window that large ones fill.
+const OVERDRAFT_BYTES: u64 = 8 * DATAGRAM_BYTES_BASE as u64;
 /// Probe timeouts in a row whose probes may be as long as other datagrams.
 const PROBES_LARGE_MAX: u32 = 2;
 /// Traffic whose datagrams are at least so far apart asks for an acknowledgement of each.
@@ -34,7 +39,7 @@ const PADDING_BYTES_MAX: usize = 256;
 
 /// What a datagram will hold besides messages.
 #[derive(Debug, Default)]
-struct Plan {
+pub(super) struct Plan {
     pads: bool,
     has_ack: bool,
     has_ping: bool,
@@ -42,6 +47,14 @@ struct Plan {
     is_probe: bool,
     is_last_for_now: bool,
     is_mtu_probe: bool,
+    is_repair: bool,
+}
+
+impl Plan {
+    /// Of a datagram that holds a repair and nothing else.
+    pub(super) fn repair() -> Self {
+        Self { is_repair: true, ..Self::default() }
+    }
 }
 
 impl Peer {
@@ -61,6 +74,7 @@ impl Peer {
         let mut count = 1;
         while count < segments_max
             && out.len() == count * len
+            && out.len() + len <= TRANSMIT_BYTES_MAX
             && len == self.mtu.datagram_bytes()
             && self.outbox.has_pieces()
             && self.may_send(now)
@@ -95,6 +109,10 @@ impl Peer {
             + if header.has_long_number { 4 } else { 2 }
             + message_bytes
             + self.seals.tag_bytes();
+        let may_send = self.may_send(now);
+        if may_send && !plan.is_probe && self.put_repair(now, header, out) {
+            return true;
+        }
         let mut room = self.datagram_bytes_max(&plan) - fixed;
         if self.acks.deadline().is_some_and(|at| at <= now) {
             self.plan_ack(now, &mut plan, &mut room);
@@ -103,7 +121,7 @@ impl Peer {
         if plan.has_window || plan.has_ping {
             room -= CONTROL_BYTES_MAX;
         }
-        self.gather(now, &plan, &mut room);
+        self.gather(may_send, &plan, &mut room);
         plan.has_ping |= plan.is_probe && self.pieces.is_empty();
         let is_eliciting = !self.pieces.is_empty() || plan.has_ping || plan.has_window;
         if !is_eliciting && !plan.has_ack {
@@ -117,10 +135,12 @@ impl Peer {
                 Some(FirstMessage { id: first.message, byte_count: message_bytes });
         }
         header.has_ack = plan.has_ack;
-        plan.pads = pads && self.pieces.len() > 1 && self.outbox.has_pieces();
+        // What repairs cover has to leave room for them.
+        let may_be_full = pads && !self.is_redundant;
+        plan.pads = may_be_full && self.pieces.len() > 1 && self.outbox.has_pieces();
         plan.is_last_for_now = is_eliciting && self.is_last_for_now(now, &plan);
         header.is_ack_at_once = plan.is_last_for_now;
-        let len = self.write(&mut header, &plan, out);
+        let len = self.write(now, &mut header, &plan, out);
         self.note_sent(now, &plan, len, is_eliciting);
         true
     }
@@ -200,54 +220,79 @@ impl Peer {
         }
     }
 
-    /// Whether the network takes messages now.
-    fn may_send(&self, now: Time) -> bool {
-        self.sent.in_flight() < self.controller.window()
-            && self.pacer.next(self.controller.pacing_rate()) <= now
-    }
-
     /// Chooses the pieces of messages.
-    fn gather(&mut self, now: Time, plan: &Plan, room: &mut usize) {
+    fn gather(&mut self, may_send: bool, plan: &Plan, room: &mut usize) {
         self.pieces.clear();
         if plan.is_probe {
             self.gather_probe(room);
             return;
         }
-        if !self.may_send(now) {
+        let mut is_small_only = !may_send;
+        if !may_send && !self.may_overdraw() {
             return;
         }
+        // Repairs cover small messages and parts of large ones apart.
+        let is_protected = self.repair_interval().is_some();
+        if is_protected {
+            *room -= REPAIR_OVERHEAD;
+        }
         let mut expected = None;
-        while let Some(piece) = self.outbox.next_piece(*room, expected) {
+        while let Some(piece) = self.outbox.next_piece(*room, expected, is_small_only) {
+            is_small_only |= is_protected;
             self.pieces.push(piece);
             let used = self.framed_len(piece, expected.unwrap_or(piece.message));
             *room = room.saturating_sub(used + LENGTH_BYTES_MAX);
             expected = Some(piece.message + 1);
+            if is_protected && !self.outbox.message_of(piece).1 {
+                break;
+            }
         }
-        if self.pieces.is_empty() || (*room > 0 && !self.outbox.has_pieces()) {
+        let is_drained = self.pieces.is_empty() || (*room > 0 && !self.outbox.has_pieces());
+        if may_send && is_drained {
             self.rate.handle_app_limited(self.sent.in_flight());
         }
     }
 
-    /// A probe carries the oldest and the newest data that is missing.
+    /// Whether congestion control lets a datagram leave now.
+    fn may_send(&self, now: Time) -> bool {
+        self.sent.in_flight() < self.controller.window()
+            && self.pacer.next(self.controller.pacing_rate()) <= now
+    }
+
+    /// Whether small messages may go although the window is full: large ones fill it, and they are
+    /// not to wait for those.
+    fn may_overdraw(&mut self) -> bool {
+        self.sent.in_flight() < self.controller.window() + OVERDRAFT_BYTES
+            && self.outbox.has_large()
+            && self.outbox.has_small()
+    }
+
+    /// A probe carries the oldest and the newest data that is missing; where that holds no messages,
+    /// such as a change of the window, what waits to be sent.
     fn gather_probe(&mut self, room: &mut usize) {
         if planted::is_active(Bug::ProbeWithoutData) {
             return;
         }
-        let (Some((oldest, first)), Some((newest, last))) =
-            (self.sent.oldest(), self.sent.newest())
-        else {
-            return;
-        };
-        let mut wanted: Vec<Chunk> = self.sent.chunks(first).collect();
-        if newest != oldest {
-            wanted.extend(self.sent.chunks(last).rev());
-        }
+        let mut holding = self.sent.holding();
+        let (oldest, newest) = (holding.next(), holding.next_back());
+        let oldest = oldest.into_iter().flat_map(|packet| self.sent.chunks(packet));
+        let newest = newest.into_iter().flat_map(|packet| self.sent.chunks(packet).rev());
+        let wanted: Vec<Chunk> = oldest.chain(newest).collect();
         for chunk in wanted {
             if let Some(piece) = self.outbox.copy_piece(chunk, *room) {
                 let used = self.framed_len(piece, 0);
                 self.pieces.push(piece);
                 *room = room.saturating_sub(used + LENGTH_BYTES_MAX);
             }
+        }
+        // All of those may have been acknowledged with other packets that held the same.
+        if self.pieces.is_empty() {
+            let chunks = self.sent.holding().flat_map(|packet| self.sent.chunks(packet));
+            let missing = chunks.filter_map(|chunk| self.outbox.copy_piece(chunk, *room)).next();
+            self.pieces.extend(missing);
+        }
+        if self.pieces.is_empty() {
+            self.pieces.extend(self.outbox.next_piece(*room, None, false));
         }
     }
 
@@ -273,13 +318,14 @@ impl Peer {
     }
 
     /// Writes and protects what was planned; gives its length.
-    fn write(&mut self, header: &mut Header, plan: &Plan, out: &mut Vec<u8>) -> usize {
+    fn write(&mut self, now: Time, header: &mut Header, plan: &Plan, out: &mut Vec<u8>) -> usize {
         let start = out.len();
         header.put(out);
         let body_at = out.len();
         if plan.has_ack {
             out.extend_from_slice(&self.ack_bytes);
         }
+        let frames_at = out.len();
         if plan.has_ping {
             put_ping(out);
         }
@@ -308,11 +354,18 @@ impl Peer {
             }
         }
         let first_message = header.first_message.map(|first| first.id);
+        if let Some(first) = first_message
+            && self.is_redundant
+        {
+            let frames = &out[frames_at..];
+            let content = Content { shape: header.shape, first_message: first as u32, frames };
+            self.protect(now, header.number, &content);
+        }
         self.seals.seal(Whole { number: header.number, first_message }, out, start, body_at);
         out.len() - start
     }
 
-    fn note_sent(&mut self, now: Time, plan: &Plan, len: usize, is_eliciting: bool) {
+    pub(super) fn note_sent(&mut self, now: Time, plan: &Plan, len: usize, is_eliciting: bool) {
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += len as u64;
         if !is_eliciting {
@@ -324,6 +377,7 @@ impl Peer {
             window: plan.has_window,
             mtu_probe: plan.is_mtu_probe,
             at_once: plan.is_last_for_now,
+            repair: plan.is_repair,
         };
         let stamp = self.rate.stamp(now, self.sent.in_flight());
         self.sent.push(now, stamp, len, &self.pieces, extras);

@@ -15,7 +15,7 @@ impl Peer {
     pub(super) fn handle_ack(&mut self, now: Time, ack: &Ack) {
         let in_flight_before = self.sent.in_flight();
         let mut newly = Newly::default();
-        let Self { acked, sent, outbox, rack, rate, stats, mtu, .. } = self;
+        let Self { acked, sent, outbox, rack, rate, stats, mtu, policy, .. } = self;
         let base = sent.base();
         acked.handle_ack(ack, base, |number| {
             let packet = match sent.acknowledge(number) {
@@ -23,6 +23,7 @@ impl Peer {
                 Settled::Acknowledged(packet) => packet,
                 Settled::WasTakenForLost(packet) => {
                     stats.losses_spurious += 1;
+                    policy.handle_spurious();
                     packet
                 }
             };
@@ -35,9 +36,12 @@ impl Peer {
             for chunk in sent.chunks(&packet) {
                 outbox.handle_acknowledged(chunk);
             }
+            newly.has_repair |= packet.extras.repair;
+            newly.count += 1;
             newly.bytes += u64::from(packet.bytes);
             newly.newest = Some((number, packet));
         });
+        self.rack.end_ack(now, newly.has_repair);
         if let Some((number, newest)) = newly.newest {
             self.probe.handle_acknowledged();
             if number == ack.largest() {
@@ -46,6 +50,9 @@ impl Peer {
             }
             self.report_acked(now, newly.bytes, &newest, in_flight_before);
         }
+        let recovered = ack.counters.recovered.saturating_sub(self.peer_counters.recovered);
+        self.peer_counters.recovered += recovered;
+        self.policy.handle_settled(newly.count.saturating_sub(recovered), recovered);
         if ack.counters.congested > self.peer_counters.congested {
             self.peer_counters.congested = ack.counters.congested;
             let sent = newly.newest.map_or(now, |(_, packet)| packet.sent);
@@ -59,15 +66,17 @@ impl Peer {
     /// Takes for lost what is.
     pub(super) fn detect_losses(&mut self, now: Time) {
         let mut lost: Option<congestion::Lost> = None;
+        let mut lost_probe = None;
         while let Verdict::Lost(number) = self.rack.judge(now, &self.sent, &self.rtt) {
             let packet = self.sent.lose(now, number);
             self.stats.datagrams_lost += 1;
+            self.policy.handle_settled(0, 1);
             for chunk in self.sent.chunks(&packet) {
                 self.outbox.handle_lost(chunk);
             }
             self.pending.window |= packet.extras.window;
             if packet.extras.mtu_probe {
-                self.mtu.handle_probe_lost(usize::from(packet.bytes));
+                lost_probe = Some(usize::from(packet.bytes));
                 continue;
             }
             self.mtu.handle_lost(now, usize::from(packet.bytes));
@@ -79,6 +88,13 @@ impl Peer {
             });
             lost.bytes += u64::from(packet.bytes);
             lost.newest_sent = packet.sent;
+        }
+        match lost_probe {
+            Some(_) if lost.is_some() => {
+                self.mtu.handle_probe_crowded_out(now.plus(self.rtt.smoothed()));
+            }
+            Some(size) => self.mtu.handle_probe_lost(size),
+            None => {}
         }
         if let Some(mut lost) = lost {
             lost.in_flight = self.sent.in_flight();
@@ -107,6 +123,8 @@ impl Peer {
 
 #[derive(Default)]
 struct Newly {
+    has_repair: bool,
+    count: u64,
     bytes: u64,
     newest: Option<(u64, Packet)>,
 }

@@ -1,18 +1,36 @@
 //! When to acknowledge: at once when the sender may have to act, otherwise every few packets
 //! (RFC 9000 13.2, draft-ietf-quic-ack-frequency). Knows no packet numbers.
 
-use crate::receive::arrivals::Arrival;
 use crate::time::{MILLISECOND, SECOND, Time};
 
 /// Packets that one acknowledgement covers where nothing is amiss. It costs some 56 bytes, which
 /// twelve messages of 300 bytes pay with less than two percent.
 const PACKETS_MAX: u32 = 12;
+/// The same while packets are lost: acknowledgements are lost too, several in a row where losses come
+/// in bursts, and until the next one comes nobody knows.
+const PACKETS_MAX_LOSSY: u32 = 5;
+/// A path lost nothing of late if it did not for so long.
+const LOSS_MEMORY_NS: u64 = SECOND;
 /// Packets after which an acknowledgement rides along with data.
 const PACKETS_TO_RIDE: u32 = 4;
 /// An acknowledgement waits no longer than this; both sides reckon with it.
 pub(crate) const ACK_DELAY_MAX_NS: u64 = 2 * MILLISECOND;
-/// A path that did not reorder for so long is taken for one that does not.
-const REORDERING_MEMORY_NS: u64 = 2 * SECOND;
+/// Acknowledgements at once after that of a loss: where packets are lost acknowledgements are too,
+/// and the next ordinary one would cost a short path a round trip.
+const LOSS_ECHOES: u32 = 1;
+/// The same where packets overtake each other: the first of several to arrive is little delayed.
+const LOSS_ECHOES_REORDERED: u32 = 4;
+
+/// Why a packet should be acknowledged at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Urgency {
+    /// It shows that others are lost.
+    pub is_loss: bool,
+    /// Packets overtake each other on this path.
+    pub is_reordered: bool,
+    /// Its sender asks for that, or sent it again.
+    pub is_asked_for: bool,
+}
 
 /// The rules.
 #[derive(Debug, Default)]
@@ -20,37 +38,37 @@ pub(crate) struct AckTiming {
     unreported: u32,
     deadline: Option<Time>,
     latest: Time,
-    /// How late reordered packets are, and when the last one came.
-    late_ns: u64,
-    late_at: Time,
+    echoes: u32,
+    lost_at: Option<Time>,
 }
 
 impl AckTiming {
     /// A packet came that the sender wants acknowledged, possibly at once.
-    pub fn handle_packet(&mut self, now: Time, arrival: Arrival, is_ack_at_once: bool) {
+    pub fn handle_packet(&mut self, now: Time, is_newest: bool, urgency: Urgency) {
+        self.handle_quiet_packet(now, is_newest);
         self.unreported += 1;
-        let mut delay_ns = ACK_DELAY_MAX_NS;
-        match arrival {
-            Arrival::InOrder => self.latest = now,
-            Arrival::Gap => {
-                self.latest = now;
-                delay_ns = self.reordering_delay_ns(now);
-            }
-            Arrival::Late(late_ns) => {
-                self.note_late(now, late_ns);
-                delay_ns = self.reordering_delay_ns(now);
-            }
+        let is_echo = self.echoes > 0;
+        self.echoes = match urgency.is_loss {
+            true if urgency.is_reordered => LOSS_ECHOES_REORDERED,
+            true => LOSS_ECHOES,
+            false => self.echoes.saturating_sub(1),
+        };
+        if urgency.is_loss {
+            self.lost_at = Some(now);
         }
-        if is_ack_at_once || self.unreported >= PACKETS_MAX {
-            delay_ns = 0;
-        }
+        let is_lossy = self.lost_at.is_some_and(|at| now.nanos_since(at) <= LOSS_MEMORY_NS);
+        // Where packets overtake each other acknowledgements are long, and some losses are none.
+        let packets_max =
+            if is_lossy && !urgency.is_reordered { PACKETS_MAX_LOSSY } else { PACKETS_MAX };
+        let is_now = urgency.is_loss || urgency.is_asked_for || is_echo;
+        let delay_ns = if is_now || self.unreported >= packets_max { 0 } else { ACK_DELAY_MAX_NS };
         let deadline = now.plus(delay_ns);
         self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
     }
 
     /// A packet came that nobody wants acknowledged.
-    pub fn handle_quiet_packet(&mut self, now: Time, arrival: Arrival) {
-        if !matches!(arrival, Arrival::Late(_)) {
+    pub fn handle_quiet_packet(&mut self, now: Time, is_newest: bool) {
+        if is_newest {
             self.latest = now;
         }
     }
@@ -76,22 +94,6 @@ impl AckTiming {
         self.unreported = 0;
         self.deadline = None;
     }
-
-    fn note_late(&mut self, now: Time, late_ns: u64) {
-        let remembered = if self.is_reordering(now) { self.late_ns } else { 0 };
-        self.late_ns = late_ns.max(remembered - remembered / 64);
-        self.late_at = now;
-    }
-
-    fn is_reordering(&self, now: Time) -> bool {
-        self.late_ns > 0 && now.nanos_since(self.late_at) <= REORDERING_MEMORY_NS
-    }
-
-    /// On a path that reorders most gaps close by themselves, and the sender waits for that; a
-    /// quarter of what it waits is early enough for it.
-    fn reordering_delay_ns(&self, now: Time) -> u64 {
-        if self.is_reordering(now) { (self.late_ns / 4).min(ACK_DELAY_MAX_NS) } else { 0 }
-    }
 }
 
 #[cfg(test)]
@@ -102,10 +104,10 @@ mod tests {
     fn packets_in_order_are_acknowledged_by_the_dozen_or_after_the_delay() {
         let mut timing = AckTiming::default();
         for count in 1..PACKETS_MAX {
-            timing.handle_packet(Time(u64::from(count)), Arrival::InOrder, false);
+            timing.handle_packet(Time(u64::from(count)), true, Urgency::default());
             assert_eq!(timing.deadline(), Some(Time(1 + ACK_DELAY_MAX_NS)));
         }
-        timing.handle_packet(Time(100), Arrival::InOrder, false);
+        timing.handle_packet(Time(100), true, Urgency::default());
         assert_eq!(timing.deadline(), Some(Time(100)));
         assert_eq!(timing.delay_ns(Time(103)), 3);
         timing.handle_reported();
@@ -113,31 +115,28 @@ mod tests {
     }
 
     #[test]
-    fn gaps_and_the_senders_wish_are_answered_at_once() {
-        for (arrival, is_ack_at_once) in [(Arrival::Gap, false), (Arrival::InOrder, true)] {
+    fn losses_are_told_at_once_and_again_and_wishes_once() {
+        let loss = Urgency { is_loss: true, ..Urgency::default() };
+        let wish = Urgency { is_asked_for: true, ..Urgency::default() };
+        for (urgency, echoes) in [(loss, LOSS_ECHOES), (wish, 0)] {
             let mut timing = AckTiming::default();
-            timing.handle_packet(Time(5), arrival, is_ack_at_once);
+            timing.handle_packet(Time(5), true, urgency);
             assert_eq!(timing.deadline(), Some(Time(5)));
+            for _ in 0..echoes {
+                timing.handle_reported();
+                timing.handle_packet(Time(6), true, Urgency::default());
+                assert_eq!(timing.deadline(), Some(Time(6)));
+            }
+            timing.handle_reported();
+            timing.handle_packet(Time(7), true, Urgency::default());
+            assert_eq!(timing.deadline(), Some(Time(7 + ACK_DELAY_MAX_NS)));
         }
-    }
-
-    #[test]
-    fn where_packets_are_reordered_a_gap_waits_a_little() {
-        let mut timing = AckTiming::default();
-        timing.handle_packet(Time(0), Arrival::Late(4_000), false);
-        timing.handle_reported();
-        timing.handle_packet(Time(10), Arrival::Gap, false);
-        assert_eq!(timing.deadline(), Some(Time(1_010)));
-        timing.handle_reported();
-        let later = Time(1 + REORDERING_MEMORY_NS);
-        timing.handle_packet(later, Arrival::Gap, false);
-        assert_eq!(timing.deadline(), Some(later));
     }
 
     #[test]
     fn packets_that_need_no_acknowledgement_cause_none() {
         let mut timing = AckTiming::default();
-        timing.handle_quiet_packet(Time(5), Arrival::Gap);
+        timing.handle_quiet_packet(Time(5), true);
         assert_eq!(timing.deadline(), None);
     }
 }

@@ -1,79 +1,140 @@
-//! Which packets came, as the ranges that acknowledgements name. Knows no timers.
+//! Which packets came, as the ranges that acknowledgements name, and which gaps are losses. Knows no
+//! timers.
 //!
 //! Packet numbers are never used again, so a gap that loss has torn stays. An old range is dropped
 //! once it was reported often enough that the sender must have seen it.
 
+use crate::recent_max::RecentMax;
 use crate::time::Time;
 use crate::wire::ack::{RANGES_MAX, Range};
 
 /// Acknowledgements that name a range before it is dropped. Should every one of them be lost, the
 /// sender sends something twice, which is noticed and dropped.
 const REPORTS_MIN: u8 = 12;
+/// Ranges that are remembered: where packets overtake each other by hundreds there are about half as
+/// many. An acknowledgement names those that were named least.
+const RUNS_MAX: usize = 256;
 
 #[derive(Clone, Copy, Debug)]
 struct Run {
     range: Range,
-    /// When the run began, and with it the gap before it was noticed.
-    began: Time,
     /// Acknowledgements that named it since it last grew.
     reports: u8,
-}
-
-/// What an arrival means for the numbers before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    /// The next number.
-    InOrder,
-    /// Numbers before it are missing now that were not noticed as missing before.
-    Gap,
-    /// It was noticed as missing so long ago, in nanoseconds.
-    Late(u64),
 }
 
 /// The ranges, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     runs: Vec<Run>,
+    /// How far packets were overtaken that came after all, in packets.
+    overtaken: RecentMax,
+    /// Missing packets below this were noticed as losses.
+    noticed: u64,
 }
 
 impl Arrivals {
-    /// Notes a packet that did not come before.
-    pub fn insert(&mut self, now: Time, number: u64) -> Arrival {
-        let single = Run { range: Range { first: number, last: number }, began: now, reports: 0 };
-        let Some(newest) = self.runs.last_mut() else {
-            self.runs.push(single);
-            return if number == 0 { Arrival::InOrder } else { Arrival::Gap };
-        };
-        if number == newest.range.last + 1 {
-            newest.range.last = number;
-            newest.reports = 0;
-            return Arrival::InOrder;
+    /// Notes a packet that did not come before; whether it is the newest.
+    pub fn insert(&mut self, now: Time, number: u64) -> bool {
+        let newest = self.runs.last().map_or(0, |newest| newest.range.last);
+        if number < newest {
+            self.overtaken.note(now, newest - number);
         }
-        if number > newest.range.last {
-            if self.runs.len() == RANGES_MAX {
-                self.runs.remove(0);
+        self.insert_restored(number)
+    }
+
+    /// The same for one that a repair brought back, which nothing overtook.
+    pub fn insert_restored(&mut self, number: u64) -> bool {
+        let single = Run { range: Range { first: number, last: number }, reports: 0 };
+        match self.runs.last_mut() {
+            Some(newest) if number == newest.range.last + 1 => {
+                newest.range.last = number;
+                newest.reports = 0;
+                true
             }
-            self.runs.push(single);
-            return Arrival::Gap;
+            Some(newest) if number < newest.range.last => {
+                self.insert_late(single);
+                false
+            }
+            _ => {
+                if self.runs.len() == RUNS_MAX {
+                    self.runs.remove(0);
+                }
+                self.runs.push(single);
+                true
+            }
         }
-        Arrival::Late(self.insert_late(now, single))
+    }
+
+    /// Whether, since this was asked last, a packet has become missing for good: more were sent
+    /// after it and came than ever overtook one.
+    pub fn has_new_loss(&mut self, now: Time) -> bool {
+        self.overtaken.pass(now);
+        let Some(newest) = self.runs.last() else { return false };
+        let Some(bound) = newest.range.last.checked_sub(self.overtaken.largest()) else {
+            return false;
+        };
+        let noticed = self.noticed;
+        self.noticed = noticed.max(bound);
+        let mut above = newest.range.first;
+        for below in self.runs.iter().rev().skip(1).map(|run| run.range) {
+            let (first, end) = ((below.last + 1).max(noticed), above.min(bound));
+            if first < end {
+                return true;
+            }
+            if below.last < noticed {
+                return false;
+            }
+            above = below.first;
+        }
+        // Before anything came the numbers begin with 0.
+        noticed == 0 && above.min(bound) > 0
     }
 
     /// Newest first, as acknowledgements name them; `None` if nothing came yet.
     pub fn report(&mut self) -> Option<impl Iterator<Item = Range>> {
         let newest = self.runs.last()?.range.last;
         self.runs.retain(|run| run.reports < REPORTS_MIN || run.range.last == newest);
-        for run in &mut self.runs {
-            run.reports = run.reports.saturating_add(1);
+        // Those that were named less often than others come first; the newest is always named.
+        let mut named_max = REPORTS_MIN;
+        let mut room = RANGES_MAX;
+        if self.runs.len() > RANGES_MAX {
+            let mut counts = [0; REPORTS_MIN as usize + 1];
+            self.runs.iter().for_each(|run| counts[usize::from(run.reports.min(REPORTS_MIN))] += 1);
+            let mut sum = 0;
+            let fits = |count: &&usize| {
+                sum += **count;
+                sum < RANGES_MAX
+            };
+            named_max = counts.iter().take_while(fits).count() as u8;
+            let below: usize = counts.iter().take(usize::from(named_max)).sum();
+            room = RANGES_MAX - 1 - below;
         }
-        Some(self.runs.iter().rev().map(|run| run.range))
+        let mut named = [Range { first: 0, last: 0 }; RANGES_MAX];
+        let mut count = 0;
+        for run in self.runs.iter_mut().rev() {
+            let is_due = match run.reports.cmp(&named_max) {
+                std::cmp::Ordering::Less => true,
+                std::cmp::Ordering::Equal => room > 0,
+                std::cmp::Ordering::Greater => false,
+            };
+            if (is_due || run.range.last == newest) && count < RANGES_MAX {
+                room = room.saturating_sub(usize::from(run.reports == named_max));
+                run.reports = run.reports.saturating_add(1).min(REPORTS_MIN);
+                named[count] = run.range;
+                count += 1;
+            }
+        }
+        Some(named.into_iter().take(count))
     }
 
-    /// How long the number was missed that `single` is.
-    fn insert_late(&mut self, now: Time, single: Run) -> u64 {
+    /// Whether packets overtook each other of late.
+    pub fn is_reordered(&self) -> bool {
+        self.overtaken.largest() > 0
+    }
+
+    fn insert_late(&mut self, single: Run) {
         let number = single.range.first;
         let above = self.runs.partition_point(|run| run.range.last < number);
-        let missed_ns = now.nanos_since(self.runs[above].began);
         let joins_above = self.runs[above].range.first == number + 1;
         let joins_below = above > 0 && self.runs[above - 1].range.last + 1 == number;
         match (joins_below, joins_above) {
@@ -93,14 +154,13 @@ impl Arrivals {
             }
             // With all places taken the oldest range goes; if that is where this one belongs, the
             // sender will take the packet for lost.
-            (false, false) if self.runs.len() == RANGES_MAX && above == 0 => {}
-            (false, false) if self.runs.len() == RANGES_MAX => {
+            (false, false) if self.runs.len() == RUNS_MAX && above == 0 => {}
+            (false, false) if self.runs.len() == RUNS_MAX => {
                 self.runs.remove(0);
                 self.runs.insert(above - 1, single);
             }
             (false, false) => self.runs.insert(above, single),
         }
-        missed_ns
     }
 }
 
@@ -111,6 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::time::SECOND;
 
     fn ranges(arrivals: &mut Arrivals) -> Vec<(u64, u64)> {
         arrivals.report().unwrap().map(|range| (range.first, range.last)).collect()
@@ -119,12 +180,47 @@ mod tests {
     #[test]
     fn gaps_open_and_close() {
         let mut arrivals = Arrivals::default();
-        assert_eq!(arrivals.insert(Time(0), 0), Arrival::InOrder);
-        assert_eq!(arrivals.insert(Time(10), 3), Arrival::Gap);
+        assert!(arrivals.insert(Time(0), 0));
+        assert!(arrivals.insert(Time(10), 3));
         assert_eq!(ranges(&mut arrivals), [(3, 3), (0, 0)]);
-        assert_eq!(arrivals.insert(Time(15), 1), Arrival::Late(5));
-        assert_eq!(arrivals.insert(Time(17), 2), Arrival::Late(7));
+        assert!(!arrivals.insert(Time(15), 1));
+        assert!(!arrivals.insert(Time(17), 2));
         assert_eq!(ranges(&mut arrivals), [(0, 3)]);
+    }
+
+    #[test]
+    fn a_gap_is_a_loss_once_and_where_packets_overtake_only_beyond_that() {
+        let mut arrivals = Arrivals::default();
+        let mut losses = |numbers: &[u64]| -> Vec<u64> {
+            let mut told = Vec::new();
+            for number in numbers {
+                arrivals.insert(Time(0), *number);
+                told.extend(arrivals.has_new_loss(Time(0)).then_some(*number));
+            }
+            told
+        };
+        assert_eq!(losses(&[0, 1, 3, 4, 6]), [3, 6]);
+        // 5 was overtaken by two, so 8, 10 and 11 are missed from three later ones on.
+        assert_eq!(losses(&[7, 5, 9, 12, 13, 14]), [12, 13, 14]);
+        assert_eq!(losses(&[15, 16]), []);
+        arrivals.insert(Time(5 * SECOND), 18);
+        assert!(arrivals.has_new_loss(Time(5 * SECOND)), "that they overtook is forgotten");
+    }
+
+    #[test]
+    fn of_many_ranges_those_are_named_that_were_named_least() {
+        let mut arrivals = Arrivals::default();
+        for number in (0..200).step_by(2) {
+            arrivals.insert(Time(0), number);
+        }
+        let mut named = BTreeSet::new();
+        for _ in 0..100usize.div_ceil(RANGES_MAX - 1) {
+            let report = ranges(&mut arrivals);
+            assert!(report.len() >= RANGES_MAX - 1 && report[0] == (198, 198));
+            assert!(report.windows(2).all(|pair| pair[0].0 > pair[1].1 + 1));
+            named.extend(report);
+        }
+        assert_eq!(named.len(), 100);
     }
 
     #[test]
@@ -159,7 +255,7 @@ mod tests {
             // Within what is named, nothing is missing and nothing is invented, except a run that
             // lost its place to newer ones.
             prop_assert!(named.is_subset(&model));
-            if arrivals.runs.len() < RANGES_MAX {
+            if arrivals.runs.len() <= RANGES_MAX {
                 prop_assert_eq!(named, model.range(lowest..).copied().collect());
             }
         }

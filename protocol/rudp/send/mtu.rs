@@ -96,6 +96,13 @@ impl Mtu {
         }
     }
 
+    /// A probe was lost along with others, which says nothing of its size: it is tried again at `next`.
+    pub fn handle_probe_crowded_out(&mut self, next: Time) {
+        self.probing = None;
+        self.tries = self.tries.saturating_sub(1);
+        self.next = self.next.max(next);
+    }
+
     /// Another datagram was acknowledged.
     pub fn handle_acknowledged(&mut self, bytes: usize) {
         if bytes > DATAGRAM_BYTES_BASE {

@@ -5,7 +5,7 @@
 //! parts of large ones, which take turns among themselves (deficit round robin, Shreedhar and
 //! Varghese 1995, with equal quanta). So 1 MiB delays a small message by one datagram.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -13,15 +13,17 @@ use crate::config::DATAGRAM_BYTES_BASE;
 use crate::ids::{Flow, MessageId};
 use crate::receive::inbox::cost;
 use crate::receive::seen::IDS_UNDER_WAY_MAX;
+use crate::redundancy::encoder::REPAIR_OVERHEAD;
 use crate::send::flows::Flows;
 use crate::send::parts::Parts;
 use crate::send::sent::Chunk;
 use crate::wire::frame::{FRAME_OVERHEAD_MAX, Order, Part, overhead};
 use crate::wire::header::HEADER_BYTES_MAX;
 
-/// Up to here a message is sent whole: it fits into a datagram that every path carries.
+/// Up to here a message is sent whole: it fits into a datagram that every path carries, and so does
+/// a repair that covers this datagram.
 pub(crate) const SMALL_BYTES_MAX: usize =
-    DATAGRAM_BYTES_BASE - HEADER_BYTES_MAX - 16 - FRAME_OVERHEAD_MAX;
+    DATAGRAM_BYTES_BASE - HEADER_BYTES_MAX - 16 - FRAME_OVERHEAD_MAX - REPAIR_OVERHEAD;
 /// Small messages that go before a part of a large one gets its turn.
 const SMALL_RUN_MAX: u32 = 7;
 /// Large messages that take turns; more would only finish later, and hold more of the peer's window.
@@ -132,12 +134,24 @@ impl Outbox {
         self.unacknowledged_count
     }
 
-    /// All messages that are not acknowledged, in order.
-    pub fn unacknowledged(&self) -> Vec<MessageId> {
-        let ids = self.messages.iter().enumerate();
-        ids.filter(|(_, message)| message.state != State::Done)
-            .map(|(index, _)| MessageId(self.first + index as u64))
-            .collect()
+    /// All messages that may not have been delivered, in order: those that are not acknowledged, and
+    /// those that are, but wait at the peer for a predecessor in their flow that is not.
+    pub fn undelivered(&self) -> Vec<MessageId> {
+        let mut held_back = BTreeSet::new();
+        let is_unknown = |message: &Outgoing| {
+            let is_done = message.state == State::Done;
+            match message.order {
+                Order::Unordered => !is_done,
+                Order::InFlow { flow, .. } if is_done => held_back.contains(&flow),
+                Order::InFlow { flow, .. } => {
+                    held_back.insert(flow);
+                    true
+                }
+            }
+        };
+        let unknown = self.messages.iter().map(is_unknown);
+        let ids = (self.first..).zip(unknown).filter(|(_, is_unknown)| *is_unknown);
+        ids.map(|(id, _)| MessageId(id)).collect()
     }
 
     /// Whether `push` refused and now has room for half of what it may hold.
@@ -156,7 +170,12 @@ impl Outbox {
 
     /// Whether there is something that may be sent.
     pub fn has_pieces(&mut self) -> bool {
-        self.lost_front().is_some() || self.fresh_front().is_some() || self.round_front().is_some()
+        self.has_small() || self.round_front().is_some()
+    }
+
+    /// Whether small messages wait that may be sent.
+    pub fn has_small(&mut self) -> bool {
+        self.lost_front().is_some() || self.fresh_front().is_some()
     }
 
     /// Whether large messages wait or are being sent.
@@ -165,8 +184,13 @@ impl Outbox {
     }
 
     /// The next piece that fits into `room` bytes of frames, where `expected` is the id that needs
-    /// no mention. It counts as sent from now on.
-    pub fn next_piece(&mut self, room: usize, expected: Option<u64>) -> Option<Chunk> {
+    /// no mention. It counts as sent from now on. With `is_small_only` no part of a message is given.
+    pub fn next_piece(
+        &mut self,
+        room: usize,
+        expected: Option<u64>,
+        is_small_only: bool,
+    ) -> Option<Chunk> {
         if let Some(id) = self.lost_front() {
             let piece = self.take_small(id, room, expected)?;
             self.lost.pop_front();
@@ -174,14 +198,14 @@ impl Outbox {
         }
         let large = self.round_front();
         if let Some(id) = self.fresh_front()
-            && (large.is_none() || self.small_run < SMALL_RUN_MAX)
+            && (large.is_none() || is_small_only || self.small_run < SMALL_RUN_MAX)
             && let Some(piece) = self.take_small(id, room, expected)
         {
             self.fresh.pop_front();
             self.small_run += u32::from(large.is_some());
             return Some(piece);
         }
-        let id = large?;
+        let id = large.filter(|_| !is_small_only)?;
         let message = self.message_mut(id).expect("queued messages are there");
         let order = message.order;
         let parts = message.parts.as_mut().expect("it is large");
@@ -209,6 +233,13 @@ impl Outbox {
         }
         message.copies += 1;
         Some(chunk)
+    }
+
+    /// The length of the message that a piece belongs to which is not acknowledged, and whether the
+    /// piece is all of it.
+    pub fn message_of(&self, chunk: Chunk) -> (usize, bool) {
+        let message = &self.messages[(chunk.message - self.first) as usize];
+        (message.data.len(), message.parts.is_none())
     }
 
     /// The bytes of a piece that is not acknowledged, whether it is a part, and what it waits for.
@@ -364,3 +395,7 @@ impl Outbox {
         Some(Chunk { message: id, offset: 0, len: len as u32 })
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -4,15 +4,19 @@
 //! There is no threshold of packets: where packets are reordered it takes everything for lost. The
 //! window follows how late packets really are, which the RFC gropes for by round trips with DSACKs.
 
+use crate::recent_max::RecentMax;
 use crate::send::rtt::Rtt;
 use crate::send::sent::{Packet, Sent};
-use crate::time::{MILLISECOND, SECOND, Time};
+use crate::time::{MICROSECOND, MILLISECOND, Time};
 
 /// The window on a path that does not reorder, as a part of the least round trip. The RFC begins
 /// with a quarter, but every packet lost pays for it.
 const QUIET_PART: u64 = 16;
-/// Lateness is remembered for one to two of these.
-const ERA_NS: u64 = SECOND;
+/// Nor, on such a path, longer than this: what reorders there does not grow with distance, and the
+/// window follows as soon as something does.
+const QUIET_NS_MAX: u64 = MILLISECOND / 2;
+/// No window is shorter: on one machine or in a rack, threads and interrupts reorder by this much.
+const WINDOW_NS_MIN: u64 = 50 * MICROSECOND;
 /// Added to what was seen, as a part of it: the latest packet so far is not the latest ever.
 const MARGIN_PART: u64 = 8;
 /// A path whose round trip is not known yet reorders at most by this.
@@ -22,6 +26,7 @@ const WINDOW_NS_INITIAL: u64 = 10 * MILLISECOND;
 #[derive(Clone, Copy, Debug)]
 struct Latest {
     number: u64,
+    sent: Time,
     rtt_ns: u64,
 }
 
@@ -40,24 +45,38 @@ pub(crate) enum Verdict {
 #[derive(Debug, Default)]
 pub(crate) struct Rack {
     latest: Option<Latest>,
-    late_of_era: u64,
-    late_before: u64,
-    era_began: Time,
+    /// How much later than packets sent after them packets were acknowledged.
+    in_time: RecentMax,
+    /// How much later packets were sent that were acknowledged before others. Held back or late
+    /// acknowledgements do not count in it, so it is close to what the way there does.
+    in_sending: RecentMax,
+    /// The most of both in the acknowledgement under way.
+    of_ack: (u64, u64),
 }
 
 impl Rack {
-    /// A packet was acknowledged for the first time.
+    /// A packet was acknowledged for the first time; those of one acknowledgement come in order.
     pub fn handle_acknowledged(&mut self, now: Time, number: u64, packet: &Packet) {
-        if now.nanos_since(self.era_began) > ERA_NS {
-            self.era_began = now;
-            self.late_before = std::mem::take(&mut self.late_of_era);
-        }
         let rtt_ns = now.nanos_since(packet.sent);
         match self.latest {
             Some(latest) if number < latest.number => {
-                self.late_of_era = self.late_of_era.max(rtt_ns.saturating_sub(latest.rtt_ns));
+                let (in_time, in_sending) = &mut self.of_ack;
+                *in_time = rtt_ns.saturating_sub(latest.rtt_ns).max(*in_time);
+                *in_sending = latest.sent.nanos_since(packet.sent).max(*in_sending);
             }
-            _ => self.latest = Some(Latest { number, rtt_ns }),
+            _ => self.latest = Some(Latest { number, sent: packet.sent, rtt_ns }),
+        }
+    }
+
+    /// All packets of an acknowledgement were handed in. With a repair among them what came late
+    /// probably was brought back by it and not overtaken.
+    pub fn end_ack(&mut self, now: Time, has_repair: bool) {
+        let (in_time, in_sending) = std::mem::take(&mut self.of_ack);
+        self.in_time.pass(now);
+        self.in_sending.pass(now);
+        if !has_repair {
+            self.in_time.note(now, in_time);
+            self.in_sending.note(now, in_sending);
         }
     }
 
@@ -66,11 +85,18 @@ impl Rack {
         if !rtt.is_known() {
             return WINDOW_NS_INITIAL;
         }
-        let late = self.late_of_era.max(self.late_before);
-        (rtt.least() / QUIET_PART).max(late + late / MARGIN_PART).min(rtt.smoothed())
+        let late = self.in_time.largest();
+        quiet_window(rtt).max((late + late / MARGIN_PART).min(rtt.smoothed()))
     }
 
-    /// The verdict on the oldest outstanding packet.
+    /// By how much later packets one may be overtaken, in time between their departures.
+    fn overtaking_window(&self, rtt: &Rtt) -> u64 {
+        quiet_window(rtt).max(self.in_sending.largest().min(rtt.smoothed()))
+    }
+
+    /// The verdict on the oldest outstanding packet: it is lost when one was acknowledged that was
+    /// sent so much later that it was never overtaken like that; and, as nothing may follow, when
+    /// it is later than packets ever were.
     pub fn judge(&self, now: Time, sent: &Sent, rtt: &Rtt) -> Verdict {
         let (Some(latest), Some((number, packet))) = (self.latest, sent.oldest()) else {
             return Verdict::Open;
@@ -79,16 +105,28 @@ impl Rack {
             return Verdict::Open;
         }
         let lost_at = packet.sent.plus(latest.rtt_ns + self.window(rtt));
-        if lost_at <= now { Verdict::Lost(number) } else { Verdict::LostAt(lost_at) }
+        let is_overtaken =
+            rtt.is_known() && latest.sent.nanos_since(packet.sent) > self.overtaking_window(rtt);
+        if is_overtaken || lost_at <= now {
+            Verdict::Lost(number)
+        } else {
+            Verdict::LostAt(lost_at)
+        }
     }
+}
+
+/// On a path that does not reorder.
+fn quiet_window(rtt: &Rtt) -> u64 {
+    (rtt.least() / QUIET_PART).clamp(WINDOW_NS_MIN, QUIET_NS_MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::send::sent::{Extras, Settled, Stamp};
+    use crate::time::SECOND;
 
-    const RTT: u64 = 16 * MILLISECOND;
+    const RTT: u64 = 4 * MILLISECOND;
 
     fn scene(packets: u64) -> (Rack, Sent, Rtt) {
         let mut sent = Sent::new();
@@ -107,6 +145,7 @@ mod tests {
             }
             Settled::Known => panic!("{number} was settled"),
         }
+        rack.end_ack(Time(now), false);
     }
 
     #[test]
@@ -125,8 +164,8 @@ mod tests {
     fn the_window_follows_how_late_packets_are_and_forgets() {
         let (mut rack, mut sent, rtt) = scene(10);
         acknowledge(&mut rack, &mut sent, RTT + 1, 1);
-        acknowledge(&mut rack, &mut sent, RTT + 4 * MILLISECOND, 0);
-        let late = 4 * MILLISECOND;
+        acknowledge(&mut rack, &mut sent, RTT + 3 * MILLISECOND, 0);
+        let late = 3 * MILLISECOND;
         assert_eq!(rack.window(&rtt), late + late / MARGIN_PART);
         acknowledge(&mut rack, &mut sent, 2 * SECOND, 2);
         assert_eq!(rack.window(&rtt), late + late / MARGIN_PART);

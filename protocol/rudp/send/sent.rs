@@ -43,6 +43,8 @@ pub(crate) struct Extras {
     pub mtu_probe: bool,
     /// It asks for an acknowledgement at once.
     pub at_once: bool,
+    /// A repair: what it brings back is acknowledged with it.
+    pub repair: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +178,12 @@ impl Sent {
         self.base
     }
 
+    /// Whether this packet is outstanding.
+    pub fn is_outstanding(&self, number: u64) -> bool {
+        let packet = number.checked_sub(self.base).and_then(|index| self.ring.get(index as usize));
+        packet.is_some_and(|packet| packet.state == State::Outstanding)
+    }
+
     /// The oldest outstanding packet.
     pub fn oldest(&self) -> Option<(u64, &Packet)> {
         self.outstanding(self.oldest)
@@ -184,6 +192,13 @@ impl Sent {
     /// The newest outstanding packet.
     pub fn newest(&self) -> Option<(u64, &Packet)> {
         self.outstanding(self.newest)
+    }
+
+    /// The outstanding packets that hold pieces of messages, oldest first.
+    pub fn holding(&self) -> impl DoubleEndedIterator<Item = &Packet> {
+        let is_holding =
+            |packet: &&Packet| packet.state == State::Outstanding && packet.chunk_count > 0;
+        self.ring.iter().filter(is_holding)
     }
 
     /// The pieces of messages that a packet held which is remembered.

@@ -109,6 +109,11 @@ pub(crate) fn put_close(out: &mut Vec<u8>) {
     out.push(CLOSE);
 }
 
+/// Begins a repair; its content is appended after it and reaches to the end of the datagram.
+pub(crate) fn put_repair(out: &mut Vec<u8>) {
+    out.push(REPAIR);
+}
+
 /// The order's part of a lone message, whose shape says the rest.
 pub(crate) fn put_lone_order(out: &mut Vec<u8>, order: Order) -> Shape {
     match order {

@@ -32,7 +32,8 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    fn bits(self) -> u8 {
+    /// Two bits of the flags.
+    pub fn bits(self) -> u8 {
         match self {
             Shape::Frames => 0,
             Shape::Unordered => 1,
@@ -41,7 +42,8 @@ impl Shape {
         }
     }
 
-    fn from_bits(bits: u8) -> Self {
+    /// From the low two bits.
+    pub fn from_bits(bits: u8) -> Self {
         match bits & SHAPE_MASK {
             0 => Shape::Frames,
             1 => Shape::Unordered,

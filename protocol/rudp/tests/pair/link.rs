@@ -47,10 +47,17 @@ pub struct Faults {
     pub is_cut: bool,
     /// Bytes of the largest datagram that passes; 0 for any.
     pub mtu: usize,
+    /// Bytes per second, headers included; 0 for any number.
+    pub rate: u64,
+    /// Time that a datagram may wait for its turn before it is dropped, nanoseconds.
+    pub queue_ns: u64,
+    /// A datagram that has to wait longer is marked; 0 for never.
+    pub mark_ns: u64,
 }
 
-/// A datagram on its way: when it arrives, its number, to which side, its bytes.
-pub type Datagram = (Reverse<(u64, u64)>, usize, Vec<u8>);
+/// A datagram on its way: when it arrives, its number, to which side, whether it is marked, its
+/// bytes.
+pub type Datagram = (Reverse<(u64, u64)>, usize, bool, Vec<u8>);
 
 /// The link.
 #[derive(Debug)]
@@ -60,12 +67,22 @@ pub struct Link {
     dice: Dice,
     under_way: BinaryHeap<Datagram>,
     count: u64,
+    busy_until: [u64; 2],
+    /// Sum of the times that datagrams waited, and how many did, by direction.
+    pub waited: [(u64, u64); 2],
 }
 
 impl Link {
     /// The same in both directions.
     pub fn new(seed: u64, faults: Faults) -> Self {
-        Self { faults: [faults; 2], dice: Dice(seed), under_way: BinaryHeap::new(), count: 0 }
+        Self {
+            faults: [faults; 2],
+            dice: Dice(seed),
+            under_way: BinaryHeap::new(),
+            count: 0,
+            busy_until: [0; 2],
+            waited: [(0, 0); 2],
+        }
     }
 
     /// A side sends.
@@ -74,6 +91,7 @@ impl Link {
         if faults.is_cut || (faults.mtu > 0 && bytes.len() > faults.mtu) {
             return;
         }
+        let Some((left, is_marked)) = self.wait(now.nanos(), from, bytes.len()) else { return };
         let copies = if self.dice.chance(faults.duplicates) { 2 } else { 1 };
         for _ in 0..copies {
             if self.dice.chance(faults.loss) {
@@ -84,22 +102,39 @@ impl Link {
                 let bit = self.dice.below(bytes.len() as u64 * 8) as usize;
                 bytes[bit / 8] ^= 1 << (bit % 8);
             }
-            let at = now.nanos() + faults.delay_ns + self.dice.below(faults.jitter_ns + 1);
+            let at = left + faults.delay_ns + self.dice.below(faults.jitter_ns + 1);
             self.count += 1;
-            self.under_way.push((Reverse((at, self.count)), 1 - from, bytes));
+            self.under_way.push((Reverse((at, self.count)), 1 - from, is_marked, bytes));
         }
     }
 
     /// When the next datagram arrives.
     pub fn next(&self) -> Option<Time> {
-        self.under_way.peek().map(|(Reverse((at, _)), _, _)| Time(*at))
+        self.under_way.peek().map(|(Reverse((at, _)), ..)| Time(*at))
     }
 
-    /// The next datagram that arrived by now, and at which side.
-    pub fn receive(&mut self, now: Time) -> Option<(usize, Vec<u8>)> {
+    /// The next datagram that arrived by now: at which side, whether it is marked, its bytes.
+    pub fn receive(&mut self, now: Time) -> Option<(usize, bool, Vec<u8>)> {
         if self.next()? > now {
             return None;
         }
-        self.under_way.pop().map(|(_, to, bytes)| (to, bytes))
+        self.under_way.pop().map(|(_, to, is_marked, bytes)| (to, is_marked, bytes))
+    }
+
+    /// When a datagram has left the queue, and whether it is marked; `None` if it is dropped.
+    fn wait(&mut self, now: u64, from: usize, len: usize) -> Option<(u64, bool)> {
+        let faults = self.faults[from];
+        if faults.rate == 0 {
+            return Some((now, false));
+        }
+        let waits = self.busy_until[from].saturating_sub(now);
+        if waits > faults.queue_ns {
+            return None;
+        }
+        self.waited[from].0 += waits;
+        self.waited[from].1 += 1;
+        let takes = (len as u64 + 28) * 1_000_000_000 / faults.rate;
+        self.busy_until[from] = self.busy_until[from].max(now) + takes;
+        Some((self.busy_until[from], faults.mark_ns > 0 && waits > faults.mark_ns))
     }
 }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aldis_rudp::{
-    BootId, ClusterKey, ClusterKeys, Config, Endpoint, Event, Flow, Mode, NodeId, PeerId, Time,
+    BootId, ClusterKey, ClusterKeys, Config, Ecn, Endpoint, Event, Flow, Mode, NodeId, PeerId,
+    Stats, Time,
 };
 use bytes::Bytes;
 
@@ -104,6 +105,29 @@ impl Pair {
         self.drain();
     }
 
+    /// Figures of a side's session.
+    pub fn stats(&self, side: usize) -> Stats {
+        let host = &self.hosts[side];
+        host.endpoint.stats(host.peer.expect("connected")).expect("a live session")
+    }
+
+    /// Keeps the send buffer of side 0 full for so long; gives the bytes of messages that arrived.
+    pub fn fill(&mut self, nanos: u64, len: usize) -> u64 {
+        let message = Bytes::from(vec![7; len]);
+        let end = Time(self.now.nanos() + nanos);
+        let mut bytes = 0;
+        while self.now < end {
+            let (now, peer) = (self.now, self.hosts[0].peer.expect("connected"));
+            let endpoint = &mut self.hosts[0].endpoint;
+            while endpoint.send(now, peer, Flow::Unordered, message.clone()).is_ok() {}
+            self.drain();
+            self.run(10 * MS);
+            let messages = &mut self.hosts[1].messages;
+            bytes += messages.drain(..).map(|(_, _, message)| message.len() as u64).sum::<u64>();
+        }
+        bytes
+    }
+
     /// Messages that a side did not get acknowledged.
     pub fn unacknowledged(&self, side: usize) -> usize {
         let host = &self.hosts[side];
@@ -140,9 +164,10 @@ impl Pair {
         }
         self.now = self.now.max(next);
         // Everything that arrived goes before timers, as from a drained socket.
-        while let Some((to, mut bytes)) = self.link.receive(self.now) {
+        while let Some((to, is_marked, mut bytes)) = self.link.receive(self.now) {
             let from = self.hosts[1 - to].address;
-            self.hosts[to].endpoint.handle_datagram(self.now, from, None, &mut bytes);
+            let ecn = is_marked.then_some(Ecn::Ce);
+            self.hosts[to].endpoint.handle_datagram(self.now, from, ecn, &mut bytes);
             self.drain();
         }
         for side in 0..2 {
