@@ -31,7 +31,10 @@ struct Stage {
 
 impl Stage {
     fn start() -> Self {
-        let cluster = Cluster::start(2);
+        Self::start_on(Cluster::start(2))
+    }
+
+    fn start_on(cluster: Cluster) -> Self {
         let users = cluster.nodes[0].seed_users("user", 2, DeviceClass::Phone);
         let ada = login(&cluster.nodes[0], &users[0]).0;
         let ben = login(&cluster.nodes[1], &users[1]).0;
@@ -148,7 +151,15 @@ const BURST: usize = 10;
 
 #[test]
 fn on_a_link_that_loses_datagrams_everything_is_pushed_once() {
-    let mut stage = Stage::start();
+    for redundancy in [false, true] {
+        println!("redundancy: {redundancy}");
+        let keys = format!("listen = \"127.0.0.1:0\"\nredundancy = {redundancy}");
+        let cluster = Cluster::start_with(2, |_, options| options.with_cluster_keys(&keys));
+        lose_datagrams(Stage::start_on(cluster));
+    }
+}
+
+fn lose_datagrams(mut stage: Stage) {
     stage.expect_push();
     for percent in [1, 10, 30] {
         let port = stage.cluster.link_address(1).port();
