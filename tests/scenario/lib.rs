@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod contract;
 pub mod hammer;
+pub mod http;
 mod impair;
 pub mod kernel;
 mod mysql_node;
