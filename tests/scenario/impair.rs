@@ -1,7 +1,7 @@
 //! A relay process of a test's own (`aldis impair`): started, asked for its address, ended and asked
 //! for its counts. Knows no traffic.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Stdio};
 
@@ -23,8 +23,8 @@ impl Impair {
         let mut child = aldis()
             .arg("impair")
             .args(args)
-            .arg("--json")
-            .stdin(Stdio::null())
+            .args(["--json", "--stdin"])
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("aldis runs");
@@ -40,6 +40,14 @@ impl Impair {
         text.parse().expect("an address")
     }
 
+    /// Changes settings, and returns when they hold.
+    pub fn set(&mut self, words: &str) {
+        let input = self.child.stdin.as_mut().expect("piped");
+        writeln!(input, "{words}").expect("the relay runs");
+        let line = self.wait_line("set");
+        assert_eq!(line["settings"], words);
+    }
+
     /// The next line that says this.
     pub fn wait_line(&mut self, event: &str) -> Value {
         loop {
@@ -48,6 +56,14 @@ impl Impair {
                 return line;
             }
         }
+    }
+
+    /// Ends it by the end of its input; its last line.
+    pub fn hang_up(mut self) -> Value {
+        drop(self.child.stdin.take());
+        let line = self.wait_line("end");
+        assert!(self.child.wait().expect("our own child").success());
+        line
     }
 
     /// Ends it by SIGTERM; its last line.

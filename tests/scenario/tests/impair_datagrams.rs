@@ -233,6 +233,26 @@ fn a_timeline_cuts_one_way_then_both_and_heals() {
 }
 
 #[test]
+fn settings_change_by_command_and_the_relay_ends_with_its_commander() {
+    let (a, b) = (socket(), socket());
+    let to = address(&b);
+    let mut relay = Impair::start(&["udp", "--listen", "127.0.0.1:0", "--to", &to]);
+    let listen = relay.address("listen");
+    let passes = |a: &UdpSocket| {
+        a.send_to(b"now?", listen).expect("sent");
+        b.recv_from(&mut [0; 64]).is_ok()
+    };
+    for round in 0..3 {
+        assert!(passes(&a), "round {round}");
+        relay.set("up.partition");
+        assert!(!passes(&a), "round {round}");
+        relay.set("up.heal");
+    }
+    let end = relay.hang_up();
+    assert_eq!((&end["reason"], count(&end, "up", "partitioned")), (&Value::from("input"), 3));
+}
+
+#[test]
 fn others_networks_and_wrong_words_are_refused() {
     let refused = |args: &[&str], reason: &str| {
         let output = aldis().arg("impair").args(args).output().expect("aldis runs");

@@ -143,6 +143,55 @@ fn a_black_hole_says_nothing_to_either_end() {
 }
 
 #[test]
+fn a_cut_holds_everything_back_new_connections_and_resets_too_until_it_is_healed() {
+    let (target, to) = listener();
+    target.set_nonblocking(true).expect("a flag");
+    let accept = || {
+        let accepted = target.accept().ok().map(|(stream, _)| stream);
+        if let Some(stream) = &accepted {
+            stream.set_nonblocking(false).expect("a flag");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        }
+        accepted
+    };
+    let wait_accept = || {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "nobody connects");
+            if let Some(stream) = accept() {
+                return stream;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let mut relay = Impair::start(&["tcp", "--listen", "127.0.0.1:0", "--to", &to]);
+    let mut talking = connect(relay.address("listen"));
+    let mut talked_to = wait_accept();
+    let resetting = connect(relay.address("listen"));
+    let mut left = wait_accept();
+    relay.set("partition");
+    talking.write_all(b"held back").expect("the kernel takes it");
+    let mut newcomer = connect(relay.address("listen"));
+    newcomer.write_all(b"new").expect("the kernel takes it");
+    socket2::SockRef::from(&resetting).set_linger(Some(Duration::ZERO)).expect("an option");
+    drop(resetting);
+    for end in [&mut talked_to, &mut left] {
+        end.set_read_timeout(Some(Duration::from_millis(400))).expect("a timeout");
+        let error = end.read(&mut [0]).expect_err("silence");
+        assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+        end.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    }
+    assert!(accept().is_none(), "nobody gets through");
+    relay.set("heal");
+    let mut held_back = [0; 9];
+    talked_to.read_exact(&mut held_back).expect("it passes now");
+    assert_eq!(&held_back, b"held back");
+    wait_accept().read_exact(&mut [0; 3]).expect("the newcomer passes");
+    let error = left.read(&mut [0]).expect_err("a reset");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn nobody_behind_the_relay_looks_like_nobody() {
     let (target, to) = listener();
     drop(target);

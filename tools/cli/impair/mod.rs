@@ -1,6 +1,7 @@
 //! `aldis impair`: a relay that delays, loses, doubles, reorders, changes, slows down or cuts what
 //! passes it. Its links are those of the simulator (aldis-netsim), driven by the real clock.
 
+mod commands;
 mod pair;
 mod relay;
 mod report;
@@ -103,6 +104,9 @@ struct Common {
     /// A file of such changes, one a line; # begins a comment.
     #[arg(long, value_name = "FILE")]
     timeline: Option<PathBuf>,
+    /// Take words from standard input too, a line at a time, each at once; end with it.
+    #[arg(long)]
+    stdin: bool,
     /// End after this time, as 90s or 10m [default: at Ctrl-C or SIGTERM].
     #[arg(long = "for", value_name = "TIME", value_parser = duration_ns)]
     end_ns: Option<u64>,
@@ -182,7 +186,8 @@ impl Common {
         let given = self.at.iter().map(|line| (format!("--at {line:?}"), line.as_str()));
         let timeline = Timeline::parse(of_file.chain(given), kind).map_err(usage)?;
         let report = Report { is_json: self.json };
-        let run = Run { timeline, end_ns: self.end_ns, every_ns: self.every_ns, report };
+        let (end_ns, every_ns) = (self.end_ns, self.every_ns);
+        let run = Run { timeline, has_commands: self.stdin, kind, end_ns, every_ns, report };
         Ok((run, ways, seed))
     }
 }

@@ -31,6 +31,12 @@ impl Report {
         self.say(now_ns, words, json!({ "event": "set", "settings": words }))
     }
 
+    /// A line of standard input was not understood, and changed nothing.
+    pub fn refuse(&self, now_ns: u64, reason: &str) -> io::Result<()> {
+        let line = json!({ "event": "refused", "reason": reason });
+        self.say(now_ns, &format!("refused: {reason}"), line)
+    }
+
     /// How it stands.
     pub fn counts(&self, now_ns: u64, ways: &mut Ways) -> io::Result<()> {
         self.say_counts(now_ns, "so far", json!({ "event": "counts" }), ways)

@@ -50,6 +50,8 @@ pub struct Stream {
     flow: FlowId,
     /// Nothing is read or written any more.
     pub is_black_hole: bool,
+    /// One end broke the connection while a way was cut: the other hears of it when it is healed.
+    is_broken: bool,
 }
 
 /// Whether a connection goes on.
@@ -76,6 +78,7 @@ impl Stream {
             is_writable: [true; 2],
             flow,
             is_black_hole: false,
+            is_broken: false,
         }
     }
 
@@ -103,6 +106,22 @@ impl Stream {
         if self.is_black_hole {
             return Ok(Health::Idle);
         }
+        let is_cut = ways.is_cut(Way::Up) || ways.is_cut(Way::Down);
+        match (self.is_broken, is_cut) {
+            (true, true) => return Ok(Health::Idle),
+            (true, false) => return Err(io::ErrorKind::ConnectionReset.into()),
+            (false, _) => {}
+        }
+        match self.pass(ways, now_ns) {
+            Err(_) if is_cut => {
+                self.is_broken = true;
+                Ok(Health::Idle)
+            }
+            result => result,
+        }
+    }
+
+    fn pass(&mut self, ways: &mut Ways, now_ns: u64) -> io::Result<Health> {
         for way in [Way::Up, Way::Down] {
             if !ways.is_cut(way) {
                 self.write(ways, way)?;

@@ -23,6 +23,8 @@ const LISTENER: Token = Token(usize::MAX - 1);
 pub struct TcpRelay {
     listener: TcpListener,
     can_accept: bool,
+    /// A way is cut: connections wait in the kernel until it is healed.
+    is_cut: bool,
     target: SocketAddr,
     streams: Vec<Option<Stream>>,
     next_generation: u32,
@@ -38,6 +40,7 @@ impl TcpRelay {
         Ok(Self {
             listener,
             can_accept: false,
+            is_cut: false,
             target,
             streams: Vec::new(),
             next_generation: 0,
@@ -52,7 +55,7 @@ impl TcpRelay {
 
     fn accept(&mut self, registry: &Registry, ways: &mut Ways) -> io::Result<()> {
         for _ in 0..ACCEPTS_PER_TURN_MAX {
-            if !self.can_accept {
+            if !self.can_accept || self.is_cut {
                 break;
             }
             match self.listener.accept() {
@@ -141,7 +144,7 @@ impl Relay for TcpRelay {
     }
 
     fn has_more(&self) -> bool {
-        self.can_accept || !self.ready.is_empty()
+        (self.can_accept && !self.is_cut) || !self.ready.is_empty()
     }
 
     fn deliver(&mut self, ways: &mut Ways, arrival: Arrival, now_ns: u64) {
@@ -153,7 +156,8 @@ impl Relay for TcpRelay {
         }
     }
 
-    fn handle_change(&mut self, _ways: &mut Ways, cuts: &[Cut]) {
+    fn handle_change(&mut self, ways: &mut Ways, cuts: &[Cut]) {
+        self.is_cut = ways.is_cut(Way::Up) || ways.is_cut(Way::Down);
         for place in &mut self.streams {
             let Some(stream) = place else { continue };
             for cut in cuts {
