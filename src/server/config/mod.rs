@@ -181,6 +181,14 @@ impl Config {
                         listen.allow_plaintext = true, and something before it that encrypts";
             return Err(source.error("api.listen", listen, rule.into()));
         }
+        if let Some(listen) = &self.api.listen
+            && self.listen.client.get_ref().ip().is_unspecified()
+            && self.node.client_address.is_empty()
+        {
+            let rule = "clients cannot be sent to the address of listen.client: it needs \
+                        node.client_address";
+            return Err(source.error("api.listen", listen, rule.into()));
+        }
         source.at_most("api.requests_per_second", &self.api.requests_per_second, 1_000)
     }
 }
@@ -303,6 +311,10 @@ mod tests {
         let text = "[admin]\nlisten = \"0.0.0.0:7780\"\nallow_remote = true\n";
         assert!(parse(text).is_ok());
         assert!(error("[api]\nrequests_per_second = 1001\n").contains("1001"));
+        let text = "[listen]\nclient = \"0.0.0.0:7700\"\nallow_plaintext = true\n\
+                    [api]\nlisten = \"127.0.0.1:7781\"\n";
+        assert!(error(text).contains("client_address"));
+        assert!(parse(&format!("[node]\nclient_address = \"im:7700\"\n{text}")).is_ok());
     }
 
     #[test]

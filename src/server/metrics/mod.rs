@@ -20,6 +20,32 @@ pub use timed::TimedWriter;
 /// Rows of the table of requests: the last one is for commands that there are not.
 const REQUEST_ROWS: usize = Command::REQUESTS.len() + 1;
 
+/// Rows by what is short of an id and still tells all requests apart: its group and low bits.
+const ROWS: [u8; 256] = {
+    let mut rows = [(REQUEST_ROWS - 1) as u8; 256];
+    let mut row = 0;
+    while row < Command::REQUESTS.len() {
+        let key = key_of(Command::REQUESTS[row].id());
+        assert!(rows[key] as usize == REQUEST_ROWS - 1, "two requests with one key");
+        rows[key] = row as u8;
+        row += 1;
+    }
+    rows
+};
+
+const fn key_of(id: u16) -> usize {
+    ((id >> 12 << 5) as usize | (id & 0x1F) as usize) & 0xFF
+}
+
+/// The row of a request's id.
+fn row_of(id: u16) -> usize {
+    let row = usize::from(ROWS[key_of(id)]);
+    match Command::REQUESTS.get(row) {
+        Some(command) if command.id() == id => row,
+        _ => REQUEST_ROWS - 1,
+    }
+}
+
 /// A number of one thread: written without a lock prefix, read by others.
 #[derive(Debug, Default)]
 struct Count(AtomicU64);
@@ -108,9 +134,7 @@ impl ReactorCounts {
         if cmd == Command::KickNotify.id() {
             return self.kicks.add(1);
         }
-        let request = cmd.wrapping_sub(1);
-        let row = Command::REQUESTS.iter().position(|command| command.id() == request);
-        let row = &self.requests[row.unwrap_or(REQUEST_ROWS - 1)];
+        let row = &self.requests[row_of(cmd.wrapping_sub(1))];
         if let Some(count) = row.get(usize::from(frame.code())) {
             count.add(1);
         }
@@ -196,6 +220,11 @@ mod tests {
         let get = |row: usize, code: Code| counts.requests[row][usize::from(code.as_u16())].get();
         assert_eq!((get(row, Code::Ok), get(row, Code::Busy)), (2, 1));
         assert_eq!(get(REQUEST_ROWS - 1, Code::Unsupported), 1);
+        for (row, command) in Command::REQUESTS.into_iter().enumerate() {
+            assert_eq!(row_of(command.id()), row);
+        }
+        let known = (0..=u16::MAX).filter(|id| row_of(*id) < REQUEST_ROWS - 1).count();
+        assert_eq!(known, Command::REQUESTS.len());
         let all = counts.requests.iter().flatten().map(Count::get).sum::<u64>();
         assert_eq!((all, counts.kicks.get()), (4, 1));
     }

@@ -51,10 +51,10 @@ pub fn readings() -> Vec<Reading> {
 
 /// When the machine was started, since 1970.
 fn booted_at() -> Option<Duration> {
-    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
-    let uptime = uptime.split(' ').next()?.parse::<f64>().ok()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    now.checked_sub(Duration::from_secs_f64(uptime))
+    // Not from /proc/uptime, which a hardened service does not see.
+    let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let uptime = Duration::new(uptime.tv_sec.try_into().ok()?, uptime.tv_nsec.try_into().ok()?);
+    SystemTime::now().duration_since(UNIX_EPOCH).ok()?.checked_sub(uptime)
 }
 
 #[cfg(test)]
