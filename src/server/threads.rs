@@ -108,11 +108,9 @@ pub fn start(
         hash_queue: hash_jobs.clone(),
         directory_queue: directory_jobs.clone(),
     };
-    let timed = TimedWriter::new(
-        store.writer().context("cannot open the store for writing")?,
-        metrics.writer.clone(),
-    );
-    let mut workers = vec![start_writer(timed, write_jobs, node.clone(), office.clone())?];
+    let writer = store.writer().context("cannot open the store for writing")?;
+    let writer = TimedWriter::new(writer, metrics.writer.clone());
+    let mut workers = vec![start_writer(writer, write_jobs, node.clone(), office.clone())?];
     for number in 0..counts.readers {
         workers.push(start_reader(number, store, read_jobs.clone(), office.clone())?);
     }

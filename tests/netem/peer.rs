@@ -28,8 +28,12 @@ fn parse(address: &str) -> SocketAddr {
     address.parse().expect("IP and port")
 }
 
-/// Until it is killed.
+/// Until its input ends: whoever started it by way of sudo cannot kill it.
 fn echo(address: SocketAddr) {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::exit(0);
+    });
     let socket = UdpSocket::bind(address).expect("a socket");
     println!("ready");
     let mut buffer = [0; 2 * BYTES];

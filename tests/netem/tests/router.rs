@@ -20,7 +20,7 @@ impl Echo {
         let mut child = node
             .command(Path::new(PEER))
             .args(["echo", &address])
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("ip starts");
@@ -34,7 +34,7 @@ impl Echo {
 
 impl Drop for Echo {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
 }

@@ -174,7 +174,7 @@ impl Common {
         let mut ways = Ways::new(kind, seed);
         let first = Words::parse(&self.set.join(" "), kind).map_err(usage)?;
         // There are no connections yet that could be cut.
-        ways.apply(&first);
+        ways.apply(&first)?;
         let text = match &self.timeline {
             Some(path) => read_timeline(path)?,
             None => String::new(),

@@ -121,7 +121,7 @@ fn apply(
     words: &Words,
     now_ns: u64,
 ) -> Result<()> {
-    let cuts = ways.apply(words);
+    let cuts = ways.apply(words)?;
     relay.handle_change(ways, &cuts);
     Ok(report.set(now_ns, words.text())?)
 }

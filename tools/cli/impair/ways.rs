@@ -12,6 +12,8 @@ use super::tally::Tally;
 const UNDER_WAY_MAX: usize = 65_536;
 /// Their bytes.
 const UNDER_WAY_BYTES_MAX: usize = 64 << 20;
+/// Changes of settings: each leaves up to two links of some hundred bytes behind.
+const CHANGES_MAX: u32 = 100_000;
 
 /// A flow: the traffic of one client, one pair or one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,13 @@ pub struct Ways {
     settings: [Settings; 2],
     tallies: [Tally; 2],
     bytes_under_way: usize,
+    change_count: u32,
 }
+
+/// The relay has to be started anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("settings were changed {CHANGES_MAX} times")]
+pub struct TooManyChanges;
 
 impl Ways {
     /// Links that do nothing yet; what they do at random follows from the seed.
@@ -51,6 +59,7 @@ impl Ways {
             settings: [Settings::default(), Settings::default()],
             tallies: [Tally::default(), Tally::default()],
             bytes_under_way: 0,
+            change_count: 0,
         };
         [Way::Up, Way::Down].into_iter().for_each(|way| ways.build(way));
         ways
@@ -58,7 +67,11 @@ impl Ways {
 
     /// Changes what the links do from now on. What is under way is not affected; chains of bursts
     /// and queues of a link that changes begin anew.
-    pub fn apply(&mut self, words: &Words) -> Vec<Cut> {
+    pub fn apply(&mut self, words: &Words) -> Result<Vec<Cut>, TooManyChanges> {
+        if self.change_count >= CHANGES_MAX {
+            return Err(TooManyChanges);
+        }
+        self.change_count += 1;
         let before = self.settings.clone();
         let cuts = words.apply(&mut self.settings);
         for way in [Way::Up, Way::Down] {
@@ -66,7 +79,7 @@ impl Ways {
                 self.build(way);
             }
         }
-        cuts
+        Ok(cuts)
     }
 
     /// Whether nothing passes on this way now.
@@ -201,9 +214,9 @@ mod tests {
     #[test]
     fn a_change_takes_hold_for_what_comes_after_it_and_for_its_way() {
         let mut ways = Ways::new(Kind::Datagrams, 1);
-        ways.apply(&words("delay=10ms"));
+        ways.apply(&words("delay=10ms")).unwrap();
         ways.enter(0, Way::Up, FLOW, vec![1]);
-        ways.apply(&words("up.partition"));
+        ways.apply(&words("up.partition")).unwrap();
         ways.enter(1, Way::Up, FLOW, vec![2]);
         ways.enter(1, Way::Down, FLOW, vec![3]);
         assert!(ways.poll(9_000_000).is_none());
@@ -217,7 +230,7 @@ mod tests {
     #[test]
     fn what_is_under_way_is_bounded() {
         let mut ways = Ways::new(Kind::Datagrams, 1);
-        ways.apply(&words("delay=20s duplicate=10%"));
+        ways.apply(&words("delay=20s duplicate=10%")).unwrap();
         for n in 0..UNDER_WAY_MAX as u64 + 1_000 {
             ways.enter(n, Way::Up, FLOW, vec![0; 8]);
         }
@@ -235,11 +248,20 @@ mod tests {
     fn a_seed_repeats_what_happens_to_each_datagram() {
         let survivors = |seed| {
             let mut ways = Ways::new(Kind::Datagrams, seed);
-            ways.apply(&words("loss=30% burst=3 reorder=10% corrupt=5%"));
+            ways.apply(&words("loss=30% burst=3 reorder=10% corrupt=5%")).unwrap();
             (0..200_u64).for_each(|n| ways.enter(n * 1_000_000, Way::Up, FLOW, vec![n as u8; 9]));
             std::iter::from_fn(|| ways.poll(u64::MAX)).map(|one| one.bytes).collect::<Vec<_>>()
         };
         assert_eq!(survivors(5), survivors(5));
         assert_ne!(survivors(5), survivors(6));
+    }
+
+    #[test]
+    fn changes_leave_something_behind_and_are_bounded() {
+        let mut ways = Ways::new(Kind::Datagrams, 1);
+        let [cut, heal] = ["partition", "heal"].map(words);
+        let mut changes = [&cut, &heal].into_iter().cycle();
+        assert!((0..CHANGES_MAX).all(|_| ways.apply(changes.next().unwrap()).is_ok()));
+        assert_eq!(ways.apply(&cut), Err(TooManyChanges));
     }
 }
