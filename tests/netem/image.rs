@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use aldis_services::{find, run_after_exit};
 use tempfile::TempDir;
 
+use crate::root::sudo;
+
 /// What the router says when it forwards.
 pub const READY: &str = "ROUTER READY";
 /// What it says behind the output of a command, before its exit code.
@@ -58,6 +60,9 @@ done
 poweroff -f
 "#;
 
+/// A shell command that ends the process whose id is in the file named behind it.
+pub const KILL: &str = r#"sh -c 'kill -KILL "$(cat "$0")"'"#;
+
 /// Where the kernel is.
 pub fn kernel() -> PathBuf {
     let path = folder().join("vmlinuz");
@@ -73,7 +78,9 @@ pub fn kernel() -> PathBuf {
 /// Makes the archive that the kernel unpacks, in a folder that vanishes with it.
 pub fn build() -> TempDir {
     let work = TempDir::with_prefix("aldis-netem-").expect("a temporary directory");
-    run_after_exit("rm -rf -- \"$0\"", work.path().as_os_str());
+    let sudo = sudo();
+    let script = format!("{sudo}{KILL} \"$0/pid\"; {sudo}rm -rf -- \"$0\"");
+    run_after_exit(&script, work.path().as_os_str());
     let root = work.path().join("root");
     for name in ["bin", "sbin", "modules", "proc", "sys", "dev"] {
         fs::create_dir_all(root.join(name)).expect("the directory is writable");
@@ -104,6 +111,11 @@ pub fn build() -> TempDir {
 /// The archive in a folder of `build`.
 pub fn archive(work: &TempDir) -> PathBuf {
     work.path().join("initramfs")
+}
+
+/// Where the machine writes its process id.
+pub fn pid_file(work: &TempDir) -> PathBuf {
+    work.path().join("pid")
 }
 
 /// Where tests/netem/fetch-kernel puts the kernel: beside what cargo builds.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use aldis_services::{find, run_after_exit};
 
 use crate::host::HostRouter;
-use crate::root::{as_root, ip, run};
+use crate::root::{as_root, ip, run, sudo};
 use crate::vm::VmRouter;
 
 /// Nodes of a lab: what tests of clusters need, and the addresses of `10.77.0.0/24` by far.
@@ -181,7 +181,7 @@ pub fn router_namespace(prefix: &str) -> String {
 
 /// A test that is killed clears nothing away itself.
 fn clear_after_exit(prefix: &str) {
-    let sudo = if rustix::process::geteuid().is_root() { "" } else { "sudo --non-interactive " };
+    let sudo = sudo();
     let script = format!(
         "for name in $(ip netns list | cut -d' ' -f1 | grep \"^$0\"); do \
          {sudo}ip netns del $name; done; \

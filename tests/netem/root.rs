@@ -16,6 +16,11 @@ pub fn as_root(program: &str, package: &str) -> Command {
     command
 }
 
+/// What a shell needs before a command that needs root.
+pub fn sudo() -> &'static str {
+    if rustix::process::geteuid().is_root() { "" } else { "sudo --non-interactive " }
+}
+
 /// Runs it to its end; what it printed, or what it complained about.
 pub fn run<A: AsRef<OsStr>>(mut command: Command, args: &[A]) -> Result<String, String> {
     let output = command.args(args).output().expect("it was found");

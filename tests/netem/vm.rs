@@ -1,17 +1,18 @@
 //! A router in a virtual machine, emulated without help of the processor: one TAP interface for
 //! each node, commands over the serial line. What it is made of is in `image`.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use aldis_services::find;
 use tempfile::TempDir;
 
-use crate::image::{self, DONE, READY};
+use crate::image::{self, DONE, KILL, READY};
 use crate::lab::interface;
-use crate::root::ip;
+use crate::root::{as_root, ip, run};
 
 /// It takes about six seconds on an idle machine.
 const BOOT_MAX: Duration = Duration::from_secs(240);
@@ -25,26 +26,26 @@ pub struct VmRouter {
     machine: Child,
     input: ChildStdin,
     lines: Receiver<String>,
-    /// Its file system, until it has ended.
-    _work: TempDir,
+    /// Its file system and its process id.
+    work: TempDir,
 }
 
 impl VmRouter {
     /// Starts a machine that forwards between so many interfaces, which their nodes have to take.
     pub fn start(prefix: &str, node_count: usize) -> Self {
         let work = image::build();
-        let user = rustix::process::geteuid().as_raw();
-        let mut command = Command::new(find("setpriv", "util-linux"));
+        // Not everywhere may anybody open TAP interfaces.
+        let mut command = as_root("setpriv", "util-linux");
         command.args(["--pdeathsig", "KILL", "--"]);
         command.arg(find("qemu-system-x86_64", "qemu-system-x86"));
         command.args(["-accel", "tcg", "-m", "128", "-smp", "1", "-nodefaults", "-no-reboot"]);
-        command.args(["-nographic", "-serial", "stdio"]);
+        command.args(["-nographic", "-serial", "stdio", "-pidfile"]).arg(image::pid_file(&work));
         command.arg("-kernel").arg(image::kernel());
         command.arg("-initrd").arg(image::archive(&work));
         command.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off net.ifnames=0"]);
         for node in 0..node_count {
             let name = interface(prefix, node);
-            ip(&format!("tuntap add dev {name} mode tap user {user}"));
+            ip(&format!("tuntap add dev {name} mode tap"));
             // Without offloads: each packet is one frame, as on a cable.
             let tap = format!("tap,id=n{node},ifname={name},script=no,downscript=no,vnet_hdr=off");
             let mac = format!("52:54:00:77:00:{:02x}", node + 1);
@@ -68,7 +69,7 @@ impl VmRouter {
                 }
             }
         });
-        let router = Self { machine, input, lines, _work: work };
+        let router = Self { machine, input, lines, work };
         router.read_until(READY, BOOT_MAX);
         router
     }
@@ -105,7 +106,13 @@ impl VmRouter {
 
 impl Drop for VmRouter {
     fn drop(&mut self) {
-        let _ = self.machine.kill();
+        // What runs under sudo can only be ended by root.
+        if self.machine.kill().is_err() {
+            let script = format!("{KILL} \"$0\"");
+            let pid_file = image::pid_file(&self.work);
+            let words = [OsStr::new("-c"), OsStr::new(&script), pid_file.as_os_str()];
+            let _ = run(as_root("sh", "dash"), &words);
+        }
         let _ = self.machine.wait();
     }
 }
