@@ -153,7 +153,8 @@ async fn respond(state: Rc<State>, asked: Asked) -> Answer {
 /// A form of a web page cannot have this content type, so no page can make its visitors send one.
 fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.and_then(|kind| kind.split(';').next()).is_some_and(|kind| kind.trim() == JSON)
+    kind.and_then(|kind| kind.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(JSON))
 }
 
 impl State {
