@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{BootId, NodeId};
-use aldis_logic::{CreditLimits, HeadCheckTimes, Keyring, Node, NodeConfig, SigningKey};
+use aldis_logic::{HeadCheckTimes, Keyring, Node, NodeConfig, SigningKey};
 use aldis_net::Listeners;
 use aldis_store::{Boot, Store};
 use anyhow::Context;
@@ -14,6 +14,7 @@ use anyhow::Context;
 use crate::config::{Config, StoreKind};
 use crate::data_dir;
 use crate::directories::AnyDirectory;
+use crate::edge::EdgeListeners;
 use crate::mail::{Mail, PostOffice};
 use crate::signals::Ending;
 use crate::stores::{self, AnyStore};
@@ -70,7 +71,8 @@ fn serve(
     };
     let node = Arc::new(Node::new(node_config, keyring(&boot)?));
     let directory = AnyDirectory::open(config, life, boot.store_epoch, actual)?;
-    let running = start(config, counts, listeners, node.clone(), store, directory)?;
+    let edge = EdgeListeners::bind(config, actual)?;
+    let running = start(config, counts, listeners, node.clone(), store, directory, edge)?;
     banner(config, actual);
     let mut ending = ending;
     ending.wait();
@@ -106,8 +108,8 @@ fn start(
     node: Arc<Node>,
     store: &impl Store,
     directory: AnyDirectory,
+    edge: EdgeListeners,
 ) -> anyhow::Result<Running> {
-    let limits = CreditLimits::default();
     let heartbeat = Duration::from_secs((*config.session.heartbeat_s.get_ref()).into());
     let connections_max = *config.connection.max.get_ref() as usize;
     let net = aldis_net::Config {
@@ -117,7 +119,7 @@ fn start(
         idle_deadline: heartbeat * IDLE_HALF_INTERVALS / 2,
         ..aldis_net::Config::default()
     };
-    threads::start(counts, limits, &net, listeners, node, store, directory)
+    threads::start(counts, &net, listeners, node, store, directory, edge)
 }
 
 fn counts(config: &Config) -> Counts {

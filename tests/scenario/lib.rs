@@ -4,6 +4,8 @@
 pub mod audit;
 pub mod contract;
 pub mod hammer;
+pub mod http;
+mod impair;
 pub mod kernel;
 mod mysql_node;
 mod pair;
@@ -13,6 +15,7 @@ pub mod requests;
 mod scene;
 mod server;
 
+pub use impair::Impair;
 pub use mysql_node::{NodeOptions, migrate, runtime_account};
 pub use pair::Pair;
 pub use raw_client::{RawClient, Reply, frame};

@@ -24,6 +24,8 @@ pub struct NodeOptions {
     pub redis_urls: Vec<String>,
     /// Further keys of the table `store`.
     pub store_keys: String,
+    /// Further tables.
+    pub tables: String,
 }
 
 impl NodeOptions {
@@ -35,6 +37,7 @@ impl NodeOptions {
             replica_urls: Vec::new(),
             redis_urls: Vec::new(),
             store_keys: String::new(),
+            tables: String::new(),
         }
     }
 
@@ -53,8 +56,8 @@ impl NodeOptions {
         let (id, store_url, replica_urls) = (self.id, &self.store_url, &self.replica_urls);
         let mut config = format!(
             "[node]\nid = {id}\n[store]\nkind = \"mysql\"\nurl = {store_url:?}\n\
-             replicas = {replica_urls:?}\n{}\n",
-            self.store_keys
+             replicas = {replica_urls:?}\n{}\n{}\n",
+            self.store_keys, self.tables
         );
         if !self.redis_urls.is_empty() {
             let urls = &self.redis_urls;
