@@ -170,6 +170,16 @@ impl OutFrame {
         }
     }
 
+    /// Its command.
+    pub fn cmd(&self) -> u16 {
+        u16::from_be_bytes([self.head[4], self.head[5]])
+    }
+
+    /// Its code.
+    pub fn code(&self) -> u16 {
+        u16::from_be_bytes([self.head[6], self.head[7]])
+    }
+
     /// The OK response to a request.
     pub fn response(request: Command, seq: u32, body: &impl Message) -> Self {
         Self::encode(request.response().id(), Code::Ok, seq, body)

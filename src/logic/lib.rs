@@ -2,6 +2,7 @@
 //! randomness of its own: the same code runs in the server and in the simulation.
 
 mod acts;
+mod api;
 mod check_times;
 pub mod cluster;
 mod credits;
@@ -21,6 +22,7 @@ mod table;
 mod throttle;
 mod token;
 
+pub use api::{ApiEffect, ApiLogin, ApiRequest, ApiService};
 pub use check_times::HeadCheckTimes;
 pub use credits::{CreditLimits, Credits};
 pub use effect::{Admit, Effect, Goodbye, Lane, PeerMail};
@@ -28,6 +30,7 @@ pub use entry::message_data;
 pub use fanout::{Delivery, Target, fan_out};
 pub use node::{Alarms, LinkUse, Node, NodeConfig, Outages};
 pub use now::Now;
+pub use request::Refusal;
 pub use service::Service;
 pub use table::{Entered, Online, SessionTable};
 pub use throttle::Throttle;

@@ -2,13 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use aldis_wire::Code;
 use parking_lot::Mutex;
 
 use crate::check_times::HeadCheckTimes;
 use crate::job::{BootId, NodeId};
+use crate::now::Now;
+use crate::request::Refusal;
 use crate::table::SessionTable;
 use crate::throttle::Throttle;
-use crate::token::Keyring;
+use crate::token::{Claims, Keyring};
 
 /// Settings of a node that the logic needs.
 #[derive(Clone, Debug)]
@@ -98,13 +101,30 @@ impl Outages {
         }
     }
 
+    /// Whether the last write that was answered failed for want of the store.
+    pub fn is_failing(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+
     /// How many have ended.
-    pub(crate) fn ended_count(&self) -> u32 {
+    pub fn ended_count(&self) -> u32 {
         self.ended_count.load(Ordering::Relaxed)
     }
 }
 
 impl Node {
+    /// A token that holds from now on, and until when (Unix ms).
+    pub(crate) fn mint(&self, claims: &Claims, now: Now) -> Result<(String, u64), Refusal> {
+        let expires_ms = now.unix_ms + self.config.token_ttl_ms;
+        match self.keyring.mint(claims, now.unix_ms, expires_ms) {
+            Ok(token) => Ok((token, expires_ms / 1000 * 1000)),
+            Err(error) => {
+                log::error!("tokens cannot be signed: {error}");
+                Err(Refusal::new(Code::Internal, "tokens cannot be signed"))
+            }
+        }
+    }
+
     /// A node without sessions.
     pub fn new(config: NodeConfig, keyring: Keyring) -> Self {
         let table = SessionTable::default();

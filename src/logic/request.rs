@@ -28,14 +28,17 @@ impl Request<'_> {
 
 /// Why a request is answered with another code than OK, right away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub struct Refusal {
+    /// Of the response.
     pub code: Code,
+    /// For people.
     pub message: &'static str,
+    /// How long to wait before another try; 0 where nothing is said about it.
     pub retry_after_ms: u32,
 }
 
 impl Refusal {
-    pub fn new(code: Code, message: &'static str) -> Self {
+    pub(crate) fn new(code: Code, message: &'static str) -> Self {
         Self { code, message, retry_after_ms: 0 }
     }
 }

@@ -76,7 +76,8 @@ impl Throttle {
         self.make_room(now_ms);
         for (key, rule) in keys {
             let attempts = self.entries.entry(key).or_default();
-            if now_ms - attempts.last_ms >= FORGET_MS {
+            // Threads read their clocks at slightly different times.
+            if now_ms.saturating_sub(attempts.last_ms) >= FORGET_MS {
                 attempts.count = 0;
             }
             attempts.count += 1;
@@ -106,7 +107,7 @@ impl Throttle {
         if self.entries.len() + 3 <= ENTRIES_MAX {
             return;
         }
-        self.entries.retain(|_, attempts| now_ms - attempts.last_ms < FORGET_MS);
+        self.entries.retain(|_, attempts| now_ms.saturating_sub(attempts.last_ms) < FORGET_MS);
         if self.entries.len() + 3 > ENTRIES_MAX {
             let mut ages: Vec<u64> = self.entries.values().map(|a| a.last_ms).collect();
             ages.sort_unstable();

@@ -47,6 +47,9 @@ pub trait Handler {
 
     /// Once per turn, after all input and before the flush.
     fn handle_turn_end(&mut self, io: &mut Io);
+
+    /// Once per turn, after the flush: the counters say what the turn did.
+    fn handle_flushed(&mut self, _io: &Io) {}
 }
 
 /// What the handler did with a frame.

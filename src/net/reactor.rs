@@ -90,6 +90,7 @@ impl<H: Handler> Reactor<H> {
         self.remove_closed();
         self.handler.handle_turn_end(&mut self.io);
         flush_all(&mut self.io);
+        self.handler.handle_flushed(&self.io);
         let length = begin.elapsed();
         if length > self.io.config.turn_warn {
             let thread = std::thread::current();

@@ -12,6 +12,8 @@ use aldis_net::{MailLimits, MailReceiver, MailSender, mailbox};
 use aldis_wire::ConnId;
 use parking_lot::Mutex;
 
+use crate::http::EdgePost;
+
 /// Deliveries and kicks that may wait for a reactor, bytes: a burst of a few large groups.
 const DELIVERIES_BYTES_MAX: usize = 64 << 20;
 /// Slots for mail that answers no job: one for missed deliveries, the others for drain and stop.
@@ -84,6 +86,8 @@ pub struct MailEnd {
 #[derive(Clone)]
 pub struct PostOffice {
     posts: Arc<[Post]>,
+    /// Threads that get replies and nothing else; their ids follow those of the reactors.
+    edges: Arc<[EdgePost]>,
 }
 
 impl PostOffice {
@@ -100,7 +104,17 @@ impl PostOffice {
                 (Post { sender, missed: missed.clone() }, MailEnd { receiver, missed })
             })
             .unzip();
-        (Self { posts: posts.into() }, ends)
+        (Self { posts: posts.into(), edges: Arc::default() }, ends)
+    }
+
+    /// The same with ways to further threads.
+    pub fn with_edges(self, edges: Vec<EdgePost>) -> Self {
+        Self { edges: edges.into(), ..self }
+    }
+
+    /// Threads that replies can go to: the reactors, then the others.
+    pub fn way_count(&self) -> usize {
+        self.posts.len() + self.edges.len()
     }
 
     /// Reactors.
@@ -110,7 +124,13 @@ impl PostOffice {
 
     /// Posts a reply, whose slot was reserved when its job was accepted.
     pub fn reply(&self, reactor: ReactorId, mail: Mail) {
-        let Some(post) = self.posts.get(usize::from(reactor.0)) else { return };
+        let number = usize::from(reactor.0);
+        let Some(post) = self.posts.get(number) else {
+            if let Some(edge) = self.edges.get(number - self.posts.len()) {
+                edge.reply(mail);
+            }
+            return;
+        };
         let result = post.sender.post(mail);
         // A reactor that is gone needs no reply; one that is there has room for it.
         assert!(result.is_ok() || post.sender.is_closed(), "a reply's slot is reserved");

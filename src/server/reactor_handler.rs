@@ -15,6 +15,7 @@ use crossbeam::channel::{Sender, TrySendError};
 
 use crate::link::LinkPost;
 use crate::mail::{Mail, Missed, PostOffice};
+use crate::metrics::ReactorCounts;
 
 /// The ways from a reactor to the workers. As long as credits allow (`CreditLimits`), they have room.
 #[derive(Clone)]
@@ -37,6 +38,7 @@ pub struct ClientHandler {
     workers: Workers,
     office: PostOffice,
     missed: Arc<Missed>,
+    counts: Arc<ReactorCounts>,
     clock: Clock,
     is_stopping: bool,
 }
@@ -48,13 +50,16 @@ impl ClientHandler {
         workers: Workers,
         office: PostOffice,
         missed: Arc<Missed>,
+        counts: Arc<ReactorCounts>,
     ) -> Self {
-        Self { service, workers, office, missed, clock: Clock::new(), is_stopping: false }
+        let clock = Clock::new();
+        Self { service, workers, office, missed, counts, clock, is_stopping: false }
     }
 
     /// Does what the service wants done.
     fn drain_effects(&mut self, io: &mut Io) {
         while let Some(effect) = self.service.poll_effect() {
+            self.counts.note(&effect);
             match effect {
                 Effect::Send { conn, frame, lane } => {
                     let lane = match lane {
@@ -97,6 +102,7 @@ impl ClientHandler {
             return;
         };
         log::warn!("the directory's queue is full");
+        self.counts.note_directory_overflow();
         if matches!(request.job, DirectoryJob::Register(_)) {
             let registration = Registration::Unavailable;
             let reply = DirectoryReply { ticket: request.ticket, registration };
@@ -106,7 +112,7 @@ impl ClientHandler {
 }
 
 /// Credits keep queues from filling; a worker that is gone has stopped the process or is about to.
-fn expect_room<T>(result: Result<(), TrySendError<T>>) {
+pub fn expect_room<T>(result: Result<(), TrySendError<T>>) {
     assert!(!matches!(result, Err(TrySendError::Full(_))), "credits reserve a slot for every job");
 }
 
@@ -203,6 +209,10 @@ impl Handler for ClientHandler {
         if self.is_stopping {
             io.stop();
         }
+    }
+
+    fn handle_flushed(&mut self, io: &Io) {
+        self.counts.publish(io.counters());
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{BootId, NodeId};
-use aldis_logic::{CreditLimits, HeadCheckTimes, Keyring, Node, NodeConfig, SigningKey};
+use aldis_logic::{HeadCheckTimes, Keyring, Node, NodeConfig, SigningKey};
 use aldis_net::Listeners;
 use aldis_store::{Boot, Store};
 use anyhow::Context;
@@ -14,11 +14,12 @@ use anyhow::Context;
 use crate::config::{Config, StoreKind};
 use crate::data_dir;
 use crate::directories::AnyDirectory;
+use crate::edge::EdgeListeners;
 use crate::link::{LinkSetup, link_use};
 use crate::mail::{Mail, PostOffice};
 use crate::signals::Ending;
 use crate::stores::{self, AnyStore};
-use crate::threads::{self, Cluster, Counts, Running};
+use crate::threads::{self, Counts, Outside, Running};
 
 /// A connection that was silent for so many heartbeat intervals, in halves, is dead.
 const IDLE_HALF_INTERVALS: u32 = 5;
@@ -74,8 +75,8 @@ fn serve(
     let link = LinkSetup::open(config, life)?;
     let advertised = link.as_ref().map(LinkSetup::advertised);
     let directory = AnyDirectory::open(config, life, boot.store_epoch, actual, advertised)?;
-    let cluster = Cluster { directory, link };
-    let running = start(config, counts, listeners, node.clone(), store, cluster)?;
+    let outside = Outside { directory, link, edge: EdgeListeners::bind(config, actual)? };
+    let running = start(config, counts, listeners, node.clone(), store, outside)?;
     banner(config, actual);
     let mut ending = ending;
     ending.wait();
@@ -110,9 +111,8 @@ fn start(
     listeners: Listeners,
     node: Arc<Node>,
     store: &impl Store,
-    cluster: Cluster,
+    outside: Outside,
 ) -> anyhow::Result<Running> {
-    let limits = CreditLimits::default();
     let heartbeat = Duration::from_secs((*config.session.heartbeat_s.get_ref()).into());
     let connections_max = *config.connection.max.get_ref() as usize;
     let net = aldis_net::Config {
@@ -122,7 +122,7 @@ fn start(
         idle_deadline: heartbeat * IDLE_HALF_INTERVALS / 2,
         ..aldis_net::Config::default()
     };
-    threads::start(counts, limits, &net, listeners, node, store, cluster)
+    threads::start(counts, &net, listeners, node, store, outside)
 }
 
 fn counts(config: &Config) -> Counts {

@@ -1,6 +1,6 @@
-//! All threads of the server start here and nowhere else, but the one that waits for a second
-//! signal (in `serve`) and those that connect to a database which is away (in the store's `link`).
-//! Each has a name; what connects them is bounded.
+//! All threads of the server start here and nowhere else, but the two for HTTP (in `edge`), the one
+//! that waits for a second signal (in `serve`) and those that connect to a database which is away (in
+//! the store's `link`). Each has a name; what connects them is bounded.
 
 use std::io;
 use std::sync::Arc;
@@ -16,15 +16,18 @@ use aldis_logic::job::{
 };
 use aldis_logic::{CreditLimits, Delivery, Node, Service, fan_out};
 use aldis_net::{Listeners, Reactor};
-use aldis_store::{Store, run_reader, run_writer};
+use aldis_store::{Store, Writer, run_reader, run_writer};
 use aldis_wire::{Epoch, pb};
 use anyhow::{Context, anyhow};
 use crossbeam::channel::{Receiver, bounded};
 
 use crate::directories::AnyDirectory;
+use crate::edge::{self, EdgeListeners, EdgeThreads};
 use crate::hash_pool::{self, Hasher};
+use crate::http::WatchedDirectory;
 use crate::link::{LinkPost, LinkSetup};
 use crate::mail::{Mail, PostOffice};
+use crate::metrics::{Metrics, Sources, TimedWriter};
 use crate::reactor_handler::{ClientHandler, Workers, unix_ms};
 
 /// Directory jobs that may wait: some of a reconnect storm; the directory of one machine takes
@@ -56,16 +59,19 @@ pub struct Running {
     /// Set when no new clients should be sent here.
     pub is_draining: Arc<AtomicBool>,
     reactors: Vec<JoinHandle<io::Result<()>>>,
+    edges: EdgeThreads,
     workers: Vec<JoinHandle<()>>,
     link: Option<(LinkPost, JoinHandle<()>)>,
 }
 
-/// What connects this node to others.
-pub struct Cluster {
+/// What connects this node to others, and to whoever has no connection to it.
+pub struct Outside {
     /// Who is online where.
     pub directory: AnyDirectory,
     /// The link; `None`: it is no node of a cluster.
     pub link: Option<LinkSetup>,
+    /// The listeners for HTTP.
+    pub edge: EdgeListeners,
 }
 
 impl Running {
@@ -75,7 +81,8 @@ impl Running {
             let result = reactor.join().map_err(|_| anyhow!("a reactor panicked"))?;
             result.context("a reactor failed")?;
         }
-        // The reactors held the ways to the workers; with them gone the queues end.
+        self.edges.stop()?;
+        // These held the ways to the workers; with them gone the queues end.
         for worker in self.workers {
             worker.join().map_err(|_| anyhow!("a worker panicked"))?;
         }
@@ -91,20 +98,26 @@ impl Running {
 /// Starts everything.
 pub fn start(
     counts: Counts,
-    limits: CreditLimits,
     net: &aldis_net::Config,
     listeners: Listeners,
     node: Arc<Node>,
     store: &impl Store,
-    cluster: Cluster,
+    outside: Outside,
 ) -> anyhow::Result<Running> {
+    let limits = CreditLimits::default();
+    let metrics = Arc::new(Metrics::new(counts.reactors).context("metrics")?);
+    let Outside { directory, link, edge } = outside;
+    let gateways = edge.gateways.clone();
     let (office, ends) = PostOffice::new(counts.reactors, limits);
+    let (edge, office) = edge.open_mailboxes(office);
     let per_reactor = |len: usize| len * counts.reactors;
-    let (writer, write_jobs) = bounded::<WriteRequest>(per_reactor(limits.write_queue_len()));
-    let (readers, read_jobs) = bounded::<ReadRequest>(per_reactor(limits.read_queue_len()));
-    let (hashers, hash_jobs) = bounded::<HashRequest>(per_reactor(limits.hash_queue_len()));
+    let write_len = per_reactor(limits.write_queue_len()) + edge::WRITE_QUEUE_LEN;
+    let read_len = per_reactor(limits.read_queue_len()) + edge::READ_QUEUE_LEN;
+    let hash_len = per_reactor(limits.hash_queue_len()) + edge::HASH_QUEUE_LEN;
+    let (writer, write_jobs) = bounded::<WriteRequest>(write_len);
+    let (readers, read_jobs) = bounded::<ReadRequest>(read_len);
+    let (hashers, hash_jobs) = bounded::<HashRequest>(hash_len);
     let (directory_way, directory_jobs) = bounded::<DirectoryRequest>(DIRECTORY_QUEUE_LEN);
-    let Cluster { directory, link } = cluster;
     let (lookups, lookup_jobs) = bounded(LOOKUP_QUEUE_LEN);
     let wants_lookups = link.as_ref().is_some_and(LinkSetup::has_directory);
     let link = match link {
@@ -118,8 +131,21 @@ pub fn start(
     let ways =
         Workers { writer, readers, hashers, directory: directory_way, link: link_post.clone() };
 
+    let is_draining = Arc::new(AtomicBool::new(false));
+    let sources = Sources {
+        metrics: metrics.clone(),
+        node: node.clone(),
+        gateways: gateways.clone(),
+        is_draining: is_draining.clone(),
+        write_queue: write_jobs.clone(),
+        read_queue: read_jobs.clone(),
+        hash_queue: hash_jobs.clone(),
+        directory_queue: directory_jobs.clone(),
+    };
     let to_all = Outlets { node: node.clone(), office: office.clone(), link: link_post };
-    let mut workers = vec![start_writer(store, write_jobs, to_all.clone())?];
+    let writer = store.writer().context("cannot open the store for writing")?;
+    let writer = TimedWriter::new(writer, metrics.writer.clone());
+    let mut workers = vec![start_writer(writer, write_jobs, to_all.clone())?];
     for number in 0..counts.readers {
         workers.push(start_reader(number, store, read_jobs.clone(), office.clone())?);
     }
@@ -127,23 +153,29 @@ pub fn start(
     for number in 0..counts.hashers {
         workers.push(start_hasher(number, hasher.clone(), hash_jobs.clone(), office.clone())?);
     }
-    let is_draining = Arc::new(AtomicBool::new(false));
     let lookups = wants_lookups.then_some(lookup_jobs);
     let (jobs, flag) = (DirectoryJobs { sessions: directory_jobs, lookups }, is_draining.clone());
     workers.push(match directory {
-        AnyDirectory::Memory(directory) => start_directory(directory, jobs, flag, to_all)?,
-        AnyDirectory::Redis(directory) => start_directory(*directory, jobs, flag, to_all)?,
+        AnyDirectory::Memory(directory) => {
+            start_directory(WatchedDirectory::new(directory, gateways), jobs, flag, to_all)?
+        }
+        AnyDirectory::Redis(directory) => {
+            start_directory(WatchedDirectory::new(*directory, gateways), jobs, flag, to_all)?
+        }
     });
 
     let mut reactors = Vec::with_capacity(counts.reactors);
     for (number, (listener, end)) in listeners.sockets.into_iter().zip(ends).enumerate() {
         let service = Service::new(node.clone(), ReactorId(number as u16), limits);
-        let handler = ClientHandler::new(service, ways.clone(), office.clone(), end.missed);
+        let counted = metrics.reactor(number);
+        let (ways, office) = (ways.clone(), office.clone());
+        let handler = ClientHandler::new(service, ways, office, end.missed, counted);
         let reactor = Reactor::new(net.clone(), listener, end.receiver, handler)?;
         let run = move || reactor.run().map(drop);
         reactors.push(Builder::new().name(format!("client-{number}")).spawn(run)?);
     }
-    Ok(Running { office, is_draining, reactors, workers, link })
+    let edges = edge.start(counts.reactors, sources, ways, node, store)?;
+    Ok(Running { office, is_draining, reactors, edges, workers, link })
 }
 
 /// Where what a worker found out goes.
@@ -156,11 +188,10 @@ struct Outlets {
 
 /// Commits, and sends each batch's replies and deliveries on their way.
 fn start_writer(
-    store: &impl Store,
+    writer: impl Writer + Send + 'static,
     jobs: Receiver<WriteRequest>,
     outlets: Outlets,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let writer = store.writer().context("cannot open the store for writing")?;
     let run = move || {
         let ended = run_writer(writer, jobs, unix_ms, |replies, events| {
             send_out(replies, &events, &outlets);
@@ -179,7 +210,7 @@ fn start_writer(
 fn send_out(replies: Vec<WriteReply>, events: &[Event], outlets: &Outlets) {
     let Outlets { node, office, link } = outlets;
     let count = office.reactor_count();
-    let mut by_reactor: Vec<Vec<WriteReply>> = vec![Vec::new(); count];
+    let mut by_reactor: Vec<Vec<WriteReply>> = vec![Vec::new(); office.way_count()];
     for reply in replies {
         if let Some(replies) = by_reactor.get_mut(usize::from(reply.ticket.reactor.0)) {
             replies.push(reply);
@@ -187,6 +218,7 @@ fn send_out(replies: Vec<WriteReply>, events: &[Event], outlets: &Outlets) {
     }
     let mut deliveries: Vec<Vec<Delivery>> = vec![Vec::new(); count];
     fan_out(events, &node.table, &mut deliveries);
+    deliveries.resize_with(by_reactor.len(), Vec::new);
     for (number, (replies, deliveries)) in by_reactor.into_iter().zip(deliveries).enumerate() {
         let reactor = ReactorId(number as u16);
         if !replies.is_empty() {

@@ -26,6 +26,12 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// clients remember of positions is void. Returns it. Running servers have to end.
     fn renew_epoch(&self) -> Result<u64, StoreError>;
 
+    /// Whether this process still has its node's number for certain. Asks nobody: where numbers are
+    /// claimed, writers renew the claim. A store of one process needs none.
+    fn has_claim(&self) -> bool {
+        true
+    }
+
     /// Users without passwords for load tests. Those that exist already are returned as they are.
     fn seed_users(&self, seed: &SeedUsers, now_ms: u64) -> Result<Vec<UserId>, StoreError>;
 

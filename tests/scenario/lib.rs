@@ -5,6 +5,8 @@ pub mod audit;
 mod cluster;
 pub mod contract;
 pub mod hammer;
+pub mod http;
+mod impair;
 pub mod kernel;
 mod mysql_node;
 mod pair;
@@ -15,6 +17,7 @@ mod scene;
 mod server;
 
 pub use cluster::{Cluster, login, next_entry};
+pub use impair::Impair;
 pub use mysql_node::{NodeOptions, migrate, runtime_account};
 pub use pair::Pair;
 pub use raw_client::{RawClient, Reply, frame};

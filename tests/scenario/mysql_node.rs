@@ -28,6 +28,8 @@ pub struct NodeOptions {
     pub cluster_keys: Option<String>,
     /// Value of ALDIS_LOG, if not that of the test.
     pub log: Option<String>,
+    /// Further tables.
+    pub tables: String,
 }
 
 impl NodeOptions {
@@ -41,6 +43,7 @@ impl NodeOptions {
             store_keys: String::new(),
             cluster_keys: None,
             log: None,
+            tables: String::new(),
         }
     }
 
@@ -69,8 +72,8 @@ impl NodeOptions {
         let (id, store_url, replica_urls) = (self.id, &self.store_url, &self.replica_urls);
         let mut config = format!(
             "[node]\nid = {id}\n[store]\nkind = \"mysql\"\nurl = {store_url:?}\n\
-             replicas = {replica_urls:?}\n{}\n",
-            self.store_keys
+             replicas = {replica_urls:?}\n{}\n{}\n",
+            self.store_keys, self.tables
         );
         if !self.redis_urls.is_empty() {
             let urls = &self.redis_urls;

@@ -118,6 +118,13 @@ impl Server {
         std::fs::read_to_string(self.dir.path().join("log")).expect("the server's log")
     }
 
+    /// Where its HTTP listener `admin` or `api` is: the last one that it logged.
+    pub fn http_address(&self, name: &str) -> SocketAddr {
+        let (log, said) = (self.log(), format!("{name} listens on http://"));
+        let address = log.rsplit_once(&said).and_then(|(_, rest)| rest.lines().next());
+        address.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {name}: {log}"))
+    }
+
     /// Ends it as a power failure would, as far as a process can.
     pub fn kill_9(&mut self) {
         self.child.kill().expect("our own child");

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use aldis_client::core::Credentials;
-use aldis_client::shell::ClientConfig;
+use aldis_client::shell::{ClientConfig, ask_gateway, is_gateway};
 use aldis_client::{Client, ClientError, Config, SavedState, Start};
 use aldis_wire::{Code, DeviceClass, name, pb};
 use clap::{Args, ValueEnum};
@@ -22,6 +22,10 @@ pub struct ConnectArgs {
     /// Address of the server.
     #[arg(long, env = "ALDIS_SERVER", default_value = "127.0.0.1:7700", value_name = "HOST:PORT")]
     pub server: String,
+    /// HTTP api of an installation: it is asked for the server to connect to, before each connection
+    /// [instead of --server].
+    #[arg(long, env = "ALDIS_GATEWAY", value_name = "http://HOST:PORT", value_parser = gateway_url)]
+    pub gateway: Option<String>,
     /// Who you are.
     #[arg(long, short, env = "ALDIS_USER", value_name = "NAME")]
     pub user: Option<String>,
@@ -84,6 +88,11 @@ impl ConnectArgs {
         })
     }
 
+    /// The server, or who knows one.
+    fn place(&self) -> &str {
+        self.gateway.as_deref().unwrap_or(&self.server)
+    }
+
     /// A client for this server, not connected.
     pub fn client(
         &self,
@@ -95,9 +104,17 @@ impl ConnectArgs {
         let mut core = Config::new(device_id, class);
         core.device_name = device_name();
         core.start = start;
-        let mut config = ClientConfig::new(&self.server, core);
+        let mut config = ClientConfig::new(self.place(), core);
         config.call_timeout = Duration::from_secs(self.timeout);
-        config.fail_fast = true;
+        // A node that a gateway names may have died since: the next answer names another one. That
+        // the gateway itself is there is seen at once.
+        config.fail_fast = self.gateway.is_none();
+        if let Some(url) = &self.gateway {
+            ask_gateway(url).map_err(|error| ClientError::Unreachable {
+                server: url.clone(),
+                reason: error.to_string(),
+            })?;
+        }
         Ok(Client::new(config, saved)?)
     }
 
@@ -111,7 +128,7 @@ impl ConnectArgs {
         };
         let user = self.username()?;
         let key = SessionKey {
-            server: self.server.clone(),
+            server: self.place().to_owned(),
             user: user.clone(),
             class: class.number(),
             device_id: device_id.clone(),
@@ -177,6 +194,10 @@ impl Session {
             }
         }
     }
+}
+
+fn gateway_url(text: &str) -> Result<String, String> {
+    if is_gateway(text) { Ok(text.to_owned()) } else { Err("write http://host:port".to_owned()) }
 }
 
 /// The password of the environment, if it is set.

@@ -17,6 +17,7 @@ Exit codes:
 
 Environment:
   ALDIS_SERVER, ALDIS_USER   defaults of --server and --user
+  ALDIS_GATEWAY              default of --gateway
   ALDIS_PASSWORD             the password, instead of a prompt
   ALDIS_LOG                  what to log to stderr, for example `debug`
   XDG_CONFIG_HOME            where device ids and tokens are kept (default ~/.config)

@@ -1,5 +1,6 @@
 //! The command line: reads arguments and hands them to the command's module.
 
+mod alarm;
 mod bench;
 mod chat;
 mod check;
@@ -7,6 +8,7 @@ mod connect;
 mod exit;
 mod group;
 mod history;
+mod impair;
 mod names;
 mod print;
 mod profile;
@@ -42,6 +44,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Bench(bench::BenchArgs),
     Check(check::CheckArgs),
+    Impair(impair::ImpairArgs),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Check(args) => check::run(args),
+        Command::Impair(args) => impair::run(args),
     };
     result.unwrap_or_else(|error| exit::report(&error))
 }

@@ -40,6 +40,7 @@ pub use pieces::jitter::{Jitter, Order};
 pub use pieces::loss::Loss;
 pub use pieces::mtu::Mtu;
 pub use pieces::partition::Partition;
+pub use pieces::reorder::Reorder;
 pub use pieces::replay::Replay;
 pub use pieces::spoof::{Forgery, Spoof};
 pub use record::{Cause, Fate, Record};

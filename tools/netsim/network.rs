@@ -1,7 +1,7 @@
 //! Hosts and links: moves datagrams through the pieces of their link and keeps their records. Knows
 //! addresses, times and pieces' verdicts; no impairment and no protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::agenda::Agenda;
@@ -38,7 +38,17 @@ pub struct Network {
     agenda: Agenda<Parcel>,
     rng: Rng,
     records: Vec<Record>,
+    /// `None`: all records are kept.
+    ended: Option<Ended>,
     copies: Vec<(u64, Datagram)>,
+}
+
+/// Of a network that keeps no records of what has ended.
+#[derive(Debug, Default)]
+struct Ended {
+    records: VecDeque<Record>,
+    /// Places of records that have ended.
+    vacant: Vec<usize>,
 }
 
 impl Network {
@@ -50,8 +60,21 @@ impl Network {
             agenda: Agenda::new(),
             rng: Rng::new(seed),
             records: Vec::new(),
+            ended: None,
             copies: Vec::new(),
         }
+    }
+
+    /// The same for a run without an end: the story of a datagram is handed out once, by
+    /// [`Network::poll_ended`], and `records` means nothing.
+    pub fn forgetful(seed: u64) -> Self {
+        Self { ended: Some(Ended::default()), ..Self::new(seed) }
+    }
+
+    /// The next datagram that has ended, if the network is a forgetful one. To be called after each
+    /// input until there is none: they are kept until then.
+    pub fn poll_ended(&mut self) -> Option<Record> {
+        self.ended.as_mut()?.records.pop_front()
     }
 
     /// A link that consists of these pieces, in the order in which a datagram passes them.
@@ -82,7 +105,7 @@ impl Network {
     pub fn poll(&mut self, now_ns: u64) -> Option<Datagram> {
         while let Some((at_ns, parcel)) = self.agenda.poll(now_ns) {
             if parcel.stage == self.links[parcel.link].len() {
-                self.records[parcel.record].fate = Fate::Arrived { at_ns };
+                self.end(parcel.record, Fate::Arrived { at_ns });
                 return Some(parcel.datagram);
             }
             self.travel(at_ns, parcel);
@@ -104,6 +127,7 @@ impl Network {
     pub fn forget_records(&mut self) {
         assert_eq!(self.agenda.len(), 0, "records of what is under way are still needed");
         self.records.clear();
+        self.ended.iter_mut().for_each(|ended| ended.vacant.clear());
     }
 
     /// Of its route; a datagram with a forged source takes any link to its destination.
@@ -121,8 +145,7 @@ impl Network {
         stage: usize,
         is_copy: bool,
     ) {
-        let record = self.records.len();
-        self.records.push(Record {
+        let record = self.note(Record {
             sent_ns: at_ns,
             from: datagram.from,
             to: datagram.to,
@@ -134,11 +157,34 @@ impl Network {
             fate: Fate::UnderWay,
         });
         match link {
-            None => self.records[record].fate = Fate::Dropped(Cause::NoRoute),
+            None => self.end(record, Fate::Dropped(Cause::NoRoute)),
             Some(link) if is_copy => {
                 self.agenda.add(at_ns, Parcel { datagram, record, link, stage })
             }
             Some(link) => self.travel(at_ns, Parcel { datagram, record, link, stage }),
+        }
+    }
+
+    /// Keeps a record, and says where.
+    fn note(&mut self, record: Record) -> usize {
+        match self.ended.as_mut().and_then(|ended| ended.vacant.pop()) {
+            Some(place) => {
+                self.records[place] = record;
+                place
+            }
+            None => {
+                self.records.push(record);
+                self.records.len() - 1
+            }
+        }
+    }
+
+    fn end(&mut self, place: usize, fate: Fate) {
+        let record = &mut self.records[place];
+        record.fate = fate;
+        if let Some(ended) = &mut self.ended {
+            ended.records.push_back(record.clone());
+            ended.vacant.push(place);
         }
     }
 
@@ -159,8 +205,7 @@ impl Network {
             }
             match verdict {
                 Verdict::Drop(cause) => {
-                    self.records[parcel.record].fate = Fate::Dropped(cause);
-                    return;
+                    return self.end(parcel.record, Fate::Dropped(cause));
                 }
                 Verdict::Pass(at_ns) if at_ns > now_ns => return self.agenda.add(at_ns, parcel),
                 Verdict::Pass(_) => {}

@@ -12,7 +12,7 @@ use crate::service::Service;
 use crate::session::State;
 
 /// The password pool has no room. The pause is about what it needs to get through its queue.
-pub(super) const POOL_FULL: Refusal = Refusal {
+pub(crate) const POOL_FULL: Refusal = Refusal {
     code: Code::Busy,
     message: "too many logins and registrations at once",
     retry_after_ms: 1_000,

@@ -1,18 +1,21 @@
 //! LOGIN: credentials, then the next epoch from the store, then the table and the directory, and
 //! only then the head: nothing that is committed in between is missed.
 
+use std::net::IpAddr;
+
 use aldis_wire::limits::{DEVICE_ID_BYTES_MAX, PASSWORD_BYTES_MAX, TOKEN_BYTES_MAX};
 use aldis_wire::name::normalize_username;
 use aldis_wire::{Code, DeviceClass, Epoch, Seq, UserId, limits, pb};
 
-use super::{account, bad_request, check_display_name, head_check, refresh_token, too_large};
+use super::{account, bad_request, check_display_name, head_check, too_large};
 use crate::cluster::KickOrder;
 use crate::effect::{Effect, PeerMail};
 use crate::job::{
     Credentials, DirectoryJob, DirectoryRequest, HashJob, LoginState, OpenSession, ReadJob,
     Registration, SessionOpened, SessionRecord, Ticket, WriteJob,
 };
-use crate::node::{LinkUse, NodeConfig};
+use crate::node::{LinkUse, Node, NodeConfig};
+use crate::now::Now;
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::{LoggingIn, OnlineSession, Replaced, State};
@@ -20,7 +23,7 @@ use crate::table::{Entered, Online};
 use crate::token::{Claims, TokenError};
 
 /// Why a login is refused. One text for all, so that nobody learns which accounts exist.
-const BAD_CREDENTIALS: Refusal = Refusal {
+pub(crate) const BAD_CREDENTIALS: Refusal = Refusal {
     code: Code::BadCredentials,
     message: "wrong username, password or token",
     retry_after_ms: 0,
@@ -47,7 +50,8 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     }
 }
 
-fn check_device(body: &pb::LoginReq) -> Result<DeviceClass, Refusal> {
+/// The class of a device that may log in.
+pub(crate) fn check_device(body: &pb::LoginReq) -> Result<DeviceClass, Refusal> {
     let id = &body.device_id;
     if id.is_empty() || id.len() > DEVICE_ID_BYTES_MAX || id.chars().any(char::is_control) {
         return Err(bad_request("device_id is empty, too long or not printable"));
@@ -75,10 +79,7 @@ fn begin_with_password(
     let now = service.now;
     let Some(session) = service.session(request.conn) else { return Ok(()) };
     let address = session.address;
-    if let Err(retry_after_ms) = service.node.throttle.lock().begin(now, &username, address) {
-        let refusal = Refusal::new(Code::RateLimited, "too many attempts");
-        return Err(Refusal { retry_after_ms, ..refusal });
-    }
+    throttle(&service.node, now, &username, address)?;
     let login = LoggingIn {
         request: request.seq,
         user: UserId(0),
@@ -96,6 +97,19 @@ fn begin_with_password(
     service.begin_account_step(request.conn, State::LoggingIn(Box::new(login)));
     service.start_read(request.ticket(service.reactor), ReadJob::Credentials { username });
     Ok(())
+}
+
+/// Counts an attempt, or says when the next one may come.
+pub(crate) fn throttle(
+    node: &Node,
+    now: Now,
+    username: &str,
+    address: IpAddr,
+) -> Result<(), Refusal> {
+    node.throttle.lock().begin(now, username, address).map_err(|retry_after_ms| {
+        let refusal = Refusal::new(Code::RateLimited, "too many attempts");
+        Refusal { retry_after_ms, ..refusal }
+    })
 }
 
 fn begin_with_token(
@@ -256,7 +270,7 @@ pub(super) fn handle_state(service: &mut Service, ticket: Ticket, state: LoginSt
     let device_id = std::mem::take(&mut login.device_id);
     let generations = opened.generations;
     let claims = Claims { user, device_id: device_id.clone(), class, generations };
-    let (token, token_expires_ms) = match refresh_token::mint(service, &claims) {
+    let (token, token_expires_ms) = match service.node.mint(&claims, service.now) {
         Ok(token) => token,
         Err(refusal) => return account::fail(service, ticket, refusal),
     };

@@ -19,13 +19,13 @@ mod group_members;
 pub(crate) mod head_check;
 mod heartbeat;
 mod history;
-mod login;
+pub(crate) mod login;
 mod logout;
 mod mark_delivered;
 mod msg_send;
 mod msg_sync;
 mod refresh_token;
-mod register;
+pub(crate) mod register;
 mod user_find;
 mod user_get;
 

@@ -1,11 +1,15 @@
 //! REGISTER: hash the password, then create the user.
 
+use std::net::IpAddr;
+
 use aldis_wire::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, USERNAME_BYTES_MAX};
 use aldis_wire::name::normalize_username;
 use aldis_wire::{Code, RequestId, UserId, pb};
 
 use super::{account, bad_request, check_display_name, id_16, too_large};
 use crate::job::{HashJob, NewUser, Ticket, WriteJob};
+use crate::node::Node;
+use crate::now::Now;
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::{Registering, State};
@@ -15,6 +19,23 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     if service.session(request.conn).is_some_and(|session| session.online().is_some()) {
         return Err(Refusal::new(Code::Forbidden, "already logged in"));
     }
+    let (user, password) = check(body)?;
+    if !service.credits.has_hash() {
+        return Err(account::POOL_FULL);
+    }
+    let now = service.now;
+    let Some(session) = service.session(request.conn) else { return Ok(()) };
+    let address = session.address;
+    throttle(&service.node, now, address)?;
+    let state = State::Registering(Box::new(Registering { request: request.seq, user }));
+    service.begin_account_step(request.conn, state);
+    let ticket = request.ticket(service.reactor);
+    service.start_hash(ticket, HashJob::Hash { password });
+    Ok(())
+}
+
+/// The user to create, still without a hash, and the password.
+pub(crate) fn check(body: pb::RegisterReq) -> Result<(NewUser, String), Refusal> {
     let username = normalize_username(&body.username).ok_or_else(|| {
         if body.username.len() > USERNAME_BYTES_MAX {
             return too_large("the username is over its limit");
@@ -30,22 +51,15 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         return Err(bad_request("a password has at least 8 bytes"));
     }
     let request_id = RequestId(id_16(&body.request_id, "request_id has 16 bytes")?);
-    if !service.credits.has_hash() {
-        return Err(account::POOL_FULL);
-    }
-    let now = service.now;
-    let Some(session) = service.session(request.conn) else { return Ok(()) };
-    let address = session.address;
-    if let Err(retry_after_ms) = service.node.throttle.lock().register(now, address) {
+    Ok((NewUser { username, nickname, password_phc: String::new(), request_id }, body.password))
+}
+
+/// Counts a registration, or says when the next one may come.
+pub(crate) fn throttle(node: &Node, now: Now, address: IpAddr) -> Result<(), Refusal> {
+    node.throttle.lock().register(now, address).map_err(|retry_after_ms| {
         let refusal = Refusal::new(Code::RateLimited, "too many registrations");
-        return Err(Refusal { retry_after_ms, ..refusal });
-    }
-    let user = NewUser { username, nickname, password_phc: String::new(), request_id };
-    let state = State::Registering(Box::new(Registering { request: request.seq, user }));
-    service.begin_account_step(request.conn, state);
-    let ticket = request.ticket(service.reactor);
-    service.start_hash(ticket, HashJob::Hash { password: body.password });
-    Ok(())
+        Refusal { retry_after_ms, ..refusal }
+    })
 }
 
 pub(super) fn handle_hashed(service: &mut Service, ticket: Ticket, password_phc: String) {

@@ -3,7 +3,7 @@
 use aldis_wire::{ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, Seq, UserId, pb};
 use smallvec::SmallVec;
 
-use super::{JobError, StoredMessage, Ticket};
+use super::{Generations, JobError, StoredMessage, Ticket};
 /// One question to the store and who waits for the answer.
 #[derive(Clone, Debug)]
 pub struct ReadRequest {
@@ -145,6 +145,8 @@ pub struct LoginState {
     pub head: Seq,
     /// The device's MARK_DELIVERED.
     pub cursor: Seq,
+    /// Of the user and of the device, as LOGIN would find them: for a token without a session.
+    pub generations: Generations,
     /// In its comparable form.
     pub username: String,
     /// As shown.

@@ -3,6 +3,7 @@
 mod cluster;
 mod tables;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use aldis_store::NODE_MAX;
@@ -11,8 +12,8 @@ use toml::Spanned;
 
 pub use cluster::{ClusterTable, ControllerName};
 pub use tables::{
-    Connection, DirectoryKind, DirectoryTable, Drain, Listen, NodeTable, SecretUrl, Session,
-    StoreKind, StoreTable, Threads,
+    AdminTable, ApiTable, Connection, DirectoryKind, DirectoryTable, Drain, Listen, NodeTable,
+    SecretUrl, Session, StoreKind, StoreTable, Threads,
 };
 
 /// Overrides `store.url`.
@@ -78,6 +79,10 @@ pub struct Config {
     pub drain: Drain,
     /// The link to other nodes; without this table there is none.
     pub cluster: Option<ClusterTable>,
+    /// See there.
+    pub admin: AdminTable,
+    /// See there.
+    pub api: ApiTable,
 }
 
 impl Default for Config {
@@ -93,6 +98,8 @@ impl Default for Config {
             connection: Connection::default(),
             drain: Drain::default(),
             cluster: None,
+            admin: AdminTable::default(),
+            api: ApiTable::default(),
         }
     }
 }
@@ -135,6 +142,7 @@ impl Config {
                         listen.allow_plaintext = true";
             return Err(source.error("listen.client", client, rule.into()));
         }
+        self.check_http(source)?;
         source.at_most("node.id", &self.node.id, NODE_MAX.into())?;
         let (store, directory) = (&self.store, &self.directory);
         let is_mysql = |url: &SecretUrl| url.0.starts_with("mysql://");
@@ -181,6 +189,33 @@ impl Config {
             return Err(source.error("cluster.listen", &cluster.listen, rule.into()));
         }
         Ok(())
+    }
+
+    fn check_http(&self, source: &Source<'_>) -> Result<(), ConfigError> {
+        let is_remote = |listen: &&Spanned<SocketAddr>| !listen.get_ref().ip().is_loopback();
+        if let Some(listen) = self.admin.listen.as_ref().filter(is_remote)
+            && !self.admin.allow_remote
+        {
+            let rule = "whoever reaches this address reads the metrics: it needs \
+                        admin.allow_remote = true";
+            return Err(source.error("admin.listen", listen, rule.into()));
+        }
+        if let Some(listen) = self.api.listen.as_ref().filter(is_remote)
+            && !self.listen.allow_plaintext
+        {
+            let rule = "passwords on an address that others can reach need \
+                        listen.allow_plaintext = true, and something before it that encrypts";
+            return Err(source.error("api.listen", listen, rule.into()));
+        }
+        if let Some(listen) = &self.api.listen
+            && self.listen.client.get_ref().ip().is_unspecified()
+            && self.node.client_address.is_empty()
+        {
+            let rule = "clients cannot be sent to the address of listen.client: it needs \
+                        node.client_address";
+            return Err(source.error("api.listen", listen, rule.into()));
+        }
+        source.at_most("api.requests_per_second", &self.api.requests_per_second, 1_000)
     }
 }
 
@@ -306,6 +341,23 @@ mod tests {
         assert!(refused.contains("line 2") && refused.contains("allow_plaintext"), "{refused}");
         let text = "[listen]\nclient = \"0.0.0.0:7700\"\nallow_plaintext = true\n";
         assert!(parse(text).is_ok());
+    }
+
+    #[test]
+    fn http_beyond_loopback_must_be_asked_for() {
+        for (table, key) in [("admin", "allow_remote"), ("api", "allow_plaintext")] {
+            let text = format!("[{table}]\nlisten = \"0.0.0.0:7780\"\n");
+            let refused = error(&text);
+            assert!(refused.contains("line 2") && refused.contains(key), "{refused}");
+            assert!(parse(&text.replace("0.0.0.0", "127.0.0.1")).is_ok());
+        }
+        let text = "[admin]\nlisten = \"0.0.0.0:7780\"\nallow_remote = true\n";
+        assert!(parse(text).is_ok());
+        assert!(error("[api]\nrequests_per_second = 1001\n").contains("1001"));
+        let text = "[listen]\nclient = \"0.0.0.0:7700\"\nallow_plaintext = true\n\
+                    [api]\nlisten = \"127.0.0.1:7781\"\n";
+        assert!(error(text).contains("client_address"));
+        assert!(parse(&format!("[node]\nclient_address = \"im:7700\"\n{text}")).is_ok());
     }
 
     #[test]

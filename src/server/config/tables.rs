@@ -140,6 +140,30 @@ pub struct Drain {
     pub seconds: Spanned<u32>,
 }
 
+/// HTTP for whoever runs the node: /healthz, /readyz, /metrics.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminTable {
+    /// Address and port; without it there is no such listener.
+    pub listen: Option<Spanned<SocketAddr>>,
+    /// An address that others can reach: they can read the metrics.
+    pub allow_remote: bool,
+}
+
+/// HTTP for clients: /v1/gateway, /v1/login, /v1/register.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiTable {
+    /// Address and port; without it there is no such listener.
+    pub listen: Option<Spanned<SocketAddr>>,
+    /// Requests of one address per second in the long run, five times as many at once; 0 is no
+    /// limit.
+    pub requests_per_second: Spanned<u32>,
+    /// A proxy stands before it, which appends to X-Forwarded-For whom it speaks for: limits are
+    /// counted by that address.
+    pub behind_proxy: bool,
+}
+
 /// A default has no place in a file.
 fn unspanned<T>(value: T) -> Spanned<T> {
     Spanned::new(0..0, value)
@@ -194,6 +218,12 @@ impl Default for Connection {
             output_soft_kib: unspanned(128),
             output_hard_kib: unspanned(4096),
         }
+    }
+}
+
+impl Default for ApiTable {
+    fn default() -> Self {
+        Self { listen: None, requests_per_second: unspanned(50), behind_proxy: false }
     }
 }
 

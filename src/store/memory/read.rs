@@ -1,8 +1,8 @@
 //! Answers of a memory store.
 
 use aldis_logic::job::{
-    Credentials, HistoryPage, HistoryRange, JobError, LoginState, ReadJob, ReadResult, SyncPage,
-    UserHead,
+    Credentials, Generations, HistoryPage, HistoryRange, JobError, LoginState, ReadJob, ReadResult,
+    SyncPage, UserHead,
 };
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
@@ -27,6 +27,10 @@ impl State {
                 ReadResult::LoginState(LoginState {
                     head: Seq(self.head(*user)),
                     cursor: Seq(device.map_or(0, |device| device.cursor)),
+                    generations: Generations {
+                        user: stored.token_generation,
+                        device: device.map_or(0, |device| device.token_generation),
+                    },
                     username: stored.username.clone(),
                     nickname: stored.nickname.clone(),
                 })

@@ -169,6 +169,16 @@ impl Claim {
         self.state.lock().holding == Holding::Lost
     }
 
+    /// Whether the lease cannot have run out: by this process's clock, from the last renewal on.
+    pub(super) fn is_held(&self) -> bool {
+        match self.state.lock().holding {
+            Holding::Reserved { renewed_at, .. } => {
+                renewed_at.elapsed() < Duration::from_millis(LEASE_MS)
+            }
+            Holding::Nothing | Holding::Lost => false,
+        }
+    }
+
     /// Prolongs lease and reservation; a transaction of its own. An error leaves both as they were.
     pub(super) fn renew(&self, session: &mut Session, now_ms: u64) -> Result<Renewal, Abort> {
         let mut sql = SqlText::default();

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use aldis_logic::job::{Credentials, LoginState, UserHead};
+use aldis_logic::job::{Credentials, Generations, LoginState, UserHead};
 use aldis_wire::{DeviceClass, Epoch, GroupId, MsgId, Seq, UserId, pb};
 use foldhash::fast::RandomState;
 use mysql::Row;
@@ -70,17 +70,24 @@ pub(super) fn login_state(
     user: UserId,
     device_id: &str,
 ) -> Result<(LoginState, Head), Stop> {
-    sql.statement("SELECT u.username, u.nickname, d.cursor_seq, ").push(HEAD_COLUMNS).push(NOW_MS);
+    sql.statement("SELECT u.username, u.nickname, d.cursor_seq, u.token_generation, ")
+        .push("d.token_generation, ")
+        .push(HEAD_COLUMNS)
+        .push(NOW_MS);
     sql.push(" FROM im_user u LEFT JOIN im_device d ON d.user_id = u.user_id AND d.device_id = ")
         .bytes(device_id.as_bytes());
     sql.push(" LEFT JOIN im_mailbox m ON m.owner = u.user_id").push(HEAD_OF);
     sql.push(" WHERE u.user_id = ").number(user.0);
     let row = session.run(sql.as_str())?.into_iter().flatten().next();
     let mut row = row.ok_or(NO_SUCH_USER)?;
-    let head = Head::read(&mut row, 3)?;
+    let head = Head::read(&mut row, 5)?;
     let state = LoginState {
         head: Seq(head.seq),
         cursor: Seq(take::<Option<u64>>(&mut row, 2)?.unwrap_or(0)),
+        generations: Generations {
+            user: take(&mut row, 3)?,
+            device: take::<Option<u32>>(&mut row, 4)?.unwrap_or(0),
+        },
         username: text(&mut row, 0)?,
         nickname: text(&mut row, 1)?,
     };

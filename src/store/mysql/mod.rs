@@ -197,6 +197,10 @@ impl Store for MysqlStore {
         migrate::renew_epoch(&mut self.session()?)
     }
 
+    fn has_claim(&self) -> bool {
+        self.shared.claim.is_held()
+    }
+
     fn seed_users(&self, seed: &SeedUsers, now_ms: u64) -> Result<Vec<UserId>, StoreError> {
         let names = seed_names(seed)?;
         let mut session = self.session()?;

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use aldis_logic::job::{
-    Credentials, JobError, LoginState, ReadJob, ReadResult, StoredMessage, SyncPage, UserHead,
+    Credentials, Generations, JobError, LoginState, ReadJob, ReadResult, StoredMessage, SyncPage,
+    UserHead,
 };
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{DeviceClass, Epoch, GroupId, MsgId, Seq, UserId, pb};
@@ -127,7 +128,8 @@ impl Snapshot<'_> {
         let state = self
             .conn
             .prepare_cached(
-                "SELECT u.username, u.nickname, d.cursor FROM im_user u
+                "SELECT u.username, u.nickname, d.cursor, u.token_generation, d.token_generation
+                 FROM im_user u
                  LEFT JOIN im_device d ON d.user_id = u.user_id AND d.device_id = ?2
                  WHERE u.user_id = ?1",
             )?
@@ -135,6 +137,10 @@ impl Snapshot<'_> {
                 Ok(LoginState {
                     head: Seq(0),
                     cursor: Seq(row.get::<_, Option<i64>>(2)?.unwrap_or(0) as u64),
+                    generations: Generations {
+                        user: row.get(3)?,
+                        device: row.get::<_, Option<u32>>(4)?.unwrap_or(0),
+                    },
                     username: row.get(0)?,
                     nickname: row.get(1)?,
                 })

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use aldis_scenario::{Server, aldis, seed};
+use aldis_scenario::{Server, ServerOptions, aldis, seed};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -231,4 +231,22 @@ fn dialogues_in_many_languages_are_replayed_and_read_back() {
         std::fs::write(&own, broken).expect("the directory is writable");
         assert_eq!(replay(&tool, &own).0, Some(USAGE), "{broken}");
     }
+}
+
+#[test]
+fn a_gateway_says_where_to_connect() {
+    let config = "[api]\nlisten = \"127.0.0.1:0\"\n".to_owned();
+    let server = Server::start_with(ServerOptions { config, ..ServerOptions::default() });
+    let gateway = format!("http://{}", server.http_address("api"));
+    // The tool knows no server: nobody listens at the address that it has instead.
+    let mut tool = Tool::new(&server, "gus");
+    tool.address = SocketAddr::from(([127, 0, 0, 1], 1));
+    tool.ok(&["register", "--gateway", &gateway]);
+    let sent = tool.json(&["send", "--gateway", &gateway, "--json", "gus", "to myself"]);
+    assert_eq!(sent[0]["conv_seq"].as_u64(), Some(1));
+    let entries = tool.json(&["sync", "--gateway", &gateway, "--json"]);
+    assert_eq!(field(&entries, "text"), ["to myself"]);
+    let nobody = ["sync", "--gateway", "http://127.0.0.1:1"];
+    assert_eq!(tool.exit_code(&nobody), Some(UNREACHABLE));
+    assert_eq!(tool.exit_code(&["sync", "--gateway", "127.0.0.1:1"]), Some(USAGE));
 }

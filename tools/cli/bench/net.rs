@@ -3,21 +3,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use aldis_wire::limits::BODY_BYTES_MAX;
 use aldis_wire::{Command, Frame, HEADER_LEN, parse_frame, pb};
 use anyhow::{Context, Result};
-use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
 
 use super::codec::{SEQ_KEEP_ALIVE, request_frame};
 use super::connection::{Connection, ReadOutcome, scratch_len};
+use crate::alarm::Alarm;
 
 /// Events taken per turn: few enough that answers written at its end are not late.
 const EVENTS_PER_TURN_MAX: usize = 256;
@@ -66,8 +61,7 @@ impl Outbox {
 pub struct Net {
     poll: Poll,
     events: Events,
-    timer: OwnedFd,
-    timer_set_for: Option<u64>,
+    alarm: Alarm,
     epoch: Instant,
     scratch: Vec<u8>,
     /// Connections that were not read to the end: edge-triggered, so no event comes again.
@@ -80,18 +74,11 @@ impl Net {
     /// A loop without connections; `epoch` is the zero of its clock.
     pub fn new(epoch: Instant) -> Result<Self> {
         let poll = Poll::new().context("cannot create a poll")?;
-        let timer = timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
-        )
-        .context("cannot create a timer")?;
-        let raw = timer.as_raw_fd();
-        poll.registry().register(&mut SourceFd(&raw), TIMER, Interest::READABLE)?;
+        let alarm = Alarm::new(poll.registry(), TIMER).context("cannot create a timer")?;
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN_MAX),
-            timer,
-            timer_set_for: None,
+            alarm,
             epoch,
             scratch: vec![0; scratch_len(BODY_BYTES_MAX)],
             unread: Vec::new(),
@@ -134,7 +121,7 @@ impl Net {
         }
         let wake_ns = wake_ns.min(self.keep_alive_ns);
         let timeout = if self.unread.is_empty() && self.outbox.dirty.is_empty() {
-            self.arm(now_ns, wake_ns)?
+            self.alarm.set(now_ns, wake_ns).context("timer")?
         } else {
             Some(Duration::ZERO)
         };
@@ -149,7 +136,7 @@ impl Net {
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             if event.token() == TIMER {
-                self.timer_set_for = None;
+                self.alarm.handle_event();
                 continue;
             }
             let conn = event.token().0;
@@ -166,27 +153,6 @@ impl Net {
         }
         self.events = events;
         Ok(())
-    }
-
-    /// Sets the timer, which unlike the poll's timeout does not round up to a millisecond.
-    fn arm(&mut self, now_ns: u64, wake_ns: u64) -> Result<Option<Duration>> {
-        if wake_ns <= now_ns {
-            return Ok(Some(Duration::ZERO));
-        }
-        if self.timer_set_for == Some(wake_ns) {
-            return Ok(None);
-        }
-        let wait = Duration::from_nanos(wake_ns - now_ns);
-        let spec = Itimerspec {
-            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
-            it_value: Timespec {
-                tv_sec: wait.as_secs().try_into().unwrap_or(i64::MAX),
-                tv_nsec: wait.subsec_nanos().into(),
-            },
-        };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec).context("timer")?;
-        self.timer_set_for = Some(wake_ns);
-        Ok(None)
     }
 
     fn keep_alive(&mut self, now_ns: u64) {

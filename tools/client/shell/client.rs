@@ -23,7 +23,8 @@ const CALL_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// How a blocking client behaves.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// `host:port`.
+    /// `host:port`, or `http://host:port` of a gateway, which is asked for a node before each
+    /// connection.
     pub server: String,
     /// Further servers of the same installation: each connection goes to the next one in turn.
     pub others: Vec<String>,

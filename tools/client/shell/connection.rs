@@ -8,6 +8,7 @@ use mio::event::Event as Ready;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use super::gateway::{ask_gateway, is_gateway};
 use crate::core::{Core, LinkAction};
 use crate::recorder::Recorder;
 
@@ -40,7 +41,8 @@ struct Socket {
 }
 
 impl Connection {
-    /// A connection at rest to `server` (`host:port`), known to the poll as `token`.
+    /// A connection at rest to `server` (`host:port`, or the `http://host:port` of a gateway, which is
+    /// asked for a node before each connection), known to the poll as `token`.
     pub fn new(core: Core, server: &str, token: Token, recorder: Option<Recorder>) -> Self {
         let servers = vec![server.to_owned()];
         Self { core, servers, token, socket: None, recorder, connect_count: 0, last_error: None }
@@ -118,12 +120,14 @@ impl Connection {
         }
     }
 
-    /// Resolving a name waits for the resolver; an address does not.
+    /// Resolving a name waits for the resolver, and a gateway for its answer; an address does not.
     fn open_socket(&mut self, registry: &Registry, to: Option<&str>) -> io::Result<Socket> {
         let round = self.connect_count / self.servers.len();
         let in_turn = self.servers.get(self.connect_count % self.servers.len());
         self.connect_count = self.connect_count.wrapping_add(1);
         let server = to.or(in_turn.map(String::as_str)).expect("there is at least one server");
+        let asked = if is_gateway(server) { Some(ask_gateway(server)?) } else { None };
+        let server = asked.as_deref().unwrap_or(server);
         let addresses: Vec<SocketAddr> = server.to_socket_addrs()?.collect();
         // A name with several addresses: another one at each try.
         let index = round % addresses.len().max(1);

@@ -3,7 +3,9 @@
 mod calls;
 mod client;
 mod connection;
+mod gateway;
 
 pub use calls::Conversation;
 pub use client::{Client, ClientConfig, ClientError, Waker};
 pub use connection::Connection;
+pub use gateway::{ask_gateway, is_gateway};

@@ -9,6 +9,7 @@ pub mod jitter;
 pub mod loss;
 pub mod mtu;
 pub mod partition;
+pub mod reorder;
 pub mod replay;
 pub mod spoof;
 

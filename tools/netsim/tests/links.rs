@@ -135,3 +135,42 @@ fn one_direction_does_not_move_the_other() {
     };
     assert_eq!(backward(0), backward(50));
 }
+
+#[test]
+fn a_forgetful_network_does_the_same_and_keeps_no_more_than_is_under_way() {
+    let send = |network: &mut Network, n: u64| {
+        network.send(n * 50_000, datagram(1, 2, 10 + (n % 900) as usize));
+    };
+    let (mut keeping, mut forgetful) = (Network::new(9), Network::forgetful(9));
+    for network in [&mut keeping, &mut forgetful] {
+        let link = everything(network);
+        network.route(host(1), host(2), link);
+    }
+    let (mut arrivals, mut stories) = ([Vec::new(), Vec::new()], Vec::new());
+    for n in 0..5_000 {
+        for (network, arrivals) in [&mut keeping, &mut forgetful].into_iter().zip(&mut arrivals) {
+            while let Some(datagram) = network.poll(n * 50_000) {
+                arrivals.push(datagram);
+            }
+            send(network, n);
+        }
+        while let Some(record) = forgetful.poll_ended() {
+            assert_ne!(record.fate, Fate::UnderWay);
+            stories.push(record);
+        }
+    }
+    for (network, arrivals) in [&mut keeping, &mut forgetful].into_iter().zip(&mut arrivals) {
+        arrivals.extend(drain(network).into_iter().map(|(_, datagram)| datagram));
+    }
+    while let Some(record) = forgetful.poll_ended() {
+        stories.push(record);
+    }
+    assert!(arrivals[0] == arrivals[1] && arrivals[0].len() > 3_000, "{}", arrivals[0].len());
+    let sorted = |records: &[Record]| {
+        let mut texts: Vec<_> = records.iter().map(|record| format!("{record:?}")).collect();
+        texts.sort_unstable();
+        texts
+    };
+    assert_eq!(sorted(&stories), sorted(keeping.records()));
+    assert!(forgetful.records().len() < 1_000, "{}", forgetful.records().len());
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may fail by panicking, helpers included
 
 mod accounts;
+mod api;
 mod harness;
 mod head_checks;
 mod linked;

@@ -160,6 +160,7 @@ fn a_cursor_never_goes_back_nor_past_the_head() {
             let state = LoginState {
                 head: Seq(5),
                 cursor: Seq(want),
+                generations: Generations::default(),
                 username: "u-0001".into(),
                 nickname: "u-0001".into(),
             };
@@ -169,6 +170,13 @@ fn a_cursor_never_goes_back_nor_past_the_head() {
         let ask = ReadJob::LoginState { user: a, device_id: "other".into() };
         let Ok(ReadResult::LoginState(state)) = bench.read(ask) else { panic!() };
         assert_eq!((state.head, state.cursor), (Seq(5), Seq(0)));
+        let revoke = WriteJob::RevokeDevice { user: a, device_id: "phone".into() };
+        assert_eq!(bench.run(revoke), Ok(Written::DeviceRevoked));
+        let ask = ReadJob::LoginState { user: a, device_id: "phone".into() };
+        let Ok(ReadResult::LoginState(state)) = bench.read(ask) else { panic!() };
+        assert_eq!(state.generations, Generations { user: 0, device: 1 });
+        let opened = open(bench, login(a, "phone", DeviceClass::Phone)).unwrap();
+        assert_eq!(opened.generations, state.generations, "as a login finds them");
         let unknown = WriteJob::MarkDelivered { user: b, device_id: "phone".into(), seq: Seq(1) };
         assert_eq!(bench.run(unknown).unwrap_err().code(), Code::NotFound);
     });
