@@ -34,6 +34,12 @@ pub const LIST_ROWS_MAX: usize = 500;
 pub const LIST_ROWS_DEFAULT: usize = 100;
 /// Members of a group with write fan-out.
 pub const GROUP_MEMBERS_MAX: usize = 500;
+/// Requests to come in that wait for one group.
+pub const GROUP_REQUESTS_MAX: usize = 500;
+/// Length of a group's announcement, bytes.
+pub const ANNOUNCEMENT_BYTES_MAX: usize = 4 << 10;
+/// Longest time for which a member is muted at once, seconds: about ten years.
+pub const MUTE_S_MAX: u32 = 10 * 366 * 86_400;
 /// Groups a user can be in.
 pub const GROUPS_PER_USER_MAX: usize = 2_000;
 /// Friends of a user.

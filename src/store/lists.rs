@@ -1,9 +1,11 @@
 //! Lists of records, written once for all backends. Knows no backend.
 
 use aldis_logic::job::JobError;
-use aldis_wire::{UserId, pb};
+use aldis_wire::{GroupId, UserId, pb};
 
-use crate::record::{Record, Relation, Row, Table};
+use crate::group::Role;
+use crate::record::{GroupRequest, Record, Relation, Row, Table};
+use crate::refusal::{NO_SUCH_GROUP, NOT_ALLOWED};
 use crate::rules::{is_listed, relation_info};
 
 /// Rows that are looked at in one step: a list may hold few of the rows that it is made of.
@@ -13,6 +15,9 @@ const STEP_ROWS: usize = 500;
 pub(crate) trait Scan {
     /// Why it cannot be read; a refusal is one of the reasons.
     type Stop: From<JobError>;
+
+    /// The role of a member now.
+    fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Self::Stop>;
 
     /// Rows of a table with two keys: those with this first key and a second one above `after`,
     /// ascending. The second keys come with them.
@@ -51,6 +56,47 @@ pub(crate) fn relations<S: Scan>(
         }
         if is_end {
             return Ok(pb::FriendListResp { relations, more: false });
+        }
+    }
+}
+
+/// GROUP_REQUESTS, for owner and admins.
+pub(crate) fn group_requests<S: Scan>(
+    snapshot: &mut S,
+    reader: UserId,
+    group: GroupId,
+    after: UserId,
+    limit: usize,
+) -> Result<pb::GroupRequestsResp, S::Stop> {
+    match snapshot.role(group, reader)? {
+        Some(Role::Admin | Role::Owner) => {}
+        Some(Role::Member) => return Err(NOT_ALLOWED.into()),
+        None => return Err(NO_SUCH_GROUP.into()),
+    }
+    let mut requests = Vec::new();
+    let mut after = after.0;
+    loop {
+        let rows = snapshot.scan(GroupRequest::TABLE, group.0, after, STEP_ROWS)?;
+        let is_end = rows.len() < STEP_ROWS;
+        for (user_id, row) in rows {
+            let request = GroupRequest::from_row(row).ok_or(JobError::Internal)?;
+            after = user_id;
+            if !request.is_waiting() {
+                continue;
+            }
+            if requests.len() == limit {
+                return Ok(pb::GroupRequestsResp { requests, more: true });
+            }
+            requests.push(pb::GroupRequestInfo {
+                group_id: group.0,
+                user_id,
+                reason: request.reason,
+                state: pb::GroupRequestState::Waiting.into(),
+                asked_ms: request.asked_ms,
+            });
+        }
+        if is_end {
+            return Ok(pb::GroupRequestsResp { requests, more: false });
         }
     }
 }

@@ -24,6 +24,10 @@ pub(crate) enum Table {
     Relation,
     /// How much a user has of what is bounded.
     Tally,
+    /// What owner and admins have set for a group.
+    GroupSetting,
+    /// Who asked to come into which group.
+    GroupRequest,
 }
 
 /// A table's names.
@@ -52,6 +56,18 @@ impl Table {
                 keys: &["user_id"],
                 columns: &["friends", "requests", "blocked"],
                 number_count: 3,
+            },
+            Table::GroupSetting => &Shape {
+                name: "im_group_setting",
+                keys: &["group_id"],
+                columns: &["join_mode", "requests", "announcement"],
+                number_count: 2,
+            },
+            Table::GroupRequest => &Shape {
+                name: "im_group_request",
+                keys: &["group_id", "user_id"],
+                columns: &["waiting", "asked_ms", "reason"],
+                number_count: 2,
             },
         }
     }
@@ -173,6 +189,72 @@ impl Record for Tally {
 
     fn into_row(self) -> Row {
         [self.friends, self.requests, self.blocked].map(Value::Number).into()
+    }
+}
+
+/// What owner and admins have set for a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupSetting {
+    /// A [`JoinMode`](aldis_logic::job::JoinMode).
+    pub join_mode: u64,
+    /// Requests that wait.
+    pub requests: u64,
+    /// What they want all members to know.
+    pub announcement: String,
+}
+
+impl Record for GroupSetting {
+    const TABLE: Table = Table::GroupSetting;
+
+    fn from_row(row: Row) -> Option<Self> {
+        use Value::{Number, Text};
+        match <[Value; 3]>::try_from(row).ok()? {
+            [Number(join_mode), Number(requests), Text(announcement)] => {
+                Some(Self { join_mode, requests, announcement })
+            }
+            _ => None,
+        }
+    }
+
+    fn into_row(self) -> Row {
+        use Value::{Number, Text};
+        vec![Number(self.join_mode), Number(self.requests), Text(self.announcement)]
+    }
+}
+
+/// Somebody's request to come into a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupRequest {
+    /// 1: it waits; 0: it was answered.
+    pub waiting: u64,
+    /// When, Unix ms.
+    pub asked_ms: u64,
+    /// For owner and admins to read.
+    pub reason: String,
+}
+
+impl GroupRequest {
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting != 0
+    }
+}
+
+impl Record for GroupRequest {
+    const TABLE: Table = Table::GroupRequest;
+
+    fn from_row(row: Row) -> Option<Self> {
+        use Value::{Number, Text};
+        match <[Value; 3]>::try_from(row).ok()? {
+            [Number(waiting), Number(asked_ms), Text(reason)] => {
+                Some(Self { waiting, asked_ms, reason })
+            }
+            _ => None,
+        }
+    }
+
+    fn into_row(self) -> Row {
+        use Value::{Number, Text};
+        vec![Number(self.waiting), Number(self.asked_ms), Text(self.reason)]
     }
 }
 

@@ -44,3 +44,10 @@ pub(crate) const TOO_MANY_REQUESTS: JobError =
 /// A list of blocked users above its limit.
 pub(crate) const TOO_MANY_BLOCKED: JobError =
     JobError::Refused(Code::TooLarge, "too many users are blocked");
+/// A member who may not do that.
+pub(crate) const NOT_ALLOWED: JobError =
+    JobError::Refused(Code::Forbidden, "the role in the group does not allow it");
+/// A message of a member who may not speak now.
+pub(crate) const MUTED: JobError = JobError::Refused(Code::Forbidden, "muted in this group");
+/// Somebody who is not in the group, for those who are.
+pub(crate) const NO_SUCH_MEMBER: JobError = JobError::Refused(Code::NotFound, "no such member");

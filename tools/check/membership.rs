@@ -1,12 +1,13 @@
 //! Who was a member of a group when, as far as the history tells. Knows no invariant.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aldis_wire::{ConversationKey, GroupId, UserId};
 
 use crate::history::History;
 use crate::model::{
-    EVENT_CREATED, EVENT_JOINED, EVENT_LEFT, GroupChange, KIND_SYSTEM_GROUP, Outcome, Value,
+    EVENT_CREATED, EVENT_DISSOLVED, EVENT_JOINED, EVENT_LEFT, EVENT_REMOVED, GroupChange,
+    KIND_SYSTEM_GROUP, Outcome, Value,
 };
 
 /// One stay of a member in a group: the positions it may see.
@@ -31,6 +32,8 @@ struct Acknowledged {
 pub struct Membership {
     stays: HashMap<(GroupId, UserId), Vec<Stay>>,
     acknowledged: HashMap<(GroupId, UserId), Vec<Acknowledged>>,
+    /// Who was put out by others at some time: what was acknowledged to them says nothing of when.
+    put_out: HashSet<(GroupId, UserId)>,
     /// Highest position up to which every entry of the group was seen by somebody.
     known_up_to: HashMap<GroupId, u64>,
 }
@@ -60,13 +63,26 @@ impl Membership {
             else {
                 continue;
             };
+            if event.kind == EVENT_DISSOLVED {
+                for ((of, user), stays) in &mut self.stays {
+                    if *of == group
+                        && let Some(stay) = stays.last_mut().filter(|stay| stay.left == u64::MAX)
+                    {
+                        stay.left = conv_seq;
+                        self.put_out.insert((group, *user));
+                    }
+                }
+            }
             for user in event.user_ids.iter().copied().map(UserId) {
                 let stays = self.stays.entry((group, user)).or_default();
                 match event.kind {
                     EVENT_CREATED | EVENT_JOINED => {
                         stays.push(Stay { joined: conv_seq, left: u64::MAX });
                     }
-                    EVENT_LEFT => {
+                    EVENT_LEFT | EVENT_REMOVED => {
+                        if event.kind == EVENT_REMOVED {
+                            self.put_out.insert((group, user));
+                        }
                         if let Some(stay) = stays.last_mut() {
                             stay.left = conv_seq;
                         }
@@ -112,9 +128,10 @@ impl Membership {
     ) -> bool {
         let Some(group) = conv.as_group() else { return conv.lo == user.0 || conv.hi == user.0 };
         self.is_member_at(group, user, conv_seq)
-            || self.acknowledged.get(&(group, user)).is_some_and(|stays| {
-                stays.iter().any(|stay| stay.from_ns < start_ns && end_ns < stay.until_ns)
-            })
+            || !self.put_out.contains(&(group, user))
+                && self.acknowledged.get(&(group, user)).is_some_and(|stays| {
+                    stays.iter().any(|stay| stay.from_ns < start_ns && end_ns < stay.until_ns)
+                })
     }
 
     fn is_member_at(&self, group: GroupId, user: UserId, conv_seq: u64) -> bool {
@@ -179,6 +196,23 @@ mod tests {
         // Nothing is known of later positions.
         assert!(!membership.is_outsider(conv, UserId(9), 5));
         assert_eq!(membership.members().count(), 3);
+    }
+
+    #[test]
+    fn who_is_put_out_sees_no_more_and_a_dissolved_group_ends_for_all() {
+        let history = History {
+            values: vec![
+                event(1, EVENT_CREATED, &[1, 2, 3]),
+                event(2, EVENT_REMOVED, &[2]),
+                event(4, EVENT_DISSOLVED, &[]),
+                event(5, EVENT_JOINED, &[9]),
+            ],
+            ..History::default()
+        };
+        let membership = Membership::of(&history);
+        let conv = ConversationKey::group(GroupId(5));
+        let at = |user, conv_seq| membership.is_entitled(conv, UserId(user), conv_seq, (0, 0));
+        assert!(at(2, 2) && !at(2, 3) && at(3, 4) && !at(3, 5) && !at(1, 5));
     }
 
     #[test]

@@ -10,12 +10,21 @@ use crate::record::GroupEvent;
 
 /// `MsgType::SystemGroup`.
 pub const KIND_SYSTEM_GROUP: i64 = 100;
+/// Whether an entry of this type is somebody's message; the others are the server's own.
+pub fn is_message(kind: i64) -> bool {
+    kind < KIND_SYSTEM_GROUP
+}
+
 /// `GroupEventKind::GroupCreated`.
 pub const EVENT_CREATED: i64 = 1;
 /// `GroupEventKind::MembersJoined`.
 pub const EVENT_JOINED: i64 = 2;
 /// `GroupEventKind::MemberLeft`.
 pub const EVENT_LEFT: i64 = 3;
+/// `GroupEventKind::MembersRemoved`.
+pub const EVENT_REMOVED: i64 = 4;
+/// `GroupEventKind::GroupDissolved`.
+pub const EVENT_DISSOLVED: i64 = 11;
 
 /// What the client chose to identify a message: (conversation, sender, client_msg_id).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,10 +1,11 @@
-//! `aldis group`: create, invite, list, members, leave.
+//! `aldis group`: create, invite, list, members, leave, and what owner and admins do.
 
 use std::process::ExitCode;
 
 use aldis_client::Start;
-use aldis_wire::{DeviceClass, GroupId, UserId};
-use clap::{Args, Subcommand};
+use aldis_client::core::Ask;
+use aldis_wire::{DeviceClass, GroupId, UserId, pb};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::connect::{ConnectArgs, Session};
@@ -51,6 +52,22 @@ enum Action {
         /// Its number.
         group: u64,
     },
+    /// Who asked to come into a group.
+    Requests {
+        #[command(flatten)]
+        common: Common,
+        /// Its number.
+        group: u64,
+    },
+    /// Join a group or run it: see `aldis group change 1 --help`.
+    Change {
+        #[command(flatten)]
+        common: Common,
+        /// Its number.
+        group: u64,
+        #[command(subcommand)]
+        change: Change,
+    },
     /// Leave a group.
     Leave {
         #[command(flatten)]
@@ -58,6 +75,59 @@ enum Action {
         /// Its number.
         group: u64,
     },
+}
+
+/// What changes a group that one is owner or admin of, or asks them.
+#[derive(Subcommand, Debug)]
+enum Change {
+    /// Ask to come in; an open group takes you in at once.
+    Join {
+        /// Why.
+        #[arg(default_value = "")]
+        reason: String,
+    },
+    /// Take in somebody who asked.
+    Admit { user: String },
+    /// Refuse somebody who asked.
+    Refuse { user: String },
+    /// Put members out.
+    Remove {
+        #[arg(required = true)]
+        users: Vec<String>,
+    },
+    /// Make a member an admin.
+    Promote { user: String },
+    /// Make an admin a plain member.
+    Demote { user: String },
+    /// Make somebody else the owner.
+    Transfer { user: String },
+    /// Silence a member, or without a user everybody but owner and admins.
+    Mute {
+        user: Option<String>,
+        /// For how long.
+        #[arg(long, default_value_t = 3_600)]
+        seconds: u32,
+    },
+    /// Let a member, or everybody, speak again.
+    Unmute { user: Option<String> },
+    /// Change name, announcement, or how strangers come in.
+    Set {
+        #[arg(long)]
+        name: Option<String>,
+        #[arg(long)]
+        announcement: Option<String>,
+        #[arg(long, value_enum)]
+        join: Option<Join>,
+    },
+    /// End the group.
+    Dissolve,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Join {
+    Invited,
+    Asked,
+    Open,
 }
 
 #[derive(Args, Debug)]
@@ -82,6 +152,8 @@ pub fn run(args: GroupArgs) -> anyhow::Result<ExitCode> {
         Action::Invite { common, group, members } => invite(&common, GroupId(group), &members)?,
         Action::List { common } => list(&common)?,
         Action::Members { common, group } => show_members(&common, GroupId(group))?,
+        Action::Requests { common, group } => show_requests(&common, group)?,
+        Action::Change { common, group, change } => run_change(&common, group, &change)?,
         Action::Leave { common, group } => {
             let mut session = common.open()?;
             session.with_retry(|client| client.leave_group(GroupId(group)))?;
@@ -157,6 +229,102 @@ fn show_members(common: &Common, group: GroupId) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn show_requests(common: &Common, group_id: u64) -> anyhow::Result<()> {
+    let mut session = common.open()?;
+    let mut after_user_id = 0;
+    loop {
+        let ask = pb::GroupRequestsReq { group_id, after_user_id, limit: 0 };
+        let page = session.with_retry(|client| client.ask(ask))?;
+        let mut names = Names::default();
+        session
+            .with_retry(|client| names.fetch(client, page.requests.iter().map(|r| r.user_id)))?;
+        for request in &page.requests {
+            after_user_id = request.user_id;
+            let username = names.username(request.user_id);
+            if common.json {
+                let line = json!({
+                    "user_id": request.user_id, "user": username, "reason": request.reason,
+                });
+                println!("{line}");
+            } else {
+                println!("{username}: {}", escape_line(&request.reason));
+            }
+        }
+        if !page.more || page.requests.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+fn run_change(common: &Common, group_id: u64, change: &Change) -> anyhow::Result<()> {
+    let mut session = common.open()?;
+    let session = &mut session;
+    let seq = match change {
+        Change::Join { reason } => {
+            let reason = reason.clone();
+            ask(session, pb::GroupJoinReq { group_id, reason })?.seq
+        }
+        Change::Admit { user } | Change::Refuse { user } => {
+            let user_id = resolve(session, user)?;
+            let accept = matches!(change, Change::Admit { .. });
+            ask(session, pb::GroupHandleJoinReq { group_id, user_id, accept })?.seq
+        }
+        Change::Remove { users } => {
+            let users = resolve_all(session, users)?;
+            let user_ids = users.into_iter().map(|user| user.0).collect();
+            ask(session, pb::GroupRemoveReq { group_id, user_ids })?.seq
+        }
+        Change::Promote { user } | Change::Demote { user } => {
+            let user_id = resolve(session, user)?;
+            let role = match change {
+                Change::Promote { .. } => pb::GroupRole::Admin,
+                _ => pb::GroupRole::Member,
+            };
+            ask(session, pb::GroupSetRoleReq { group_id, user_id, role: role.into() })?.seq
+        }
+        Change::Transfer { user } => {
+            let user_id = resolve(session, user)?;
+            ask(session, pb::GroupTransferReq { group_id, user_id })?.seq
+        }
+        Change::Mute { user, .. } | Change::Unmute { user } => {
+            let muted_s = match change {
+                Change::Mute { seconds, .. } => *seconds,
+                _ => 0,
+            };
+            let body = match user {
+                Some(user) => {
+                    let user_id = resolve(session, user)?;
+                    pb::GroupMuteReq { group_id, user_id, seconds: muted_s, all_muted: false }
+                }
+                None => pb::GroupMuteReq { group_id, all_muted: muted_s > 0, ..Default::default() },
+            };
+            ask(session, body)?.seq
+        }
+        Change::Set { name, announcement, join } => {
+            let join_mode = join.map(|join| match join {
+                Join::Invited => pb::JoinMode::Invited.into(),
+                Join::Asked => pb::JoinMode::Asked.into(),
+                Join::Open => pb::JoinMode::Open.into(),
+            });
+            let (name, announcement) = (name.clone(), announcement.clone());
+            ask(session, pb::GroupUpdateReq { group_id, name, announcement, join_mode })?.seq
+        }
+        Change::Dissolve => ask(session, pb::GroupDissolveReq { group_id })?.seq,
+    };
+    if common.json {
+        println!("{}", json!({"group_id": group_id, "seq": seq}));
+    }
+    Ok(())
+}
+
+fn ask<A: Ask + Clone>(session: &mut Session, body: A) -> anyhow::Result<A::Answer> {
+    Ok(session.with_retry(|client| client.ask(body.clone()))?)
+}
+
+fn resolve(session: &mut Session, typed: &str) -> anyhow::Result<u64> {
+    Ok(Names::default().resolve_user(&mut session.client, typed)?.0)
 }
 
 fn resolve_all(session: &mut Session, typed: &[String]) -> anyhow::Result<Vec<UserId>> {

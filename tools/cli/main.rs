@@ -5,7 +5,9 @@ mod bench;
 mod chat;
 mod check;
 mod connect;
+mod events;
 mod exit;
+mod friend;
 mod group;
 mod history;
 mod impair;
@@ -40,6 +42,7 @@ enum Command {
     Sync(sync::SyncArgs),
     History(history::HistoryArgs),
     Group(group::GroupArgs),
+    Friend(friend::FriendArgs),
     Chat(chat::ChatArgs),
     Replay(replay::ReplayArgs),
     Bench(bench::BenchArgs),
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Sync(args) => sync::run(args),
         Command::History(args) => history::run(args),
         Command::Group(args) => group::run(args),
+        Command::Friend(args) => friend::run(args),
         Command::Chat(args) => chat::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use aldis_client::core::Target;
-use aldis_wire::{Message, pb};
+use aldis_wire::pb;
 use serde_json::{Value, json};
 
+use crate::events::{event_text, group_event, people_in};
 use crate::names::{Names, target_of};
 use crate::terminal::{Style, escape, local_time, now_ms};
 
@@ -45,17 +46,11 @@ pub fn entry_json(entry: &pb::MessageData, stream: u64, me: u64, names: &Names) 
 
 /// What an entry says, for people; may have several lines.
 pub fn entry_text(entry: &pb::MessageData, names: &Names) -> String {
-    if let Some(event) = group_event(entry) {
-        let people: Vec<String> = event.user_ids.iter().map(|id| names.user(*id)).collect();
-        let people = people.join(", ");
-        return match event.kind() {
-            pb::GroupEventKind::GroupCreated => {
-                format!("* created the group {} with {people}", escape(&event.name))
-            }
-            pb::GroupEventKind::MembersJoined => format!("* brought in {people}"),
-            pb::GroupEventKind::MemberLeft => format!("* {people} left"),
-            pb::GroupEventKind::Unspecified => "* changed the group".to_owned(),
-        };
+    match entry.r#type() {
+        pb::MsgType::SystemGroup | pb::MsgType::SystemFriend | pb::MsgType::SystemSelf => {
+            return format!("* {}", event_text(entry, names));
+        }
+        _ => {}
     }
     match std::str::from_utf8(&entry.content) {
         Ok(text) if entry.r#type() == pb::MsgType::Text => escape(text),
@@ -66,7 +61,7 @@ pub fn entry_text(entry: &pb::MessageData, names: &Names) -> String {
 /// Users whose names are needed to show an entry.
 pub fn people_of(entry: &pb::MessageData) -> Vec<u64> {
     let mut people = vec![entry.sender_id, entry.receiver_id];
-    people.extend(group_event(entry).map(|event| event.user_ids).unwrap_or_default());
+    people.extend(people_in(entry));
     people
 }
 
@@ -97,12 +92,6 @@ pub fn print_entry(
         writeln!(out, "{time} {sender} -> {to}: {text}")?;
     }
     out.flush()
-}
-
-/// The change that an entry of the server's own announces.
-pub fn group_event(entry: &pb::MessageData) -> Option<pb::GroupEvent> {
-    let is_event = entry.r#type() == pb::MsgType::SystemGroup;
-    is_event.then(|| pb::GroupEvent::decode(entry.content.clone()).ok()).flatten()
 }
 
 /// Bytes in hexadecimal.

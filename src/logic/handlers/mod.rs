@@ -5,7 +5,7 @@ use aldis_wire::limits::DISPLAY_NAME_BYTES_MAX;
 use aldis_wire::name::is_display_name;
 use aldis_wire::{Code, Command, GroupId, Seq, UserId, pb};
 
-use crate::job::{JobError, ReadResult, Ticket, Written};
+use crate::job::{GroupChange, GroupJob, JobError, ReadResult, Ticket, WriteJob, Written};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::OnlineSession;
@@ -19,10 +19,19 @@ mod friend_handle;
 mod friend_list;
 mod friend_update;
 mod group_create;
+mod group_dissolve;
+mod group_handle_join;
 mod group_invite;
+mod group_join;
 mod group_leave;
 mod group_list;
 mod group_members;
+mod group_mute;
+mod group_remove;
+mod group_requests;
+mod group_set_role;
+mod group_transfer;
+mod group_update;
 pub(crate) mod head_check;
 mod heartbeat;
 mod history;
@@ -59,6 +68,15 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         Command::GroupMembers => group_members::handle(service, request),
         Command::GroupInvite => group_invite::handle(service, request),
         Command::GroupLeave => group_leave::handle(service, request),
+        Command::GroupJoin => group_join::handle(service, request),
+        Command::GroupRemove => group_remove::handle(service, request),
+        Command::GroupHandleJoin => group_handle_join::handle(service, request),
+        Command::GroupSetRole => group_set_role::handle(service, request),
+        Command::GroupTransfer => group_transfer::handle(service, request),
+        Command::GroupUpdate => group_update::handle(service, request),
+        Command::GroupMute => group_mute::handle(service, request),
+        Command::GroupDissolve => group_dissolve::handle(service, request),
+        Command::GroupRequests => group_requests::handle(service, request),
         Command::FriendApply => friend_apply::handle(service, request),
         Command::FriendHandle => friend_handle::handle(service, request),
         Command::FriendList => friend_list::handle(service, request),
@@ -107,6 +125,14 @@ fn handle_changed(service: &mut Service, ticket: Ticket, seq: Seq) {
     service.note_own_entry(ticket.conn, seq);
     let seq = seq.0;
     match ticket.command {
+        Command::GroupJoin => service.respond(ticket, &pb::GroupJoinResp { seq }),
+        Command::GroupRemove => service.respond(ticket, &pb::GroupRemoveResp { seq }),
+        Command::GroupHandleJoin => service.respond(ticket, &pb::GroupHandleJoinResp { seq }),
+        Command::GroupSetRole => service.respond(ticket, &pb::GroupSetRoleResp { seq }),
+        Command::GroupTransfer => service.respond(ticket, &pb::GroupTransferResp { seq }),
+        Command::GroupUpdate => service.respond(ticket, &pb::GroupUpdateResp { seq }),
+        Command::GroupMute => service.respond(ticket, &pb::GroupMuteResp { seq }),
+        Command::GroupDissolve => service.respond(ticket, &pb::GroupDissolveResp { seq }),
         Command::FriendApply => service.respond(ticket, &pb::FriendApplyResp { seq }),
         Command::FriendHandle => service.respond(ticket, &pb::FriendHandleResp { seq }),
         Command::FriendDelete => service.respond(ticket, &pb::FriendDeleteResp { seq }),
@@ -137,6 +163,7 @@ pub(crate) fn handle_read(
         Ok(ReadResult::History(page)) => history::handle_page(service, ticket, page),
         Ok(ReadResult::Groups(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Members(page)) => service.respond(ticket, &page),
+        Ok(ReadResult::GroupRequests(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Relations(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Credentials(_) | ReadResult::LoginState(_) | ReadResult::Heads(_)) => {
             unreachable!("accounts and head checks take their own ways")
@@ -145,6 +172,19 @@ pub(crate) fn handle_read(
             service.refuse(ticket.conn, ticket.command.id(), ticket.request, error.into());
         }
     }
+}
+
+/// Starts a change of a group by owner, admins, or somebody who asks them.
+fn change_group(
+    service: &mut Service,
+    request: &Request<'_>,
+    group: u64,
+    change: GroupChange,
+) -> Result<(), Refusal> {
+    let actor = online(service, request)?.user;
+    let group = group_id(group)?;
+    service.write(request, WriteJob::Group(GroupJob { actor, group, change }));
+    Ok(())
 }
 
 /// The asker's session. Requests that need one are refused before without it.

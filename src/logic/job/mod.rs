@@ -21,8 +21,9 @@ pub use read::{
 };
 pub use stored::{Event, JobError, StoredMessage};
 pub use write::{
-    Append, Appended, CreateGroup, FailedSend, FriendChange, FriendJob, Generations, NewUser,
-    OpenSession, SessionOpened, WriteJob, WriteReply, WriteRequest, Written,
+    Append, Appended, CreateGroup, FailedSend, FriendChange, FriendJob, Generations, GroupChange,
+    GroupJob, JoinMode, NewUser, OpenSession, SessionOpened, WriteJob, WriteReply, WriteRequest,
+    Written,
 };
 
 /// A reactor of this node, from 0.

@@ -86,6 +86,17 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+    /// GROUP_REQUESTS: those that wait, ascending; FORBIDDEN unless the reader is owner or admin.
+    GroupRequests {
+        /// Who asks.
+        reader: UserId,
+        /// What.
+        group: GroupId,
+        /// Above this.
+        after: UserId,
+        /// At most so many.
+        limit: usize,
+    },
     /// FRIEND_LIST: those whom the user has something to do with, ascending.
     Relations {
         /// Whose.
@@ -138,6 +149,8 @@ pub enum ReadResult {
     Groups(pb::GroupListResp),
     /// Of `Members`.
     Members(pb::GroupMembersResp),
+    /// Of `GroupRequests`.
+    GroupRequests(pb::GroupRequestsResp),
     /// Of `Relations`.
     Relations(pb::FriendListResp),
 }

@@ -72,8 +72,102 @@ pub enum WriteJob {
         /// What.
         group: GroupId,
     },
+    /// What owner and admins do, and who asks them.
+    Group(GroupJob),
     /// FRIEND_APPLY and the rest of what two users are to each other.
     Friend(FriendJob),
+}
+
+/// A change of a group by owner, admins, or somebody who asks them.
+#[derive(Clone, Debug)]
+pub struct GroupJob {
+    /// Who changes it.
+    pub actor: UserId,
+    /// Which.
+    pub group: GroupId,
+    /// What.
+    pub change: GroupChange,
+}
+
+/// See [`GroupJob`]. A repeat of one that took effect leaves everything as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupChange {
+    /// GROUP_REMOVE. Who is no member is passed over.
+    Remove {
+        /// Whom.
+        users: Vec<UserId>,
+    },
+    /// GROUP_SET_ROLE.
+    SetRole {
+        /// Whose.
+        user: UserId,
+        /// Admin, or plain member.
+        is_admin: bool,
+    },
+    /// GROUP_TRANSFER.
+    Transfer {
+        /// The next owner.
+        to: UserId,
+    },
+    /// GROUP_UPDATE; what is `None` stays.
+    Update {
+        /// As shown.
+        name: Option<String>,
+        /// For all members; may be empty.
+        announcement: Option<String>,
+        /// See there.
+        join_mode: Option<JoinMode>,
+    },
+    /// GROUP_MUTE of a member.
+    Mute {
+        /// Whom.
+        user: UserId,
+        /// From now on, ms; 0: no longer.
+        mute_ms: u64,
+    },
+    /// GROUP_MUTE of all but owner and admins.
+    MuteAll {
+        /// Or no longer.
+        is_muted: bool,
+    },
+    /// GROUP_DISSOLVE.
+    Dissolve,
+    /// GROUP_JOIN.
+    Join {
+        /// For owner and admins to read.
+        reason: String,
+    },
+    /// GROUP_HANDLE_JOIN.
+    HandleJoin {
+        /// Who asked.
+        user: UserId,
+        /// Or refused.
+        accept: bool,
+    },
+}
+
+/// How strangers come into a group, besides being brought in by members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum JoinMode {
+    /// Not at all.
+    #[default]
+    Invited = 0,
+    /// Owner and admins are asked.
+    Asked = 1,
+    /// At once.
+    Open = 2,
+}
+
+impl JoinMode {
+    /// The mode with this number, or none at all.
+    pub fn from_number(number: u64) -> Self {
+        match number {
+            1 => JoinMode::Asked,
+            2 => JoinMode::Open,
+            _ => JoinMode::Invited,
+        }
+    }
 }
 
 /// A change of what two users are to each other.

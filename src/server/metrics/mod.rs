@@ -65,6 +65,16 @@ impl Count {
     }
 }
 
+/// By command and code.
+#[derive(Debug)]
+struct RequestCounts([[Count; Code::ALL.len()]; REQUEST_ROWS]);
+
+impl Default for RequestCounts {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Default::default()))
+    }
+}
+
 /// What one reactor counts, on cache lines of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -83,7 +93,7 @@ pub struct ReactorCounts {
     wakeups: Count,
     turns: Count,
     /// Answered requests by command and code.
-    requests: [[Count; Code::ALL.len()]; REQUEST_ROWS],
+    requests: RequestCounts,
     kicks: Count,
     head_checks: Count,
     /// Requests that found the directory's queue full.
@@ -134,7 +144,7 @@ impl ReactorCounts {
         if cmd == Command::KickNotify.id() {
             return self.kicks.add(1);
         }
-        let row = &self.requests[row_of(cmd.wrapping_sub(1))];
+        let row = &self.requests.0[row_of(cmd.wrapping_sub(1))];
         if let Some(count) = row.get(usize::from(frame.code())) {
             count.add(1);
         }
@@ -217,7 +227,7 @@ mod tests {
         send(OutFrame::notification(Command::KickNotify, &pb::KickNotify::default()));
         send(OutFrame::notification(Command::MsgPushNotify, &pb::MsgPushNotify::default()));
         let row = Command::REQUESTS.iter().position(|one| *one == Command::MsgSend).unwrap();
-        let get = |row: usize, code: Code| counts.requests[row][usize::from(code.as_u16())].get();
+        let get = |row: usize, code: Code| counts.requests.0[row][usize::from(code.as_u16())].get();
         assert_eq!((get(row, Code::Ok), get(row, Code::Busy)), (2, 1));
         assert_eq!(get(REQUEST_ROWS - 1, Code::Unsupported), 1);
         for (row, command) in Command::REQUESTS.into_iter().enumerate() {
@@ -225,7 +235,7 @@ mod tests {
         }
         let known = (0..=u16::MAX).filter(|id| row_of(*id) < REQUEST_ROWS - 1).count();
         assert_eq!(known, Command::REQUESTS.len());
-        let all = counts.requests.iter().flatten().map(Count::get).sum::<u64>();
+        let all = counts.requests.0.iter().flatten().map(Count::get).sum::<u64>();
         assert_eq!((all, counts.kicks.get()), (4, 1));
     }
 }

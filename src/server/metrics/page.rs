@@ -148,7 +148,7 @@ impl Page {
         let mut found = Vec::new();
         for (row, command) in names.chain(["Unknown".to_owned()]).enumerate() {
             for (column, code) in Code::ALL.into_iter().enumerate() {
-                let counts = metrics.reactors.iter().map(|one| one.requests[row][column].get());
+                let counts = metrics.reactors.iter().map(|one| one.requests.0[row][column].get());
                 let count = counts.sum::<u64>();
                 if count > 0 {
                     let labels = vec![("command", command.clone()), ("code", code.to_string())];

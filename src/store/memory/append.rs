@@ -69,8 +69,9 @@ impl Run<'_> {
     fn recipients(&self, job: &Append) -> Result<Vec<UserId>, JobError> {
         let key = job.conversation;
         if let Some(group) = key.as_group() {
-            let group = self.state.groups.get(&group).filter(|group| group.has(job.sender));
-            return group.map(|group| group.members()).ok_or(NO_SUCH_GROUP);
+            let group = self.state.groups.get(&group).ok_or(NO_SUCH_GROUP)?.now();
+            group.check_sender(job.sender, self.now_ms)?;
+            return Ok(group.users().collect());
         }
         let mut owners = vec![UserId(key.lo), UserId(key.hi)];
         owners.dedup();
@@ -92,23 +93,15 @@ impl Run<'_> {
         draft: Draft,
         owners: &[UserId],
     ) -> (Seq, ConvSeq) {
+        if draft.conversation.is_own() {
+            return self.deliver_own(origin, draft);
+        }
         let conversation = self.state.conversations.entry(draft.conversation).or_default();
         conversation.message_count += u64::from(draft.client_msg_id.is_some());
-        let message = Arc::new(StoredMessage {
-            msg_id: draft.msg_id,
-            conversation: draft.conversation,
-            conv_seq: ConvSeq(conversation.entries.len() as u64 + 1),
-            msg_no: MsgNo(conversation.message_count),
-            sender: draft.sender,
-            client_msg_id: draft.client_msg_id.unwrap_or_default(),
-            kind: draft.kind,
-            content: draft.content,
-            extra: draft.extra,
-            time_ms: self.now_ms,
-            flags: 0,
-        });
+        let conv_seq = ConvSeq(conversation.entries.len() as u64 + 1);
+        let msg_no = MsgNo(conversation.message_count);
+        let message = Arc::new(draft.placed(conv_seq, msg_no, self.now_ms));
         conversation.entries.push(message.clone());
-        let conv_seq = message.conv_seq;
         let mut places = SmallVec::new();
         let mut sender_seq = Seq(0);
         for &owner in owners {
@@ -116,11 +109,42 @@ impl Run<'_> {
             *head += 1;
             self.state.mailboxes.insert((owner, *head), message.clone());
             places.push((owner, Seq(*head)));
-            if owner == draft.sender {
+            if owner == message.sender {
                 sender_seq = Seq(*head);
             }
         }
         self.events.push(Event { message, owners: places, origin });
         (sender_seq, conv_seq)
+    }
+
+    /// An entry of a user's own: its place there is that in the mailbox.
+    fn deliver_own(&mut self, origin: Ticket, draft: Draft) -> (Seq, ConvSeq) {
+        let owner = draft.sender;
+        let head = self.state.heads.entry(owner).or_default();
+        *head += 1;
+        let (seq, conv_seq) = (Seq(*head), ConvSeq(*head));
+        let message = Arc::new(draft.placed(conv_seq, MsgNo(0), self.now_ms));
+        self.state.mailboxes.insert((owner, seq.0), message.clone());
+        let owners = SmallVec::from_slice(&[(owner, seq)]);
+        self.events.push(Event { message, owners, origin });
+        (seq, conv_seq)
+    }
+}
+
+impl Draft {
+    fn placed(self, conv_seq: ConvSeq, msg_no: MsgNo, time_ms: u64) -> StoredMessage {
+        StoredMessage {
+            msg_id: self.msg_id,
+            conversation: self.conversation,
+            conv_seq,
+            msg_no,
+            sender: self.sender,
+            client_msg_id: self.client_msg_id.unwrap_or_default(),
+            kind: self.kind,
+            content: self.content,
+            extra: self.extra,
+            time_ms,
+            flags: 0,
+        }
     }
 }

@@ -9,7 +9,6 @@
 
 mod accounts;
 mod append;
-mod groups;
 mod planted;
 mod read;
 mod rows;

@@ -8,9 +8,10 @@ use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
 
 use super::state::State;
+use crate::group::Role;
 use crate::lists::{self, Scan};
 use crate::page::{PageBytes, Span, plan};
-use crate::record::{Row, Table};
+use crate::record::{GroupSetting, Key, Record, Row, Table};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
 
 impl State {
@@ -66,6 +67,10 @@ impl State {
             }
             ReadJob::Members { reader, group, after, limit } => {
                 ReadResult::Members(self.members_of(*reader, *group, *after, *limit)?)
+            }
+            ReadJob::GroupRequests { reader, group, after, limit } => {
+                let page = lists::group_requests(&mut &*self, *reader, *group, *after, *limit)?;
+                ReadResult::GroupRequests(page)
             }
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(&mut &*self, *user, *list, *after, *limit)?)
@@ -147,9 +152,9 @@ impl State {
             };
         };
         let group = self.groups.get(&group).ok_or(NO_SUCH_GROUP)?;
-        let stays = group.stays.iter().filter(|stay| stay.user == reader);
+        let stays = group.stays.iter().filter(|stay| stay.member.user == reader);
         let spans: Vec<_> = stays
-            .map(|stay| Span { first: stay.join_seq, last: stay.leave_seq.unwrap_or(head) })
+            .map(|stay| Span { first: stay.member.join_seq, last: stay.leave_seq.unwrap_or(head) })
             .collect();
         if spans.is_empty() { Err(NO_SUCH_GROUP) } else { Ok(spans) }
     }
@@ -158,14 +163,19 @@ impl State {
         let above = self.groups.iter().filter(|(id, _)| **id > after);
         let mut groups: Vec<_> = above
             .filter_map(|(id, group)| {
-                let stay = group.current().find(|stay| stay.user == user)?;
+                let role = group.role(user)?;
+                let setting = self.rows.get(&(Table::GroupSetting, Key::from_slice(&[id.0])));
+                let setting = setting.cloned().and_then(GroupSetting::from_row).unwrap_or_default();
                 Some(pb::GroupInfo {
                     group_id: id.0,
                     name: group.name.clone(),
                     owner_id: group.owner.0,
                     member_count: group.current().count() as u32,
-                    role: stay.role as i32,
+                    role: role as i32,
                     create_time_ms: group.created_ms,
+                    announcement: setting.announcement,
+                    join_mode: setting.join_mode as i32,
+                    all_muted: group.is_muted,
                 })
             })
             .take(limit.saturating_add(1))
@@ -186,11 +196,12 @@ impl State {
         let group = group.ok_or(NO_SUCH_GROUP)?;
         let mut members: Vec<_> = group
             .current()
-            .filter(|stay| stay.user > after)
+            .filter(|stay| stay.member.user > after)
             .map(|stay| pb::GroupMember {
-                user_id: stay.user.0,
-                role: stay.role as i32,
+                user_id: stay.member.user.0,
+                role: stay.member.role as i32,
                 join_time_ms: stay.joined_ms,
+                muted_until_ms: stay.member.muted_until_ms,
             })
             .collect();
         members.sort_unstable_by_key(|member| member.user_id);
@@ -202,6 +213,10 @@ impl State {
 
 impl Scan for &State {
     type Stop = JobError;
+
+    fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, JobError> {
+        Ok(self.groups.get(&group).and_then(|group| group.role(user)))
+    }
 
     fn scan(
         &mut self,

@@ -10,7 +10,7 @@ use aldis_wire::{
 use bytes::Bytes;
 
 use super::Bug;
-use crate::group_event::Role;
+use crate::group::{self, Member, Role};
 use crate::record::{Key, Row, Table};
 use crate::rules::{self, Ties};
 use crate::snowflake::Snowflake;
@@ -54,15 +54,14 @@ pub(super) struct Group {
     pub name: String,
     pub owner: UserId,
     pub created_ms: u64,
+    pub is_muted: bool,
     pub stays: Vec<Stay>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Stay {
-    pub user: UserId,
-    pub join_seq: u64,
+    pub member: Member,
     pub leave_seq: Option<u64>,
-    pub role: Role,
     pub joined_ms: u64,
 }
 
@@ -85,8 +84,8 @@ pub(super) struct Sent {
 impl State {
     pub(super) fn largest_id(&self) -> Option<MsgId> {
         // Nodes' ids are not in the order of their commits.
-        let entries = self.conversations.values().flat_map(|conversation| &conversation.entries);
-        entries.map(|entry| entry.msg_id).max()
+        // Each is in somebody's mailbox.
+        self.mailboxes.values().map(|entry| entry.msg_id).max()
     }
 
     pub(super) fn next_user_id(&self) -> UserId {
@@ -103,11 +102,15 @@ impl State {
 }
 
 impl Group {
-    /// Current members, ascending.
-    pub(super) fn members(&self) -> Vec<UserId> {
-        let mut members: Vec<_> = self.current().map(|stay| stay.user).collect();
-        members.sort_unstable();
-        members
+    /// The members now, as rules see them.
+    pub(super) fn now(&self) -> group::Group {
+        let members = self.current().map(|stay| stay.member).collect();
+        let group = group::Group {
+            name: self.name.as_str().into(),
+            is_muted: self.is_muted,
+            ..group::Group::default()
+        };
+        group.with_members(self.owner, members)
     }
 
     pub(super) fn current(&self) -> impl Iterator<Item = &Stay> {
@@ -115,7 +118,12 @@ impl Group {
     }
 
     pub(super) fn has(&self, user: UserId) -> bool {
-        self.current().any(|stay| stay.user == user)
+        self.current().any(|stay| stay.member.user == user)
+    }
+
+    /// The role of a member now.
+    pub(super) fn role(&self, user: UserId) -> Option<Role> {
+        self.current().find(|stay| stay.member.user == user).map(|stay| stay.member.role)
     }
 }
 
@@ -148,12 +156,11 @@ impl Run<'_> {
             WriteJob::MarkDelivered { user, device_id, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
             }
-            WriteJob::CreateGroup(job) => self.create_group(ticket, job),
-            WriteJob::InviteMembers { actor, group, members } => {
-                self.invite_members(ticket, *actor, *group, members)
-            }
-            WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
-            job @ WriteJob::Friend(_) => rules::run(self, ticket, job),
+            job @ (WriteJob::CreateGroup(_)
+            | WriteJob::InviteMembers { .. }
+            | WriteJob::LeaveGroup { .. }
+            | WriteJob::Group(_)
+            | WriteJob::Friend(_)) => rules::run(self, ticket, job),
         }
     }
 

@@ -75,10 +75,9 @@ impl Batch<'_, '_> {
     fn recipients(&self, job: &Append) -> Result<Owners, Stop> {
         let key = job.conversation;
         if let Some(group) = key.as_group() {
-            let group = self.set.groups.get(&group);
-            let group = group.filter(|group| group.member(job.sender).is_some());
-            let group = group.ok_or(NO_SUCH_GROUP)?;
-            return Ok(group.members.iter().map(|member| (member.user, Seq(0))).collect());
+            let group = &self.set.groups.get(&group).ok_or(NO_SUCH_GROUP)?.group;
+            group.check_sender(job.sender, self.now_ms)?;
+            return Ok(group.users().map(|user| (user, Seq(0))).collect());
         }
         if key.lo != job.sender.0 && key.hi != job.sender.0 {
             return Err(NOT_A_PARTY.into());
@@ -98,19 +97,26 @@ impl Batch<'_, '_> {
     /// Gives the entry its place in the conversation. The sender is one of the owners, who are
     /// ascending.
     pub(super) fn deliver(&mut self, origin: Ticket, draft: Draft, owners: Owners) -> Placed {
-        // A conversation that was not locked is one of users or of a group of this very batch.
-        let conversation = self.set.conversations.entry(draft.conversation).or_default();
         let is_message = draft.client_msg_id.is_some();
-        let now = &mut conversation.now;
-        now.max_seq += 1;
-        now.change_seq += 1;
-        now.msg_count += u64::from(is_message);
-        let conv_seq = ConvSeq(now.max_seq);
+        let (conv_seq, msg_no) = match draft.conversation.is_own() {
+            // Its place is that in the mailbox, which comes with step B.
+            true => (ConvSeq(0), MsgNo(0)),
+            false => {
+                // A conversation that was not locked is one of users or of a group of this very
+                // batch.
+                let conversation = self.set.conversations.entry(draft.conversation).or_default();
+                let now = &mut conversation.now;
+                now.max_seq += 1;
+                now.change_seq += 1;
+                now.msg_count += u64::from(is_message);
+                (ConvSeq(now.max_seq), MsgNo(now.msg_count))
+            }
+        };
         let message = StoredMessage {
             msg_id: draft.msg_id,
             conversation: draft.conversation,
             conv_seq,
-            msg_no: MsgNo(now.msg_count),
+            msg_no,
             sender: draft.sender,
             client_msg_id: draft.client_msg_id.unwrap_or_default(),
             kind: draft.kind,

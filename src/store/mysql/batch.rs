@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::claim::Claim;
 use super::failure::{Abort, Stop};
 use super::working_set::{Caches, DeviceKey, WorkingSet};
+use crate::group::Stay;
 use crate::rules;
 use crate::stored_hash::StoredHash;
 
@@ -60,10 +61,9 @@ pub(super) struct NewAccount<'a> {
 }
 
 /// A row of im_group to insert.
-#[derive(Debug)]
-pub(super) struct NewGroup<'a> {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewGroup {
     pub group: GroupId,
-    pub name: &'a str,
     pub creator: UserId,
     pub request_id: RequestId,
 }
@@ -72,11 +72,7 @@ pub(super) struct NewGroup<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StayRow {
     pub group: GroupId,
-    pub user: UserId,
-    pub join_seq: u64,
-    /// 0: still there.
-    pub leave_seq: u64,
-    pub role: crate::group_event::Role,
+    pub stay: Stay,
 }
 
 /// What the jobs made beside changing the working set.
@@ -85,7 +81,7 @@ pub(super) struct Made<'a> {
     pub entries: Vec<Entry>,
     pub marks: Vec<Mark>,
     pub accounts: Vec<NewAccount<'a>>,
-    pub groups: Vec<NewGroup<'a>>,
+    pub groups: Vec<NewGroup>,
     /// In the order in which they happened.
     pub stays: Vec<StayRow>,
     /// Groups with other members or another owner than before, ascending and each once in the end.
@@ -137,18 +133,21 @@ impl<'r> Batch<'r, '_> {
             WriteJob::MarkDelivered { user, device_id, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
             }
-            WriteJob::CreateGroup(job) => self.create_group(ticket, job),
-            WriteJob::InviteMembers { actor, group, members } => {
-                self.invite_members(ticket, *actor, *group, members)
-            }
-            WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
-            job @ WriteJob::Friend(_) => {
-                let first = self.made.entries.len();
-                let written = rules::run(self, ticket, job)?;
-                let is_any = self.made.entries.len() > first;
-                Ok(Outcome { written, entry: is_any.then_some(first) })
-            }
+            job @ (WriteJob::CreateGroup(_)
+            | WriteJob::InviteMembers { .. }
+            | WriteJob::LeaveGroup { .. }
+            | WriteJob::Group(_)
+            | WriteJob::Friend(_)) => self.run_by_rules(ticket, job),
         }
+    }
+
+    fn run_by_rules(&mut self, ticket: Ticket, job: &'r WriteJob) -> Result<Outcome, Stop> {
+        let first = self.made.entries.len();
+        let written = rules::run(self, ticket, job)?;
+        let actor = rules::actor(job);
+        let new = self.made.entries.iter().enumerate().skip(first);
+        let own = new.into_iter().find(|(_, entry)| entry.message.sender == actor);
+        Ok(Outcome { written, entry: own.map(|(entry, _)| entry) })
     }
 
     /// Whether the user exists, as far as the plan asked.

@@ -16,10 +16,10 @@ use super::records;
 use super::rows::{bytes, number, signed, small_number, text};
 use super::sql_text::SqlText;
 use super::working_set::{
-    Caches, Conversation, Counters, Device, DeviceKey, Group, NamedUser, Sent, Sequence, StoredRow,
-    WorkingSet,
+    Caches, Conversation, Counters, Device, DeviceKey, NamedUser, Sent, Sequence, StoredRow,
+    VersionedGroup, WorkingSet,
 };
-use crate::group_event::Standing;
+use crate::group::{Group, Member, Role};
 
 /// Learns which users of the plan's 1:1 conversations exist, outside of the transaction, and leaves
 /// out those conversations whose users do not.
@@ -31,7 +31,7 @@ pub(super) fn learn_users(
 ) -> Result<(), Failed> {
     let of_directs = |plan: &Plan<'_>| -> Vec<UserId> {
         let keys = plan.directs.iter().map(|direct| direct.conversation);
-        keys.flat_map(|key| [UserId(key.lo), UserId(key.hi)]).filter(|user| user.0 != 0).collect()
+        keys.flat_map(|key| [UserId(key.lo), UserId(key.hi)]).collect()
     };
     let mut unknown = of_directs(plan);
     unknown.retain(|&user| caches.users.get_mut(user).is_none());
@@ -206,8 +206,8 @@ fn load_groups(
         let Some(row) = set.conversations.get(&ConversationKey::group(id)) else { continue };
         let version = row.stored.member_version;
         match caches.groups.get_mut(id) {
-            Some(group) if group.version == version => {
-                set.groups.insert(id, group.clone());
+            Some(known) if known.version == version => {
+                set.groups.insert(id, known.clone());
             }
             _ => stale.push((id, version)),
         }
@@ -217,26 +217,38 @@ fn load_groups(
     }
     sql.clear();
     for &(group, _) in &stale {
-        sql.statement("SELECT owner_id FROM im_group WHERE group_id = ").number(group.0);
+        sql.statement("SELECT owner_id, muted, name FROM im_group WHERE group_id = ");
+        sql.number(group.0);
         sql.statement(
-            "SELECT user_id, join_seq FROM im_group_member FORCE INDEX (PRIMARY) WHERE group_id = ",
+            "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member \
+             FORCE INDEX (PRIMARY) WHERE group_id = ",
         );
         sql.number(group.0).push(" AND leave_seq = 0 ORDER BY user_id");
     }
     let mut sets = ask(session, sql)?.into_iter();
     for (id, version) in stale {
-        let (owner, members) = (sets.next().unwrap_or_default(), sets.next().unwrap_or_default());
-        let mut owner = owner.into_iter().next();
-        let owner =
-            owner.as_mut().ok_or_else(|| damaged("a group's conversation, but no group"))?;
-        let owner = UserId(number(owner, 0)?);
-        let members = members.into_iter().map(|mut row| {
-            Ok(Standing { user: UserId(number(&mut row, 0)?), join_seq: number(&mut row, 1)? })
-        });
-        let members = members.collect::<Result<Vec<_>, Abort>>()?.into();
-        let group = Group { owner, version, members };
-        caches.groups.insert(id, group.clone());
-        set.groups.insert(id, group);
+        let (group, members) = (sets.next().unwrap_or_default(), sets.next().unwrap_or_default());
+        let mut group = group.into_iter().next();
+        let row = group.as_mut().ok_or_else(|| damaged("a group's conversation, but no group"))?;
+        let members = members.into_iter().map(|mut row| member(&mut row));
+        let group = Group {
+            owner: UserId(number(row, 0)?),
+            is_muted: number(row, 1)? != 0,
+            name: text(row, 2)?.into(),
+            members: members.collect::<Result<Vec<_>, Abort>>()?.into(),
+        };
+        let known = VersionedGroup { version, group };
+        caches.groups.insert(id, known.clone());
+        set.groups.insert(id, known);
     }
     Ok(())
+}
+
+fn member(row: &mut Row) -> Result<Member, Abort> {
+    Ok(Member {
+        user: UserId(number(row, 0)?),
+        join_seq: number(row, 1)?,
+        role: Role::from_number(number(row, 2)?).ok_or_else(|| damaged("a role"))?,
+        muted_until_ms: number(row, 3)?,
+    })
 }

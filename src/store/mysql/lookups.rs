@@ -175,8 +175,10 @@ pub(super) fn groups(
     limit: usize,
 ) -> Result<pb::GroupListResp, Abort> {
     sql.statement(
-        "SELECT g.group_id, g.name, g.owner_id, g.member_count, m.role, g.created_ms
+        "SELECT g.group_id, g.name, g.owner_id, g.member_count, m.role, g.created_ms,
+             COALESCE(s.announcement, ''), COALESCE(s.join_mode, 0), g.muted
          FROM im_group_member m JOIN im_group g ON g.group_id = m.group_id
+         LEFT JOIN im_group_setting s ON s.group_id = m.group_id
          WHERE m.leave_seq = 0 AND m.user_id = ",
     )
     .number(user.0);
@@ -192,6 +194,9 @@ pub(super) fn groups(
             member_count: small_number(row, 3)?,
             role: take(row, 4)?,
             create_time_ms: number(row, 5)?,
+            announcement: text(row, 6)?,
+            join_mode: take(row, 7)?,
+            all_muted: number(row, 8)? != 0,
         });
     }
     let more = groups.len() > limit;
@@ -213,7 +218,8 @@ pub(super) fn members(
         .push(" AND user_id = ")
         .number(reader.0);
     sql.statement(
-        "SELECT user_id, role, joined_ms FROM im_group_member WHERE leave_seq = 0 AND group_id = ",
+        "SELECT user_id, role, joined_ms, muted_until_ms FROM im_group_member
+         WHERE leave_seq = 0 AND group_id = ",
     )
     .number(group.0);
     sql.push(" AND user_id > ").number(after.0);
@@ -230,6 +236,7 @@ pub(super) fn members(
             user_id: number(row, 0)?,
             role: take(row, 1)?,
             join_time_ms: number(row, 2)?,
+            muted_until_ms: number(row, 3)?,
         });
     }
     let more = members.len() > limit;

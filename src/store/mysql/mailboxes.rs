@@ -3,7 +3,7 @@
 //! A mailbox's counter is counted up in its row, which stays locked until the commit: nobody sees
 //! n + 1 before n is there.
 
-use aldis_wire::{Seq, UserId};
+use aldis_wire::{ConvSeq, Seq, UserId};
 
 use super::batch::{Batch, Entry, Mark};
 use super::connection::Session;
@@ -177,6 +177,9 @@ impl Mailboxes {
                 }
                 if *owner == entry.message.sender {
                     entry.sender_seq = *seq;
+                }
+                if entry.message.conversation.is_own() {
+                    entry.message.conv_seq = ConvSeq(seq.0);
                 }
             }
         }

@@ -8,7 +8,6 @@ mod claim;
 mod connection;
 mod durable;
 mod failure;
-mod groups;
 mod history;
 mod link;
 mod load;

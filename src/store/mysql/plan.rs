@@ -25,7 +25,7 @@ impl SentKey {
     }
 }
 
-/// A conversation of users and how many messages the batch has for it, resends included.
+/// A 1:1 conversation and how many messages the batch has for it, resends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Direct {
     pub conversation: ConversationKey,
@@ -35,7 +35,7 @@ pub(super) struct Direct {
 /// Everything that a batch's jobs look at. The lists are ascending and name everything once.
 #[derive(Debug, Default)]
 pub(super) struct Plan<'a> {
-    /// 1:1 conversations that one of the two sends to or changes, and users' own.
+    /// 1:1 conversations that one of the two sends to or changes.
     pub directs: Vec<Direct>,
     pub groups: Vec<GroupId>,
     /// Messages that may be resends.
@@ -92,6 +92,13 @@ impl<'a> Plan<'a> {
         if let Some(needs) = rules::needs(job) {
             self.takes_msg_ids = true;
             self.users.extend(needs.users);
+            self.groups.extend(needs.groups);
+            self.counted.extend(needs.counted);
+            self.leavers.extend(needs.leavers);
+            if let Some(made) = needs.made {
+                self.takes_group_ids = true;
+                self.requests.push(made);
+            }
             self.rows.extend(needs.rows);
             let locked = |conversation| Direct { conversation, message_count: 0 };
             directs.extend(needs.conversations.into_iter().map(locked));
@@ -117,24 +124,11 @@ impl<'a> Plan<'a> {
                 self.users.push(*user);
                 self.devices.push((*user, device_id));
             }
-            WriteJob::CreateGroup(job) => {
-                self.takes_group_ids = true;
-                self.takes_msg_ids = true;
-                self.requests.push((job.owner, job.request_id));
-                self.add_members(&job.members);
-                self.add_members(&[job.owner]);
-            }
-            WriteJob::InviteMembers { group, members, .. } => {
-                self.takes_msg_ids = true;
-                self.groups.push(*group);
-                self.add_members(members);
-            }
-            WriteJob::LeaveGroup { user, group } => {
-                self.takes_msg_ids = true;
-                self.groups.push(*group);
-                self.leavers.push((*group, *user));
-            }
-            WriteJob::Friend(_) => unreachable!("the rules say what it needs"),
+            WriteJob::CreateGroup(_)
+            | WriteJob::InviteMembers { .. }
+            | WriteJob::LeaveGroup { .. }
+            | WriteJob::Group(_)
+            | WriteJob::Friend(_) => unreachable!("the rules say what it needs"),
         }
     }
 
@@ -152,17 +146,11 @@ impl<'a> Plan<'a> {
         self.sent.push(SentKey::of(job));
     }
 
-    fn add_members(&mut self, members: &[UserId]) {
-        self.users.extend(members);
-        self.counted.extend(members);
-    }
-
     /// Leaves out the 1:1 conversations of users who do not exist.
     pub(super) fn keep_directs(&mut self, mut exists: impl FnMut(UserId) -> bool) {
         self.directs.retain(|direct| {
             let ConversationKey { lo, hi } = direct.conversation;
-            let is_alone = lo == hi || direct.conversation.is_own();
-            exists(UserId(lo)) && (is_alone || exists(UserId(hi)))
+            exists(UserId(lo)) && (lo == hi || exists(UserId(hi)))
         });
     }
 }

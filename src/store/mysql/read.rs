@@ -83,6 +83,11 @@ impl MysqlReader {
             ReadJob::Members { reader, group, after, limit } => ReadResult::Members(
                 lookups::members(session, sql, *reader, *group, *after, *limit)?,
             ),
+            ReadJob::GroupRequests { reader, group, after, limit } => {
+                let mut snapshot = Snapshot { session, sql };
+                let page = lists::group_requests(&mut snapshot, *reader, *group, *after, *limit)?;
+                ReadResult::GroupRequests(page)
+            }
             ReadJob::Relations { user, list, after, limit } => {
                 let mut snapshot = Snapshot { session, sql };
                 let page = lists::relations(&mut snapshot, *user, *list, *after, *limit)?;

@@ -1,17 +1,18 @@
 //! Records in MySQL, and the rules' view of a batch. Knows no rule.
 
-use aldis_logic::job::Ticket;
-use aldis_wire::{ConversationKey, Seq, UserId};
+use aldis_logic::job::{CreateGroup, Ticket};
+use aldis_wire::{ConversationKey, GroupId, RequestId, Seq, UserId};
 use bytes::Bytes;
 use mysql::Row as MysqlRow;
 
 use super::append::{Draft, Placed as EntryPlace};
-use super::batch::Batch;
+use super::batch::{Batch, NewGroup, StayRow};
 use super::connection::Session;
 use super::failure::{Abort, Stop, damaged};
 use super::rows::{number, text};
 use super::sql_text::SqlText;
-use super::working_set::StoredRow;
+use super::working_set::{StoredRow, VersionedGroup};
+use crate::group::{Group, Member, Role, Stay};
 use crate::lists::Scan;
 use crate::record::{Key, Row, Shape, Table, Value};
 use crate::rules::{NewEvent, Placed, Rows, Ties};
@@ -49,6 +50,58 @@ impl Rows for Batch<'_, '_> {
         conversation.now.ties = ties.0.into();
         conversation.now.change_seq += 1;
         Ok(())
+    }
+
+    fn group(&mut self, id: GroupId) -> Result<Option<Group>, Stop> {
+        Ok(self.set.groups.get(&id).map(|known| known.group.clone()))
+    }
+
+    fn made_group(
+        &mut self,
+        creator: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<GroupId>, Stop> {
+        Ok(self.set.group_requests.get(&(creator, request_id)).copied())
+    }
+
+    fn make_group(&mut self, job: &CreateGroup) -> Result<GroupId, Stop> {
+        let group = self.set.group_ids.take().map(GroupId);
+        let group = group.ok_or_else(|| damaged("no group ids are left"))?;
+        let (creator, request_id) = (job.owner, job.request_id);
+        self.made.groups.push(NewGroup { group, creator, request_id });
+        self.set.group_requests.insert((creator, request_id), group);
+        Ok(group)
+    }
+
+    /// What is remembered of the group elsewhere is void then.
+    fn change_group(&mut self, id: GroupId, group: Group, stays: Vec<Stay>) -> Result<(), Stop> {
+        for stay in &stays {
+            let Member { user, join_seq, .. } = stay.member;
+            let before = self.set.groups.get(&id).and_then(|known| known.group.member(user));
+            let was_there = before.is_some_and(|before| before.join_seq == join_seq);
+            let count = self.set.group_counts.entry(user).or_default();
+            match (was_there, stay.leave_seq == 0) {
+                (false, true) => *count += 1,
+                (true, false) => *count = count.saturating_sub(1),
+                (true, true) | (false, false) => {}
+            }
+            self.set.ever_members.insert((id, user));
+        }
+        let conversation = self.set.conversations.entry(ConversationKey::group(id)).or_default();
+        let version = &mut conversation.now.member_version;
+        *version += 1;
+        self.set.groups.insert(id, VersionedGroup { version: *version, group });
+        self.made.stays.extend(stays.into_iter().map(|stay| StayRow { group: id, stay }));
+        self.made.changed_groups.push(id);
+        Ok(())
+    }
+
+    fn group_count(&mut self, user: UserId) -> Result<u64, Stop> {
+        Ok(self.set.group_counts.get(&user).copied().unwrap_or(0))
+    }
+
+    fn was_member(&mut self, group: GroupId, user: UserId) -> Result<bool, Stop> {
+        Ok(self.set.ever_members.contains(&(group, user)))
     }
 
     fn add_event(
@@ -131,6 +184,16 @@ pub(super) struct Snapshot<'a> {
 
 impl Scan for Snapshot<'_> {
     type Stop = Stop;
+
+    fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Stop> {
+        let sql = &mut *self.sql;
+        sql.clear();
+        sql.statement("SELECT role FROM im_group_member WHERE leave_seq = 0 AND group_id = ");
+        sql.number(group.0).push(" AND user_id = ").number(user.0);
+        let mut rows = self.session.run(sql.as_str())?.into_iter().flatten();
+        let role = rows.next().map(|mut row| number(&mut row, 0)).transpose()?;
+        Ok(role.and_then(Role::from_number))
+    }
 
     fn scan(
         &mut self,

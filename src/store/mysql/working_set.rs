@@ -3,20 +3,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::sync::Arc;
 
 use aldis_logic::job::Appended;
 use aldis_wire::{ConversationKey, DeviceClass, GroupId, RequestId, UserId};
 use foldhash::fast::RandomState;
 
 use super::plan::SentKey;
-use crate::group_event::Standing;
+use crate::group::Group;
 use crate::recent::Recent;
 use crate::record::{Key, Row, Table};
 
 /// Users known to exist: about 20 bytes each, 5 MiB. They are never deleted.
 const USERS_MAX: usize = 1 << 18;
-/// Member lists: at most 8 KiB each, 8 MiB.
+/// Member lists: at most 16 KiB each, 16 MiB.
 const GROUPS_MAX: usize = 1 << 10;
 
 /// A map of ids of ours.
@@ -27,7 +26,7 @@ pub(super) type Map<K, V> = HashMap<K, V, RandomState>;
 pub(super) struct Caches {
     pub users: Recent<UserId, ()>,
     /// Each holds as long as the conversation's row has its version.
-    pub groups: Recent<GroupId, Group>,
+    pub groups: Recent<GroupId, VersionedGroup>,
 }
 
 impl Caches {
@@ -65,21 +64,12 @@ pub(super) struct Conversation {
     pub stored: Counters,
 }
 
-/// Members of a group.
-#[derive(Clone, Debug)]
-pub(super) struct Group {
-    pub owner: UserId,
+/// A group as of some version of its members.
+#[derive(Clone, Debug, Default)]
+pub(super) struct VersionedGroup {
     /// Of which member_version this is.
     pub version: u64,
-    /// Ascending by user.
-    pub members: Arc<[Standing]>,
-}
-
-impl Group {
-    pub(super) fn member(&self, user: UserId) -> Option<Standing> {
-        let found = self.members.binary_search_by_key(&user, |member| member.user);
-        found.ok().and_then(|at| self.members.get(at)).copied()
-    }
+    pub group: Group,
 }
 
 /// The first sending of a message.
@@ -167,7 +157,7 @@ pub(super) struct WorkingSet {
     /// Those that exist.
     pub conversations: Map<ConversationKey, Conversation>,
     /// Those that exist, of the groups that the batch names.
-    pub groups: Map<GroupId, Group>,
+    pub groups: Map<GroupId, VersionedGroup>,
     pub sent: Map<SentKey, Sent>,
     /// Token generations of users whose rows are locked.
     pub users: Map<UserId, u32>,
@@ -208,13 +198,5 @@ mod tests {
         assert_eq!(ids.changed(), Some(10_003));
         assert_eq!(Sequence::default().take(), None);
         assert_eq!(Sequence::locked(u64::MAX).take(), None);
-    }
-
-    #[test]
-    fn members_are_found_by_user() {
-        let members = [3, 5, 9].map(|user| Standing { join_seq: user * 2, user: UserId(user) });
-        let group = Group { owner: UserId(3), version: 1, members: members.into() };
-        assert_eq!(group.member(UserId(5)).map(|member| member.join_seq), Some(10));
-        assert!(group.member(UserId(4)).is_none());
     }
 }

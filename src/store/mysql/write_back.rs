@@ -2,9 +2,9 @@
 //! tables, no rules.
 
 use aldis_logic::job::NewUser;
-use aldis_wire::{ConversationKey, GroupId};
+use aldis_wire::ConversationKey;
 
-use super::batch::{Batch, Entry, Made, NewAccount, NewGroup};
+use super::batch::{Batch, Entry, Made, NewAccount, NewGroup, StayRow};
 use super::connection::Session;
 use super::durable::Barrier;
 use super::mailboxes::Mailboxes;
@@ -14,6 +14,7 @@ use super::planted::Bug;
 use super::records;
 use super::sql_text::SqlText;
 use super::working_set::{WorkingSet, sorted_keys};
+use crate::group::Stay;
 
 /// Bytes at which a packet is sent: with the largest message it stays below 4 MiB, a quarter of
 /// what the server must take.
@@ -234,38 +235,44 @@ impl Packets<'_> {
     }
 
     fn groups(&mut self, made: &Made<'_>, set: &WorkingSet, now_ms: u64) -> Result<(), Failed> {
-        let standing = |group: GroupId| {
-            let group = &set.groups[&group];
-            (group.owner.0, group.members.len() as u64)
-        };
         self.rows(
-            "INSERT INTO im_group (group_id, name, creator_id, request_id, owner_id, \
-             member_count, created_ms) VALUES ",
+            "INSERT INTO im_group (group_id, creator_id, request_id, created_ms, owner_id, \
+             member_count, muted, name) VALUES ",
             &made.groups,
             "",
-            |sql, NewGroup { group, name, creator, request_id }| {
-                let (owner, member_count) = standing(*group);
-                sql.number(group.0).push(",").text(name).push(",").number(creator.0);
-                sql.push(",").bytes(&request_id.0).push(",").number(owner);
-                sql.push(",").number(member_count).push(",").number(now_ms);
+            |sql, NewGroup { group, creator, request_id }| {
+                let state = &set.groups[group].group;
+                sql.number(group.0).push(",").number(creator.0);
+                sql.push(",").bytes(&request_id.0).push(",").number(now_ms);
+                sql.push(",").number(state.owner.0).push(",").number(state.members.len() as u64);
+                sql.push(",").number(state.is_muted.into()).push(",").text(&state.name);
             },
         )?;
         let is_new = |group| made.groups.iter().any(|new| new.group == group);
         for &group in made.changed_groups.iter().filter(|&&group| !is_new(group)) {
-            let (owner, member_count) = standing(group);
-            self.sql.statement("UPDATE im_group SET owner_id = ").number(owner);
-            self.sql.push(", member_count = ").number(member_count);
+            let state = &set.groups[&group].group;
+            self.sql.statement("UPDATE im_group SET owner_id = ").number(state.owner.0);
+            self.sql.push(", member_count = ").number(state.members.len() as u64);
+            self.sql.push(", muted = ").number(state.is_muted.into());
+            self.sql.push(", name = ").text(&state.name);
             self.sql.push(" WHERE group_id = ").number(group.0);
         }
         self.rows(
             "INSERT INTO im_group_member (group_id, user_id, join_seq, leave_seq, role, \
-             joined_ms) VALUES ",
+             joined_ms, muted_until_ms) VALUES ",
             &made.stays,
-            " ON DUPLICATE KEY UPDATE leave_seq = VALUES(leave_seq), role = VALUES(role)",
-            |sql, stay| {
-                let role = stay.role as u64;
-                let numbers =
-                    [stay.group.0, stay.user.0, stay.join_seq, stay.leave_seq, role, now_ms];
+            " ON DUPLICATE KEY UPDATE leave_seq = VALUES(leave_seq), role = VALUES(role), \
+             muted_until_ms = VALUES(muted_until_ms)",
+            |sql, StayRow { group, stay: Stay { member, leave_seq } }| {
+                let numbers = [
+                    group.0,
+                    member.user.0,
+                    member.join_seq,
+                    *leave_seq,
+                    member.role as u64,
+                    now_ms,
+                    member.muted_until_ms,
+                ];
                 sql.list(numbers, |sql, value| {
                     sql.number(value);
                 });

@@ -269,10 +269,12 @@ impl Writer for MysqlWriter {
                     .caches
                     .groups
                     .peek(group)
-                    .map_or(GROUP_MEMBERS_MAX, |group| group.members.len()),
+                    .map_or(GROUP_MEMBERS_MAX, |known| known.group.members.len()),
             },
             WriteJob::CreateGroup(job) => job.members.len() + 1,
-            WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } => GROUP_MEMBERS_MAX,
+            WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } | WriteJob::Group(_) => {
+                GROUP_MEMBERS_MAX
+            }
             WriteJob::Friend(_) => 2,
             WriteJob::Register(_)
             | WriteJob::OpenSession(_)

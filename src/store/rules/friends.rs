@@ -19,9 +19,10 @@ pub(super) fn needs(job: &FriendJob) -> Needs {
     let relation = |a: UserId, b: UserId| (Table::Relation, Key::from_slice(&[a.0, b.0]));
     let tally = |user: UserId| (Table::Tally, Key::from_slice(&[user.0]));
     Needs {
-        conversations: vec![ConversationKey::direct(actor, other), ConversationKey::own(actor)],
+        conversations: vec![ConversationKey::direct(actor, other)],
         users: vec![actor, other],
         rows: vec![relation(actor, other), relation(other, actor), tally(actor), tally(other)],
+        ..Needs::default()
     }
 }
 

@@ -6,12 +6,15 @@
 //! pair; a user's row guards the tally.
 
 mod friends;
+mod group_admin;
+mod groups;
 mod ties;
 
-use aldis_logic::job::{JobError, Ticket, WriteJob, Written};
-use aldis_wire::{ConvSeq, ConversationKey, Seq, UserId, pb};
+use aldis_logic::job::{CreateGroup, JobError, Ticket, WriteJob, Written};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId, pb};
 use bytes::Bytes;
 
+use crate::group::{Group, Stay};
 use crate::record::{Key, Record, Row, Table};
 
 pub(crate) use friends::{info as relation_info, is_listed};
@@ -57,6 +60,33 @@ pub(crate) trait Rows {
     /// Changes it.
     fn set_ties(&mut self, pair: ConversationKey, ties: Ties) -> Result<(), Self::Stop>;
 
+    /// The group; `None`: there never was one.
+    fn group(&mut self, id: GroupId) -> Result<Option<Group>, Self::Stop>;
+
+    /// The group that this request has made.
+    fn made_group(
+        &mut self,
+        creator: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<GroupId>, Self::Stop>;
+
+    /// Makes a group without members.
+    fn make_group(&mut self, job: &CreateGroup) -> Result<GroupId, Self::Stop>;
+
+    /// The group is now so; the stays of it that were begun, changed or ended.
+    fn change_group(
+        &mut self,
+        id: GroupId,
+        group: Group,
+        stays: Vec<Stay>,
+    ) -> Result<(), Self::Stop>;
+
+    /// In how many groups the user is.
+    fn group_count(&mut self, user: UserId) -> Result<u64, Self::Stop>;
+
+    /// Whether the user was ever in the group.
+    fn was_member(&mut self, group: GroupId, user: UserId) -> Result<bool, Self::Stop>;
+
     /// Appends an entry to a conversation and to the mailboxes of these owners, who are ascending.
     fn add_event(
         &mut self,
@@ -69,19 +99,64 @@ pub(crate) trait Rows {
 /// What a job looks at, for backends that have to ask for it before.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
-    /// 1:1 and own conversations to lock.
+    /// 1:1 conversations to lock.
     pub conversations: Vec<ConversationKey>,
+    /// Groups to lock.
+    pub groups: Vec<GroupId>,
     /// Users to lock.
     pub users: Vec<UserId>,
     /// Rows that the rules ask for.
     pub rows: Vec<(Table, Key)>,
+    /// Users whose number of groups counts.
+    pub counted: Vec<UserId>,
+    /// Who may have been in which group.
+    pub leavers: Vec<(GroupId, UserId)>,
+    /// A group to make, unless the request has made it before.
+    pub made: Option<(UserId, RequestId)>,
+}
+
+impl Needs {
+    /// Users who are to become members.
+    fn add_members(&mut self, users: &[UserId]) {
+        self.users.extend(users);
+        self.counted.extend(users);
+    }
 }
 
 /// What the rules need for a job; `None`: the backend runs it by itself.
 pub(crate) fn needs(job: &WriteJob) -> Option<Needs> {
     match job {
         WriteJob::Friend(job) => Some(friends::needs(job)),
+        WriteJob::CreateGroup(job) => {
+            let made = Some((job.owner, job.request_id));
+            let mut needs = Needs { made, ..Needs::default() };
+            needs.add_members(&job.members);
+            needs.add_members(&[job.owner]);
+            Some(needs)
+        }
+        WriteJob::InviteMembers { group, members, .. } => {
+            let mut needs = Needs { groups: vec![*group], ..Needs::default() };
+            needs.add_members(members);
+            Some(needs)
+        }
+        WriteJob::LeaveGroup { user, group } => {
+            let leavers = vec![(*group, *user)];
+            Some(Needs { groups: vec![*group], leavers, ..Needs::default() })
+        }
+        WriteJob::Group(job) => Some(group_admin::needs(job)),
         _ => None,
+    }
+}
+
+/// Whose mailbox a job's result names a seq of: the first new entry of this one's.
+pub(crate) fn actor(job: &WriteJob) -> UserId {
+    match job {
+        WriteJob::Friend(job) => job.actor,
+        WriteJob::CreateGroup(job) => job.owner,
+        WriteJob::InviteMembers { actor, .. } => *actor,
+        WriteJob::LeaveGroup { user, .. } => *user,
+        WriteJob::Group(job) => job.actor,
+        other => unreachable!("{other:?} has no needs"),
     }
 }
 
@@ -93,6 +168,12 @@ pub(crate) fn run<R: Rows>(
 ) -> Result<Written, R::Stop> {
     match job {
         WriteJob::Friend(job) => friends::change(rows, origin, job),
+        WriteJob::CreateGroup(job) => groups::create(rows, origin, job),
+        WriteJob::InviteMembers { actor, group, members } => {
+            groups::invite(rows, origin, *actor, *group, members)
+        }
+        WriteJob::LeaveGroup { user, group } => groups::leave(rows, origin, *user, *group),
+        WriteJob::Group(job) => group_admin::change(rows, origin, job),
         other => unreachable!("{other:?} has no needs"),
     }
 }

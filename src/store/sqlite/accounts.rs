@@ -176,14 +176,4 @@ impl Batch<'_> {
         }
         Ok(exists)
     }
-
-    /// Refuses a list in which somebody is unknown.
-    pub(super) fn check_users(&mut self, users: &[UserId]) -> Result<(), Stop> {
-        for &user in users {
-            if !self.user_exists(user)? {
-                return Err(NO_SUCH_USER.into());
-            }
-        }
-        Ok(())
-    }
 }

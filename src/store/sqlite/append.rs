@@ -14,6 +14,7 @@ use super::failure::{Stop, damaged};
 use super::index::Index;
 use super::rows::number;
 use super::runs::{Entry, POSITION_MAX, pack};
+use crate::group::Member;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
 use crate::rules::Ties;
 
@@ -41,14 +42,14 @@ pub(super) struct Placed {
 /// The mailboxes that a message goes to.
 enum Recipients {
     Direct(SmallVec<[UserId; 2]>),
-    Group(Arc<[UserId]>),
+    Group(Arc<[Member]>),
 }
 
 impl Recipients {
-    fn as_slice(&self) -> &[UserId] {
+    fn users(&self) -> SmallVec<[UserId; 2]> {
         match self {
-            Recipients::Direct(users) => users,
-            Recipients::Group(users) => users,
+            Recipients::Direct(users) => users.clone(),
+            Recipients::Group(members) => members.iter().map(|member| member.user).collect(),
         }
     }
 }
@@ -80,7 +81,7 @@ impl Batch<'_> {
             content: job.content.clone(),
             extra: job.extra.clone(),
         };
-        let placed = self.deliver(origin, draft, recipients.as_slice())?;
+        let placed = self.deliver(origin, draft, &recipients.users())?;
         let Placed { seq, conv_seq } = placed;
         Ok(Written::Appended(Appended { msg_id, seq, conv_seq, time_ms: self.now_ms }))
     }
@@ -88,11 +89,10 @@ impl Batch<'_> {
     fn recipients(&mut self, job: &Append) -> Result<Recipients, Stop> {
         let key = job.conversation;
         if let Some(group) = key.as_group() {
-            let sender = job.sender;
-            return match self.group(group)? {
-                Some(group) if group.has(sender) => Ok(Recipients::Group(group.members.clone())),
-                _ => Err(NO_SUCH_GROUP.into()),
-            };
+            let now_ms = self.now_ms;
+            let group = self.load_or_find_group(group)?.ok_or(NO_SUCH_GROUP)?;
+            group.check_sender(job.sender, now_ms)?;
+            return Ok(Recipients::Group(group.members.clone()));
         }
         if key.lo != job.sender.0 && key.hi != job.sender.0 {
             return Err(NOT_A_PARTY.into());
@@ -115,6 +115,9 @@ impl Batch<'_> {
         draft: Draft,
         owners: &[UserId],
     ) -> Result<Placed, Stop> {
+        if draft.conversation.is_own() {
+            return self.deliver_own(origin, draft);
+        }
         let is_message = draft.client_msg_id.is_some();
         let (number, conv_seq, msg_no) = {
             let conversation = self.conversation_or_new(draft.conversation)?;
@@ -142,21 +145,27 @@ impl Batch<'_> {
             }
         }
         self.insert_body(&draft, conv_seq, msg_no, sender_seq)?;
-        let message = StoredMessage {
-            msg_id: draft.msg_id,
-            conversation: draft.conversation,
-            conv_seq: ConvSeq(conv_seq),
-            msg_no: MsgNo(msg_no),
-            sender: draft.sender,
-            client_msg_id: draft.client_msg_id.unwrap_or_default(),
-            kind: draft.kind,
-            content: draft.content,
-            extra: draft.extra,
-            time_ms: self.now_ms,
-            flags: 0,
-        };
+        let message = draft.placed(ConvSeq(conv_seq), MsgNo(msg_no), self.now_ms);
         self.events.push(Event { message: Arc::new(message), owners: places, origin });
         Ok(Placed { seq: Seq(sender_seq), conv_seq: ConvSeq(conv_seq) })
+    }
+
+    /// An entry of a user's own: its place there is that in the mailbox.
+    fn deliver_own(&mut self, origin: Ticket, draft: Draft) -> Result<Placed, Stop> {
+        let owner = draft.sender;
+        let seq = {
+            let head = self.head(owner)?;
+            *head += 1;
+            *head
+        };
+        check_position(seq)?;
+        let msg_id = draft.msg_id.0 as i64;
+        self.pending.mailboxes.push(Entry { key: pack(owner.0, seq), msg_id });
+        self.insert_body(&draft, seq, 0, seq)?;
+        let (seq, conv_seq) = (Seq(seq), ConvSeq(seq));
+        let message = Arc::new(draft.placed(conv_seq, MsgNo(0), self.now_ms));
+        self.events.push(Event { message, owners: smallvec![(owner, seq)], origin });
+        Ok(Placed { seq, conv_seq })
     }
 
     fn insert_body(
@@ -239,6 +248,24 @@ impl Batch<'_> {
         };
         let head = last.map_or(0, |last| last.position);
         Ok(Some(Conversation { number: conversation, head, message_count, ties: Ties(ties) }))
+    }
+}
+
+impl Draft {
+    fn placed(self, conv_seq: ConvSeq, msg_no: MsgNo, time_ms: u64) -> StoredMessage {
+        StoredMessage {
+            msg_id: self.msg_id,
+            conversation: self.conversation,
+            conv_seq,
+            msg_no,
+            sender: self.sender,
+            client_msg_id: self.client_msg_id.unwrap_or_default(),
+            kind: self.kind,
+            content: self.content,
+            extra: self.extra,
+            time_ms,
+            flags: 0,
+        }
     }
 }
 

@@ -83,12 +83,11 @@ impl Batch<'_> {
             WriteJob::MarkDelivered { user, device_id, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
             }
-            WriteJob::CreateGroup(job) => self.create_group(ticket, job),
-            WriteJob::InviteMembers { actor, group, members } => {
-                self.invite_members(ticket, *actor, *group, members)
-            }
-            WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
-            job @ WriteJob::Friend(_) => rules::run(self, ticket, job),
+            job @ (WriteJob::CreateGroup(_)
+            | WriteJob::InviteMembers { .. }
+            | WriteJob::LeaveGroup { .. }
+            | WriteJob::Group(_)
+            | WriteJob::Friend(_)) => rules::run(self, ticket, job),
         }
     }
 

@@ -3,10 +3,9 @@
 //! Nothing here is written to the database: a counter is the maximum of its range in an index and
 //! is read from there when it is not remembered.
 
-use std::sync::Arc;
-
 use aldis_wire::{ConversationKey, GroupId, UserId};
 
+use crate::group::Group;
 use crate::recent::Recent;
 use crate::rules::Ties;
 
@@ -14,7 +13,7 @@ use crate::rules::Ties;
 const HEADS_MAX: usize = 1 << 17;
 /// Conversations: about 60 bytes each, 4 MiB.
 const CONVERSATIONS_MAX: usize = 1 << 16;
-/// Member lists: at most 4 KiB each, 4 MiB.
+/// Member lists: at most 16 KiB each, 16 MiB.
 const GROUPS_MAX: usize = 1 << 10;
 /// Users known to exist: about 20 bytes each, 1 MiB.
 const USERS_MAX: usize = 1 << 16;
@@ -30,20 +29,6 @@ pub(super) struct Conversation {
     pub message_count: u64,
     /// Of a 1:1 conversation.
     pub ties: Ties,
-}
-
-/// Members of a group.
-#[derive(Clone, Debug)]
-pub(super) struct Group {
-    pub owner: UserId,
-    /// Ascending.
-    pub members: Arc<[UserId]>,
-}
-
-impl Group {
-    pub(super) fn has(&self, user: UserId) -> bool {
-        self.members.binary_search(&user).is_ok()
-    }
 }
 
 /// Everything the writer remembers.

@@ -108,6 +108,10 @@ impl Snapshot<'_> {
             ReadJob::Members { reader, group, after, limit } => {
                 ReadResult::Members(self.members(*reader, *group, *after, *limit)?)
             }
+            ReadJob::GroupRequests { reader, group, after, limit } => {
+                let page = lists::group_requests(self, *reader, *group, *after, *limit)?;
+                ReadResult::GroupRequests(page)
+            }
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(self, *user, *list, *after, *limit)?)
             }
@@ -241,8 +245,10 @@ impl Snapshot<'_> {
         let mut groups = self
             .conn
             .prepare_cached(
-                "SELECT g.group_id, g.name, g.owner_id, g.member_count, m.role, g.created_ms
+                "SELECT g.group_id, g.name, g.owner_id, g.member_count, m.role, g.created_ms,
+                     coalesce(s.announcement, ''), coalesce(s.join_mode, 0), g.muted
                  FROM im_group_member m JOIN im_group g ON g.group_id = m.group_id
+                 LEFT JOIN im_group_setting s ON s.group_id = m.group_id
                  WHERE m.user_id = ? AND m.group_id > ? AND m.leave_seq = 0
                  ORDER BY m.group_id LIMIT ?",
             )?
@@ -254,6 +260,9 @@ impl Snapshot<'_> {
                     member_count: row.get(3)?,
                     role: row.get(4)?,
                     create_time_ms: number(row, 5)?,
+                    announcement: row.get(6)?,
+                    join_mode: row.get(7)?,
+                    all_muted: row.get(8)?,
                 })
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -283,7 +292,7 @@ impl Snapshot<'_> {
         let mut members = self
             .conn
             .prepare_cached(
-                "SELECT user_id, role, joined_ms FROM im_group_member
+                "SELECT user_id, role, joined_ms, muted_until_ms FROM im_group_member
                  WHERE group_id = ? AND user_id > ? AND leave_seq = 0 ORDER BY user_id LIMIT ?",
             )?
             .query_map((group, id_or_max(after.0), limit as i64 + 1), |row| {
@@ -291,6 +300,7 @@ impl Snapshot<'_> {
                     user_id: number(row, 0)?,
                     role: row.get(1)?,
                     join_time_ms: number(row, 2)?,
+                    muted_until_ms: number(row, 3)?,
                 })
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -310,6 +320,6 @@ fn user_info(row: &Row<'_>) -> rusqlite::Result<pb::UserInfo> {
 }
 
 /// The bound "above this" for ids of clients, which may be beyond what the database can hold.
-fn id_or_max(id: u64) -> i64 {
+pub(super) fn id_or_max(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
 }

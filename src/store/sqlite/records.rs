@@ -1,7 +1,7 @@
 //! Records in SQLite, and the rules' view of a transaction. Knows no rule.
 
-use aldis_logic::job::Ticket;
-use aldis_wire::{ConversationKey, UserId};
+use aldis_logic::job::{CreateGroup, Ticket};
+use aldis_wire::{ConversationKey, GroupId, RequestId, UserId};
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
@@ -9,7 +9,9 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
 use super::append::Draft;
 use super::batch::Batch;
 use super::failure::{Stop, damaged};
-use super::read::Snapshot;
+use super::groups;
+use super::read::{Snapshot, id_or_max};
+use crate::group::{Group, Role, Stay};
 use crate::lists::Scan;
 use crate::record::{Key, Row, Table, Value};
 use crate::rules::{NewEvent, Placed, Rows, Ties};
@@ -68,6 +70,34 @@ impl Rows for Batch<'_> {
         Ok(())
     }
 
+    fn group(&mut self, id: GroupId) -> Result<Option<Group>, Stop> {
+        Ok(self.load_or_find_group(id)?.cloned())
+    }
+
+    fn made_group(
+        &mut self,
+        creator: UserId,
+        request_id: RequestId,
+    ) -> Result<Option<GroupId>, Stop> {
+        self.find_made_group(creator, request_id)
+    }
+
+    fn make_group(&mut self, job: &CreateGroup) -> Result<GroupId, Stop> {
+        self.insert_group(job)
+    }
+
+    fn change_group(&mut self, id: GroupId, group: Group, stays: Vec<Stay>) -> Result<(), Stop> {
+        self.store_group(id, group, &stays)
+    }
+
+    fn group_count(&mut self, user: UserId) -> Result<u64, Stop> {
+        self.count_groups(user)
+    }
+
+    fn was_member(&mut self, group: GroupId, user: UserId) -> Result<bool, Stop> {
+        self.has_stay(group, user)
+    }
+
     fn add_event(
         &mut self,
         origin: Ticket,
@@ -92,6 +122,10 @@ impl Rows for Batch<'_> {
 impl Scan for Snapshot<'_> {
     type Stop = Stop;
 
+    fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Stop> {
+        groups::role(self.conn, group, user)
+    }
+
     fn scan(
         &mut self,
         table: Table,
@@ -107,8 +141,8 @@ impl Scan for Snapshot<'_> {
             shape.name
         );
         let mut statement = self.conn.prepare_cached(&sql)?;
-        let above = i64::try_from(after).unwrap_or(i64::MAX);
-        let mut rows = statement.query((first as i64, above, limit as i64))?;
+        let above = id_or_max(after);
+        let mut rows = statement.query((id_or_max(first), above, limit as i64))?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let second: i64 = row.get(0)?;

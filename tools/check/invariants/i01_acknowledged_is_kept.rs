@@ -10,7 +10,7 @@ use aldis_wire::{ConversationKey, UserId};
 use crate::facts::{Facts, FinalSync};
 use crate::findings::{Findings, Invariant};
 use crate::history::LineRef;
-use crate::model::{KIND_SYSTEM_GROUP, SendKey, Value};
+use crate::model::{SendKey, Value, is_message};
 
 /// An entry that was stored, as an acknowledgement or the first reader says.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
 type Identity = (SendKey, u64);
 
 fn identity(value: &Value) -> Identity {
-    let is_message = value.body.kind != KIND_SYSTEM_GROUP;
+    let is_message = is_message(value.body.kind);
     (value.key, if is_message { 0 } else { value.conv_seq })
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::facts::Facts;
 use crate::findings::{Findings, Invariant};
 use crate::history::LineRef;
-use crate::model::{Ack, KIND_SYSTEM_GROUP, SendKey};
+use crate::model::{Ack, SendKey, is_message};
 
 /// The place that a message has, as somebody saw it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
     }
     for view in facts.views() {
         for value in view.entries.iter().map(|seen| facts.value(seen.value)) {
-            if value.body.kind != KIND_SYSTEM_GROUP {
+            if is_message(value.body.kind) {
                 let place = Place { conv_seq: value.conv_seq, msg_id: value.msg_id };
                 note(findings, value.key, place, view.span.completion);
             }

@@ -5,7 +5,7 @@ use crate::facts::{Facts, View};
 use crate::findings::{Findings, Invariant};
 use crate::model::{
     EVENT_CREATED, EVENT_JOINED, EVENT_LEFT, GroupChange, GroupOp, KIND_SYSTEM_GROUP, Outcome,
-    Value,
+    Value, is_message,
 };
 use aldis_wire::UserId;
 
@@ -25,7 +25,9 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
         let Some(view) = view else { continue };
         let fault = match value.body.kind {
             KIND_SYSTEM_GROUP => group_fault(facts, value, view.span.end_ns),
-            _ => send_fault(facts, value, view.span.end_ns),
+            kind if is_message(kind) => send_fault(facts, value, view.span.end_ns),
+            // What causes the server's other entries is not in histories.
+            _ => None,
         };
         if let Some(fault) = fault {
             findings.violation(Invariant::I3, &[view.span.completion], || {
@@ -53,6 +55,10 @@ fn send_fault(facts: &Facts<'_>, value: &Value, seen_ns: u64) -> Option<&'static
 fn group_fault(facts: &Facts<'_>, value: &Value, seen_ns: u64) -> Option<&'static str> {
     let Some(group) = value.key.conv.as_group() else { return Some("a group's event in a 1:1") };
     let event = value.event.as_ref()?;
+    if event.kind > EVENT_LEFT {
+        // What causes these is not in histories.
+        return None;
+    }
     let users: Vec<UserId> = event.user_ids.iter().copied().map(UserId).collect();
     let could_make = |op: &GroupOp| match (&op.change, &op.outcome) {
         (_, Outcome::Fail) => false,

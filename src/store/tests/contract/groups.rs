@@ -79,6 +79,7 @@ fn a_new_group_is_an_entry_for_each_member() {
             member_count: 3,
             role: Member.into(),
             create_time_ms: bench.now_ms,
+            ..Default::default()
         };
         assert_eq!(listed, pb::GroupListResp { groups: vec![info], more: false });
     });

@@ -6,6 +6,7 @@ mod accounts;
 mod append;
 mod failures;
 mod friends;
+mod group_admin;
 mod groups;
 mod harness;
 mod pages;

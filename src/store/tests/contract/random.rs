@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use aldis_logic::job::{
-    FriendChange, FriendJob, HistoryRange, JobError, ReadJob, ReadResult, WriteJob, Written,
+    FriendChange, FriendJob, GroupChange, GroupJob, HistoryRange, JobError, JoinMode, ReadJob,
+    ReadResult, WriteJob, Written,
 };
 use aldis_wire::{
     ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, RequestId, Seq, UserId, pb,
@@ -89,6 +90,7 @@ fn job() -> impl Strategy<Value = WriteJob> {
         }),
         2 => (user(), group()).prop_map(|(user, group)| WriteJob::LeaveGroup { user, group }),
         6 => friend(),
+        6 => group_change(),
     ]
 }
 
@@ -110,6 +112,30 @@ fn friend() -> impl Strategy<Value = WriteJob> {
         let other = UserId(FIRST_ID + (actor.0 - FIRST_ID + step) % (USERS + 2));
         WriteJob::Friend(FriendJob { actor, other, change })
     })
+}
+
+fn group_change() -> impl Strategy<Value = WriteJob> {
+    let users = proptest::collection::vec(user(), 1..3);
+    let flag = || proptest::bool::ANY;
+    let change = prop_oneof![
+        2 => users.prop_map(|users| GroupChange::Remove { users }),
+        3 => (user(), flag())
+            .prop_map(|(user, is_admin)| GroupChange::SetRole { user, is_admin }),
+        1 => user().prop_map(|to| GroupChange::Transfer { to }),
+        2 => (0..3u8, 0..3u64).prop_map(|(n, mode)| GroupChange::Update {
+            name: (n > 0).then(|| format!("name {n}")),
+            announcement: (n != 1).then(|| format!("news {n}")),
+            join_mode: Some(JoinMode::from_number(mode)),
+        }),
+        2 => (user(), 0..60u64).prop_map(|(user, mute_ms)| GroupChange::Mute { user, mute_ms }),
+        1 => flag().prop_map(|is_muted| GroupChange::MuteAll { is_muted }),
+        1 => Just(GroupChange::Dissolve),
+        3 => (0..2u8).prop_map(|n| GroupChange::Join { reason: format!("reason {n}") }),
+        3 => (user(), flag())
+            .prop_map(|(user, accept)| GroupChange::HandleJoin { user, accept }),
+    ];
+    (user(), group(), change)
+        .prop_map(|(actor, group, change)| WriteJob::Group(GroupJob { actor, group, change }))
 }
 
 fn question() -> impl Strategy<Value = ReadJob> {
@@ -134,6 +160,9 @@ fn question() -> impl Strategy<Value = ReadJob> {
         }),
         1 => (user(), group(), user(), limit()).prop_map(|(reader, group, after, limit)| {
             ReadJob::Members { reader, group, after, limit }
+        }),
+        1 => (user(), group(), user(), limit()).prop_map(|(reader, group, after, limit)| {
+            ReadJob::GroupRequests { reader, group, after: UserId(after.0 - 1), limit }
         }),
         2 => (user(), 0..3i32, user(), limit()).prop_map(|(user, list, after, limit)| {
             let list = pb::RelationList::try_from(list).unwrap();

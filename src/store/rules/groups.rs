@@ -1,0 +1,191 @@
+//! Groups: how they begin and end, who comes, goes and is brought in. Each change is an entry of the
+//! group's conversation for all whom it concerns; who comes gets it as the first one, who goes as the
+//! last one. What owner and admins do is in `group_admin`. Knows no backend.
+
+use aldis_logic::job::{CreateGroup, Ticket, Written};
+use aldis_wire::limits::{GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
+use aldis_wire::{ConversationKey, GroupId, Seq, UserId, pb};
+
+use super::{NewEvent, Placed, Rows, encode};
+use crate::group::{Group, Member, Role, Stay, each_once, successor};
+use crate::refusal::{GROUP_FULL, NO_SUCH_GROUP, NO_SUCH_USER, TOO_MANY_GROUPS};
+
+/// GROUP_CREATE.
+pub(super) fn create<R: Rows>(
+    rows: &mut R,
+    origin: Ticket,
+    job: &CreateGroup,
+) -> Result<Written, R::Stop> {
+    let owner = job.owner;
+    check_users(rows, &[owner])?;
+    if let Some(group) = rows.made_group(owner, job.request_id)? {
+        return Ok(Written::GroupCreated { group, seq: Seq(0) });
+    }
+    let mut users = each_once(&job.members, Some(owner));
+    if users.len() + 1 > GROUP_MEMBERS_MAX {
+        return Err(GROUP_FULL.into());
+    }
+    check_users(rows, &users)?;
+    users.push(owner);
+    users.sort_unstable();
+    check_group_counts(rows, &users)?;
+
+    let id = rows.make_group(job)?;
+    let event = pb::GroupEvent {
+        name: job.name.clone(),
+        ..event(pb::GroupEventKind::GroupCreated, &users, owner)
+    };
+    let placed = tell(rows, origin, id, owner, event, &users)?;
+    let members = users.iter().map(|&user| Member {
+        user,
+        join_seq: placed.conv_seq.0,
+        role: if user == owner { Role::Owner } else { Role::Member },
+        muted_until_ms: 0,
+    });
+    let members: Vec<Member> = members.collect();
+    let stays = members.iter().map(|&member| Stay { member, leave_seq: 0 }).collect();
+    let group = Group { name: job.name.as_str().into(), ..Group::default() };
+    rows.change_group(id, group.with_members(owner, members), stays)?;
+    Ok(Written::GroupCreated { group: id, seq: placed.seq })
+}
+
+/// GROUP_INVITE.
+pub(super) fn invite<R: Rows>(
+    rows: &mut R,
+    origin: Ticket,
+    actor: UserId,
+    id: GroupId,
+    users: &[UserId],
+) -> Result<Written, R::Stop> {
+    let (group, _) = group_of(rows, id, actor)?;
+    let mut added = each_once(users, None);
+    check_users(rows, &added)?;
+    added.retain(|&user| group.member(user).is_none());
+    if added.is_empty() {
+        return Ok(Written::Invited { added, seq: Seq(0) });
+    }
+    let placed = admit(rows, origin, id, &group, actor, &added)?;
+    Ok(Written::Invited { added, seq: placed.seq })
+}
+
+/// Makes users members, none of whom is one.
+pub(super) fn admit<R: Rows>(
+    rows: &mut R,
+    origin: Ticket,
+    id: GroupId,
+    group: &Group,
+    actor: UserId,
+    added: &[UserId],
+) -> Result<Placed, R::Stop> {
+    if group.members.len() + added.len() > GROUP_MEMBERS_MAX {
+        return Err(GROUP_FULL.into());
+    }
+    check_group_counts(rows, added)?;
+    let mut all: Vec<UserId> = group.users().chain(added.iter().copied()).collect();
+    all.sort_unstable();
+    let joined = event(pb::GroupEventKind::MembersJoined, added, group.owner);
+    let placed = tell(rows, origin, id, actor, joined, &all)?;
+    let new = |user: &UserId| Member {
+        user: *user,
+        join_seq: placed.conv_seq.0,
+        role: Role::Member,
+        muted_until_ms: 0,
+    };
+    let stays = added.iter().map(|user| Stay { member: new(user), leave_seq: 0 }).collect();
+    let members = group.members.iter().copied().chain(added.iter().map(new)).collect();
+    rows.change_group(id, group.with_members(group.owner, members), stays)?;
+    Ok(placed)
+}
+
+/// GROUP_LEAVE.
+pub(super) fn leave<R: Rows>(
+    rows: &mut R,
+    origin: Ticket,
+    user: UserId,
+    id: GroupId,
+) -> Result<Written, R::Stop> {
+    let group = rows.group(id)?.unwrap_or_default();
+    let Some(leaver) = group.member(user) else {
+        // A repeat of who was a member changes nothing.
+        let was_there = rows.was_member(id, user)?;
+        return if was_there {
+            Ok(Written::Left { seq: Seq(0) })
+        } else {
+            Err(NO_SUCH_GROUP.into())
+        };
+    };
+    let others = || group.members.iter().copied().filter(|member| member.user != user);
+    let owner = match group.owner == user {
+        true => successor(others()).unwrap_or_default(),
+        false => group.owner,
+    };
+    let left = event(pb::GroupEventKind::MemberLeft, &[user], owner);
+    let all: Vec<UserId> = group.users().collect();
+    let placed = tell(rows, origin, id, user, left, &all)?;
+    let mut stays = vec![Stay { member: leaver, leave_seq: placed.conv_seq.0 }];
+    let mut members: Vec<Member> = others().collect();
+    if owner != group.owner
+        && let Some(next) = members.iter_mut().find(|member| member.user == owner)
+    {
+        next.role = Role::Owner;
+        stays.push(Stay { member: *next, leave_seq: 0 });
+    }
+    rows.change_group(id, group.with_members(owner, members), stays)?;
+    Ok(Written::Left { seq: placed.seq })
+}
+
+/// The group and its member, or what a stranger is told.
+pub(super) fn group_of<R: Rows>(
+    rows: &mut R,
+    id: GroupId,
+    user: UserId,
+) -> Result<(Group, Member), R::Stop> {
+    let group = rows.group(id)?.unwrap_or_default();
+    match group.member(user) {
+        Some(member) => Ok((group, member)),
+        None => Err(NO_SUCH_GROUP.into()),
+    }
+}
+
+/// An entry of the group's conversation.
+pub(super) fn tell<R: Rows>(
+    rows: &mut R,
+    origin: Ticket,
+    group: GroupId,
+    actor: UserId,
+    event: pb::GroupEvent,
+    owners: &[UserId],
+) -> Result<Placed, R::Stop> {
+    let event = NewEvent {
+        conversation: ConversationKey::group(group),
+        actor,
+        kind: pb::MsgType::SystemGroup,
+        content: encode(&event),
+    };
+    rows.add_event(origin, event, owners)
+}
+
+/// What every event says; `owner` is the one after it.
+pub(super) fn event(kind: pb::GroupEventKind, users: &[UserId], owner: UserId) -> pb::GroupEvent {
+    let user_ids = users.iter().map(|user| user.0).collect();
+    pb::GroupEvent { kind: kind.into(), user_ids, owner_id: owner.0, ..Default::default() }
+}
+
+/// Refuses a list in which somebody is unknown.
+fn check_users<R: Rows>(rows: &mut R, users: &[UserId]) -> Result<(), R::Stop> {
+    for &user in users {
+        if !rows.has_user(user)? {
+            return Err(NO_SUCH_USER.into());
+        }
+    }
+    Ok(())
+}
+
+fn check_group_counts<R: Rows>(rows: &mut R, users: &[UserId]) -> Result<(), R::Stop> {
+    for &user in users {
+        if rows.group_count(user)? >= GROUPS_PER_USER_MAX as u64 {
+            return Err(TOO_MANY_GROUPS.into());
+        }
+    }
+    Ok(())
+}
