@@ -13,10 +13,10 @@ use aldis_wire::UserId;
 use redis::{Cmd, ConnectionInfo, Value};
 
 use super::keys::{Keyed, slot_of_user};
-use super::ledger::Ledger;
 use super::link::{Link, LinkError, RESPONSE_TIMEOUT, Trouble};
 use super::outage::Outage;
 use super::slots::{Layout, Place};
+use crate::ledger::Ledger;
 
 /// Commands that are under way at once: bounds the memory of their answers, and the time that they
 /// take others away, to some milliseconds.

@@ -1,7 +1,7 @@
 //! The sessions of this node that one server has to know: which of them it must be told again and
 //! when, and which it must be told are over. Knows no connection.
 //!
-//! Redis forgets: it is restarted, flushed, fails over to a replica that lacks the newest writes. So
+//! A directory forgets: Redis is restarted, flushed, fails over to a replica that lacks the newest writes. So
 //! each session is announced again from time to time, and all at once when something was lost.
 
 use std::collections::hash_map::Entry;
@@ -88,6 +88,13 @@ impl Ledger {
         let key = key_of(record);
         if self.sessions.get(&key).is_some_and(|own| own.epoch == record.epoch) {
             self.put(key, record.epoch, now_ms + RETRY_MS);
+        }
+    }
+
+    /// The server may not know of a session that lives.
+    pub fn assert_one(&mut self, now_ms: u64, record: &SessionRecord) {
+        if self.enter(now_ms, record) {
+            self.put(key_of(record), record.epoch, now_ms);
         }
     }
 
