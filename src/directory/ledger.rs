@@ -66,7 +66,7 @@ impl Ledger {
         if self.sessions.get(&key_of(record)).is_some_and(is_fenced) {
             return false;
         }
-        // An epoch that was given back comes again: what ended under it is not owed any more.
+        // What ended under this epoch is not owed any more.
         self.owed.remove(&(key_of(record), record.epoch));
         self.put(key_of(record), record.epoch, next_due_ms(now_ms, record.user));
         true
