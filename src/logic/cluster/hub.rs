@@ -308,7 +308,10 @@ impl Hub {
             if entry.push.is_empty() {
                 continue;
             }
-            let others = known.iter().filter(|session| session.node != from);
+            // A route that does not name the session was corrected since the entry was sent: who is in
+            // it now may have been elsewhere then.
+            let is_of_then = known.contains(&wrong);
+            let others = known.iter().filter(|session| is_of_then && session.node != from);
             let sent_to = others.map(|session| session.node).collect();
             let sought = Sought { user, seq, sent_to, denied: Some(wrong) };
             // Without room a head check will do.
