@@ -16,4 +16,4 @@ pub use traits::{
     ANNOUNCE_INTERVAL_MS, Away, Conflict, Directory, LEASE_MS, NodeAnnouncement, NodeRecord,
     Sessions,
 };
-pub use worker::{BATCH_JOBS_MAX, DirectoryJobs, handle_batch, run_directory};
+pub use worker::{BATCH_JOBS_MAX, DirectoryJobs, run_directory};

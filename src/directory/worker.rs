@@ -61,20 +61,3 @@ pub fn run_directory(
         }
     }
 }
-
-/// Carries out some requests and answers those that somebody waits for. The simulation drives the
-/// same one.
-pub fn handle_batch(
-    directory: &mut impl Directory,
-    now_ms: u64,
-    batch: &[DirectoryRequest],
-    mut done: impl FnMut(aldis_logic::job::DirectoryReply),
-) {
-    let jobs: Vec<_> = batch.iter().map(|request| request.job).collect();
-    for (request, registration) in batch.iter().zip(directory.apply(now_ms, &jobs)) {
-        if let Some(registration) = registration {
-            let ticket = request.ticket;
-            done(aldis_logic::job::DirectoryReply { ticket, registration });
-        }
-    }
-}
