@@ -56,7 +56,7 @@ impl Ledger {
     }
 
     /// How many sessions there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.sessions.len()
     }
 
@@ -245,7 +245,7 @@ mod tests {
         assert!(!ledger.take_asserted(1_000), "there is more to tell");
         assert_eq!(ledger.take_due(1_000, 600).len(), 400);
         assert_eq!(ledger.take_due(1_000, 600), []);
-        assert_eq!(ledger.len(), 1_000);
+        assert_eq!(ledger.count(), 1_000);
         assert!(ledger.take_asserted(1_000) && !ledger.take_asserted(1_000), "once");
     }
 
@@ -258,7 +258,7 @@ mod tests {
         ledger.assert_all(0);
         assert_eq!(ledger.take_due(0, 10), [record(0, 5)]);
         ledger.leave(&record(0, 5));
-        assert_eq!((ledger.len(), ledger.poll_timeout()), (0, None));
+        assert_eq!((ledger.count(), ledger.poll_timeout()), (0, None));
     }
 
     #[test]
@@ -279,11 +279,11 @@ mod tests {
         let (mut old, mut new) = (ledger(3), ledger(0));
         old.owe_removal(0, &record(7, 1));
         let (sessions, owed) = old.take_all();
-        assert_eq!((old.len(), old.poll_timeout()), (0, None));
+        assert_eq!((old.count(), old.poll_timeout()), (0, None));
         assert_eq!((sessions.len(), owed.as_slice()), (3, [record(7, 1)].as_slice()));
         for (record, due_ms) in sessions {
             new.restore(&record, due_ms);
         }
-        assert_eq!(new.len(), 3);
+        assert_eq!(new.count(), 3);
     }
 }

@@ -113,6 +113,7 @@ pub const EXPECTED: &[&str] = &[
     "wait: sends that a failure will refuse",
     "wait: write credit",
     "wire: attacked",
+    "wire: bad from the start",
     "wire: bad weather",
     "wire: cut both ways",
     "wire: cut one way",

@@ -62,8 +62,26 @@ pub enum Trouble {
 }
 
 impl World {
+    /// The weather at the start, and the first trouble.
+    pub fn begin_trouble(&mut self) {
+        if self.plan.link.is_bad_from_start {
+            self.out.coverage.hit("wire: bad from the start");
+            for (from, to) in self.ways() {
+                let weather = Weather::bad(&mut self.out.dice, self.plan.link.is_sealed);
+                self.out.wire.set(from, to, &weather);
+            }
+        }
+        self.plan_trouble();
+    }
+
+    fn ways(&self) -> Vec<(usize, usize)> {
+        let nodes = 0..self.plan.node_count;
+        let ways = nodes.clone().flat_map(|from| nodes.clone().map(move |to| (from, to)));
+        ways.filter(|(from, to)| from != to).collect()
+    }
+
     /// Plans the next trouble.
-    pub fn plan_trouble(&mut self) {
+    fn plan_trouble(&mut self) {
         if let Some(mean_ms) = self.plan.link.trouble_pause_ms {
             let pause_us = self.out.dice.range(1, mean_ms * 2) * 1_000;
             self.out.agenda.after(pause_us, Event::ClusterFault);

@@ -65,6 +65,8 @@ pub struct LinkPlan {
     pub lost_after: Duration,
     /// Bare time of one way, us.
     pub one_way_us: u64,
+    /// All ways are bad from the start until everything heals.
+    pub is_bad_from_start: bool,
     /// Of the queue to the link's thread, bytes.
     pub queue_bytes_max: usize,
     /// Reactors of each node.
@@ -94,6 +96,7 @@ impl LinkPlan {
             redundancy: dice.chance(400),
             lost_after: Duration::from_secs(*dice.pick(&[2, 3, 10])),
             one_way_us: *dice.pick(&[50, 500, 5_000, 40_000]),
+            is_bad_from_start: node_count > 1 && dice.chance(250),
             queue_bytes_max: *dice.pick(&[300, 1_500, 64 << 10]),
             reactor_count,
             trouble_pause_ms: has_troubles.then_some(pause_ms),

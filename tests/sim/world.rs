@@ -153,7 +153,7 @@ impl World {
             self.out.agenda.after(500_000, Event::PestActs(p));
         }
         self.plan_fault();
-        self.plan_trouble();
+        self.begin_trouble();
     }
 
     /// Handles events until `is_done` or until so much time has passed; whether it is done.

@@ -123,7 +123,7 @@ impl RedisDirectory {
         for (shard, reply) in self.shards.iter_mut().zip(replies.skip(2)) {
             let Reply::Value(mark) = reply else { continue };
             if mark == Value::Nil && shard.is_marked {
-                let (name, count) = (shard.link.name(), shard.ledger.len());
+                let (name, count) = (shard.link.name(), shard.ledger.count());
                 log::warn!("{name} has lost its data; {count} sessions are announced again");
                 shard.ledger.assert_all(now_ms);
             }

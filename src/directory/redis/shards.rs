@@ -116,7 +116,7 @@ impl Shards {
 
     /// Sessions of this node.
     pub fn session_count(&self) -> usize {
-        self.orphans.len() + self.shards.iter().map(|shard| shard.ledger.len()).sum::<usize>()
+        self.orphans.count() + self.shards.iter().map(|shard| shard.ledger.count()).sum::<usize>()
     }
 
     /// Sends commands, those for different servers at once, and waits for the answers; one for each
