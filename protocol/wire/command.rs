@@ -1,72 +1,74 @@
 //! Command ids: one list, from which names, responses and tables follow.
 
-/// What a frame asks for or announces. A response's id is its request's + 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u16)]
-#[allow(missing_docs)] // PROTOCOL.md has a section for each
-pub enum Command {
-    Login = 0x1001,
-    LoginResp = 0x1002,
-    Heartbeat = 0x1003,
-    HeartbeatResp = 0x1004,
-    KickNotify = 0x1005,
-    Register = 0x1006,
-    RegisterResp = 0x1007,
-    Logout = 0x1008,
-    LogoutResp = 0x1009,
-    RefreshToken = 0x100A,
-    RefreshTokenResp = 0x100B,
-    GoawayNotify = 0x100C,
-    UserGet = 0x1014,
-    UserGetResp = 0x1015,
-    UserFind = 0x1018,
-    UserFindResp = 0x1019,
-    MsgSend = 0x2001,
-    MsgSendResp = 0x2002,
-    MsgPushNotify = 0x2003,
-    MsgSync = 0x2004,
-    MsgSyncResp = 0x2005,
-    History = 0x2006,
-    HistoryResp = 0x2007,
-    MarkDelivered = 0x200A,
-    MarkDeliveredResp = 0x200B,
-    GroupCreate = 0x4009,
-    GroupCreateResp = 0x400A,
-    GroupList = 0x400D,
-    GroupListResp = 0x400E,
-    GroupMembers = 0x400F,
-    GroupMembersResp = 0x4010,
-    GroupInvite = 0x4011,
-    GroupInviteResp = 0x4012,
-    GroupLeave = 0x4013,
-    GroupLeaveResp = 0x4014,
+/// Makes the commands of one list: names, ids, and what answers what.
+macro_rules! commands {
+    (
+        requests { $($name:ident = $id:literal => $resp:ident = $resp_id:literal,)* }
+        notifications { $($notify:ident = $notify_id:literal,)* }
+    ) => {
+        /// What a frame asks for or announces. A response's id is its request's + 1.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u16)]
+        #[allow(missing_docs)] // PROTOCOL.md has a section for each
+        pub enum Command {
+            $($name = $id, $resp = $resp_id,)*
+            $($notify = $notify_id,)*
+        }
+
+        impl Command {
+            /// Every request a client may send, in order of id.
+            pub const REQUESTS: [Command; [$($id,)*].len()] = [$(Command::$name,)*];
+
+            /// Every notification, in order of id: sent by the server with seq 0, never answered.
+            pub const NOTIFICATIONS: [Command; [$($notify_id,)*].len()] =
+                [$(Command::$notify,)*];
+
+            /// The response to this request. Panics for anything but a request: that is our own
+            /// bug.
+            pub fn response(self) -> Command {
+                match self {
+                    $(Command::$name => Command::$resp,)*
+                    other => unreachable!("{other:?} is not a request"),
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    requests {
+        Login = 0x1001 => LoginResp = 0x1002,
+        Heartbeat = 0x1003 => HeartbeatResp = 0x1004,
+        Register = 0x1006 => RegisterResp = 0x1007,
+        Logout = 0x1008 => LogoutResp = 0x1009,
+        RefreshToken = 0x100A => RefreshTokenResp = 0x100B,
+        UserGet = 0x1014 => UserGetResp = 0x1015,
+        UserFind = 0x1018 => UserFindResp = 0x1019,
+        MsgSend = 0x2001 => MsgSendResp = 0x2002,
+        MsgSync = 0x2004 => MsgSyncResp = 0x2005,
+        History = 0x2006 => HistoryResp = 0x2007,
+        MarkDelivered = 0x200A => MarkDeliveredResp = 0x200B,
+        FriendApply = 0x4001 => FriendApplyResp = 0x4002,
+        FriendHandle = 0x4003 => FriendHandleResp = 0x4004,
+        FriendList = 0x4005 => FriendListResp = 0x4006,
+        FriendDelete = 0x4007 => FriendDeleteResp = 0x4008,
+        GroupCreate = 0x4009 => GroupCreateResp = 0x400A,
+        GroupList = 0x400D => GroupListResp = 0x400E,
+        GroupMembers = 0x400F => GroupMembersResp = 0x4010,
+        GroupInvite = 0x4011 => GroupInviteResp = 0x4012,
+        GroupLeave = 0x4013 => GroupLeaveResp = 0x4014,
+        FriendUpdate = 0x4023 => FriendUpdateResp = 0x4024,
+        Block = 0x4025 => BlockResp = 0x4026,
+        Unblock = 0x4027 => UnblockResp = 0x4028,
+    }
+    notifications {
+        KickNotify = 0x1005,
+        GoawayNotify = 0x100C,
+        MsgPushNotify = 0x2003,
+    }
 }
 
 impl Command {
-    /// Every request a client may send, in order of id.
-    pub const REQUESTS: [Command; 16] = [
-        Command::Login,
-        Command::Heartbeat,
-        Command::Register,
-        Command::Logout,
-        Command::RefreshToken,
-        Command::UserGet,
-        Command::UserFind,
-        Command::MsgSend,
-        Command::MsgSync,
-        Command::History,
-        Command::MarkDelivered,
-        Command::GroupCreate,
-        Command::GroupList,
-        Command::GroupMembers,
-        Command::GroupInvite,
-        Command::GroupLeave,
-    ];
-
-    /// Every notification, in order of id: sent by the server with seq 0, never answered.
-    pub const NOTIFICATIONS: [Command; 3] =
-        [Command::KickNotify, Command::GoawayNotify, Command::MsgPushNotify];
-
     /// The request with this id; `None` for responses, notifications and unknown ids.
     pub fn request(id: u16) -> Option<Command> {
         Command::REQUESTS.into_iter().find(|command| command.id() == id)
@@ -82,29 +84,6 @@ impl Command {
     /// The id on the wire.
     pub const fn id(self) -> u16 {
         self as u16
-    }
-
-    /// The response to this request. Panics for anything but a request: that is our own bug.
-    pub fn response(self) -> Command {
-        match self {
-            Command::Login => Command::LoginResp,
-            Command::Heartbeat => Command::HeartbeatResp,
-            Command::Register => Command::RegisterResp,
-            Command::Logout => Command::LogoutResp,
-            Command::RefreshToken => Command::RefreshTokenResp,
-            Command::UserGet => Command::UserGetResp,
-            Command::UserFind => Command::UserFindResp,
-            Command::MsgSend => Command::MsgSendResp,
-            Command::MsgSync => Command::MsgSyncResp,
-            Command::History => Command::HistoryResp,
-            Command::MarkDelivered => Command::MarkDeliveredResp,
-            Command::GroupCreate => Command::GroupCreateResp,
-            Command::GroupList => Command::GroupListResp,
-            Command::GroupMembers => Command::GroupMembersResp,
-            Command::GroupInvite => Command::GroupInviteResp,
-            Command::GroupLeave => Command::GroupLeaveResp,
-            other => unreachable!("{other:?} is not a request"),
-        }
     }
 
     /// May be sent before LOGIN was answered OK.

@@ -48,7 +48,8 @@ pub struct RequestId(pub [u8; 16]);
 pub struct ConversationKey {
     /// 0 for a group, else the lower user id.
     pub lo: u64,
-    /// The group id, or the higher user id (the same one in a conversation with oneself).
+    /// The group id, or the higher user id (the same one in a conversation with oneself), or 0 for what
+    /// is a user's own.
     pub hi: u64,
 }
 
@@ -63,12 +64,31 @@ impl ConversationKey {
         Self { lo: 0, hi: group.0 }
     }
 
+    /// A user's own: entries that concern nobody else, as changes of settings. Nobody can send there.
+    pub fn own(user: UserId) -> Self {
+        Self { lo: user.0, hi: 0 }
+    }
+
+    /// Where an entry belongs, by the fields of its `MessageData`.
+    pub fn of_entry(sender: UserId, receiver: UserId, group: GroupId) -> Self {
+        match (receiver.0, group.0) {
+            (0, 0) => Self::own(sender),
+            (_, 0) => Self::direct(sender, receiver),
+            (_, _) => Self::group(group),
+        }
+    }
+
+    /// Whether it is a user's own.
+    pub fn is_own(self) -> bool {
+        self.hi == 0
+    }
+
     /// The group, if it is a group's.
     pub fn as_group(self) -> Option<GroupId> {
         (self.lo == 0).then_some(GroupId(self.hi))
     }
 
-    /// The other of the two, seen from `user`; `None` for groups.
+    /// The other of the two, seen from `user`; `None` for groups, user 0 for what is a user's own.
     pub fn peer_of(self, user: UserId) -> Option<UserId> {
         match (self.lo, self.hi) {
             (0, _) => None,
@@ -146,5 +166,19 @@ mod tests {
         assert_eq!(ConversationKey::direct(a, a).peer_of(a), Some(a));
         assert_eq!(ConversationKey::group(GroupId(9)).as_group(), Some(GroupId(9)));
         assert_eq!(key.as_group(), None);
+    }
+
+    #[test]
+    fn what_is_a_users_own_is_no_conversation_with_anybody() {
+        let own = ConversationKey::own(UserId(7));
+        assert!(own.is_own() && own.as_group().is_none());
+        assert_eq!(own.peer_of(UserId(7)), Some(UserId(0)));
+        let of = ConversationKey::of_entry;
+        assert_eq!(of(UserId(7), UserId(0), GroupId(0)), own);
+        assert_eq!(
+            of(UserId(7), UserId(3), GroupId(0)),
+            ConversationKey::direct(UserId(3), UserId(7))
+        );
+        assert_eq!(of(UserId(7), UserId(0), GroupId(9)), ConversationKey::group(GroupId(9)));
     }
 }

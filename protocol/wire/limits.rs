@@ -36,6 +36,14 @@ pub const LIST_ROWS_DEFAULT: usize = 100;
 pub const GROUP_MEMBERS_MAX: usize = 500;
 /// Groups a user can be in.
 pub const GROUPS_PER_USER_MAX: usize = 2_000;
+/// Friends of a user.
+pub const FRIENDS_MAX: usize = 5_000;
+/// Requests to be friends that wait for one user.
+pub const FRIEND_REQUESTS_MAX: usize = 500;
+/// Users whom one user blocks.
+pub const BLOCKED_USERS_MAX: usize = 2_000;
+/// Length of a reason why somebody wants to be a friend, or a member, bytes.
+pub const REASON_BYTES_MAX: usize = 512;
 /// Length of a username, bytes after normalisation.
 pub const USERNAME_BYTES_MAX: usize = 64;
 /// Length of a nickname, group name or device name, bytes.

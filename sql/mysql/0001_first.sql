@@ -55,13 +55,11 @@ CREATE TABLE IF NOT EXISTS im_device (
     PRIMARY KEY (user_id, device_id)
 ) ENGINE=InnoDB;
 
--- The newest session of each class. An epoch goes back when a login comes to nothing; what was issued
--- once is not issued again.
+-- The newest session of each class.
 CREATE TABLE IF NOT EXISTS im_session (
     user_id BIGINT UNSIGNED NOT NULL,
     class TINYINT UNSIGNED NOT NULL,
     epoch BIGINT UNSIGNED NOT NULL,
-    issued BIGINT UNSIGNED NOT NULL,
     PRIMARY KEY (user_id, class)
 ) ENGINE=InnoDB;
 

@@ -42,13 +42,11 @@ CREATE TABLE im_device (
     PRIMARY KEY (user_id, device_id)
 ) STRICT, WITHOUT ROWID;
 
--- The newest session of each class. An epoch goes back when a login comes to nothing; what was issued
--- once is not issued again.
+-- The newest session of each class.
 CREATE TABLE im_session (
     user_id INTEGER NOT NULL,
     class INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
-    issued INTEGER NOT NULL,
     PRIMARY KEY (user_id, class)
 ) STRICT, WITHOUT ROWID;
 

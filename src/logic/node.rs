@@ -31,6 +31,18 @@ pub struct NodeConfig {
     pub head_checks: Option<HeadCheckTimes>,
     /// See there.
     pub link: LinkUse,
+    /// See there.
+    pub direct_messages: DirectMessages,
+}
+
+/// Whose messages a user gets, if nothing else is said between the two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DirectMessages {
+    /// Those of everybody.
+    #[default]
+    Anyone,
+    /// Those of friends.
+    Friends,
 }
 
 /// What the link to other nodes is used for.

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{BootId, NodeId};
-use aldis_logic::{HeadCheckTimes, Keyring, Node, NodeConfig, SigningKey};
+use aldis_logic::{DirectMessages, HeadCheckTimes, Keyring, Node, NodeConfig, SigningKey};
 use aldis_net::Listeners;
 use aldis_store::{Boot, Store};
 use anyhow::Context;
 
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, Senders, StoreKind};
 use crate::data_dir;
 use crate::directories::AnyDirectory;
 use crate::edge::EdgeListeners;
@@ -70,6 +70,10 @@ fn serve(
         token_ttl_ms: token_ttl_ms(config),
         head_checks,
         link: link_use(config),
+        direct_messages: match config.policy.direct_messages {
+            Senders::Anyone => DirectMessages::Anyone,
+            Senders::Friends => DirectMessages::Friends,
+        },
     };
     let node = Arc::new(Node::new(node_config, keyring(&boot)?));
     let link = LinkSetup::open(config, life)?;

@@ -2,12 +2,15 @@
 //! no session and no routing; it answers the jobs of `aldis_logic::job`.
 
 mod group_event;
+mod lists;
 pub mod memory;
 pub mod mysql;
 mod page;
 mod reader_loop;
 mod recent;
+mod record;
 mod refusal;
+mod rules;
 mod secrets;
 mod snowflake;
 pub mod sqlite;

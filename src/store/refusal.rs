@@ -24,3 +24,23 @@ pub(crate) const NAME_TAKEN: JobError = JobError::Refused(Code::Conflict, "the u
 /// A token from before its user's or device's generation was raised.
 pub(crate) const TOKEN_REVOKED: JobError =
     JobError::Refused(Code::BadCredentials, "the token was revoked");
+
+/// A message or request between two of whom one blocks the other; it does not say who.
+pub(crate) const BLOCKED: JobError =
+    JobError::Refused(Code::Forbidden, "one of the two blocks the other");
+/// A message to somebody who deleted the sender, or takes messages of friends only.
+pub(crate) const NOT_A_FRIEND: JobError =
+    JobError::Refused(Code::Forbidden, "the receiver has the sender not as a friend");
+/// A change of a friendship that is not there.
+pub(crate) const NO_SUCH_FRIEND: JobError = JobError::Refused(Code::NotFound, "no such friend");
+/// An answer to a request that nobody made.
+pub(crate) const NO_SUCH_REQUEST: JobError = JobError::Refused(Code::NotFound, "no such request");
+/// A list of friends above its limit, of either of the two.
+pub(crate) const TOO_MANY_FRIENDS: JobError =
+    JobError::Refused(Code::TooLarge, "one of the two has too many friends");
+/// Requests to a user above their limit.
+pub(crate) const TOO_MANY_REQUESTS: JobError =
+    JobError::Refused(Code::TooLarge, "too many requests wait for the user");
+/// A list of blocked users above its limit.
+pub(crate) const TOO_MANY_BLOCKED: JobError =
+    JobError::Refused(Code::TooLarge, "too many users are blocked");

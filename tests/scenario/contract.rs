@@ -30,7 +30,7 @@ const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
     (Command::RefreshToken, &[]),
     (Command::UserGet, &[Code::TooLarge]),
     (Command::UserFind, &[Code::TooLarge]),
-    (Command::MsgSend, &[Code::NotFound, Code::Conflict, Code::TooLarge]),
+    (Command::MsgSend, &[Code::NotFound, Code::Forbidden, Code::Conflict, Code::TooLarge]),
     (Command::MsgSync, &[Code::Resync, Code::NotFound]),
     (Command::History, &[Code::NotFound]),
     (Command::MarkDelivered, &[Code::NotFound]),
@@ -39,6 +39,13 @@ const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
     (Command::GroupMembers, &[Code::NotFound]),
     (Command::GroupInvite, &[Code::NotFound, Code::TooLarge]),
     (Command::GroupLeave, &[Code::NotFound]),
+    (Command::FriendApply, &[Code::NotFound, Code::Forbidden, Code::TooLarge]),
+    (Command::FriendHandle, &[Code::NotFound, Code::Forbidden, Code::TooLarge]),
+    (Command::FriendList, &[]),
+    (Command::FriendDelete, &[Code::NotFound]),
+    (Command::FriendUpdate, &[Code::NotFound, Code::TooLarge]),
+    (Command::Block, &[Code::NotFound, Code::TooLarge]),
+    (Command::Unblock, &[Code::NotFound]),
 ];
 
 /// Whether a request can be answered with this code.

@@ -151,7 +151,7 @@ impl World {
                 self.out.agenda.after(pause_us, Event::OwnerLooks(d));
             }
             (Asked::FinalSync(after), Err(_)) => self.begin_final_sync(d, after),
-            (Asked::FinalSync(after), Ok(Response::Sync(page))) => {
+            (Asked::FinalSync(after), Ok(Response::MsgSync(page))) => {
                 let last = page.entries.last().map_or(after, |entry| entry.seq);
                 if page.more {
                     self.begin_final_sync(d, last);

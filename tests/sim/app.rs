@@ -114,7 +114,7 @@ impl World {
             87..92 => self.resend_elsewhere(d, user),
             92..97 => self.restart(d, user),
             _ => {
-                self.ask(d, Request::Logout, Asked::Logout);
+                self.ask(d, Request::Logout(pb::LogoutReq {}), Asked::Logout);
             }
         }
         self.pump(d);
@@ -262,7 +262,7 @@ impl World {
 
     fn sync_beyond_head(&mut self, d: usize) {
         let body = pb::MsgSyncReq { stream: 0, after_seq: 1 << 40, limit: 0 };
-        self.ask(d, Request::Sync(body), Asked::BeyondHead);
+        self.ask(d, Request::MsgSync(body), Asked::BeyondHead);
     }
 
     /// The device's process ends and starts again, with what it saved or with nothing.
@@ -324,7 +324,7 @@ impl World {
     pub fn begin_final_sync(&mut self, d: usize, after_seq: u64) {
         self.devices[d].recorder.final_sync = true;
         let body = pb::MsgSyncReq { stream: 0, after_seq, limit: FINAL_SYNC_LIMIT };
-        self.ask(d, Request::Sync(body), Asked::FinalSync(after_seq));
+        self.ask(d, Request::MsgSync(body), Asked::FinalSync(after_seq));
         self.pump(d);
     }
 }

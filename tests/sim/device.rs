@@ -214,7 +214,7 @@ impl World {
                 Observation::SendSent(message) => {
                     device.was_on_wire.insert(message.client_msg_id);
                 }
-                Observation::RequestSent(no, Request::Sync(_))
+                Observation::RequestSent(no, Request::MsgSync(_))
                     if !device.asked.contains_key(no) =>
                 {
                     self.out.coverage.hit("client: sync after a gap or hint");

@@ -27,6 +27,8 @@ const MAILS_PER_TURN: usize = 64;
 const INBOX_LEN_MAX: usize = 100;
 /// What mail other than entries takes while it waits, bytes.
 const MAIL_BYTES: usize = 256;
+/// Turns from one look at the endpoint's invariants, which take long, to the next.
+const TURNS_PER_CHECK: u64 = 16;
 /// Datagrams that the endpoint may hand over together.
 const SEGMENTS_MAX: usize = 8;
 
@@ -42,6 +44,7 @@ pub struct Linking {
     weight_max: usize,
     has_dropped: bool,
     turn_at_us: Option<u64>,
+    turn_count: u64,
     seen: (HubCounts, SessionCounts),
 }
 
@@ -89,6 +92,7 @@ impl Linking {
             weight_max: plan.queue_bytes_max,
             has_dropped: false,
             turn_at_us: None,
+            turn_count: 0,
             seen: Default::default(),
         }
     }
@@ -222,7 +226,10 @@ impl Server {
         while let Some(transmit) = linking.link.poll_transmit(now, &mut buffer) {
             send(outside, usize::from(self.node.config.node.0), &transmit, &buffer);
         }
-        linking.link.endpoint().invariants();
+        if linking.turn_count.is_multiple_of(TURNS_PER_CHECK) {
+            linking.link.endpoint().invariants();
+        }
+        linking.turn_count += 1;
         linking.note(outside);
         let deliveries: Vec<(usize, Vec<Delivery>)> = linking.link.take_deliveries().collect();
         let has_work = linking.has_work();

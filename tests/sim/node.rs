@@ -87,6 +87,7 @@ impl Server {
             token_ttl_ms: plan.token_ttl_ms,
             head_checks: plan.head_checks,
             link: plan.link.usage,
+            direct_messages: Default::default(),
         };
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
         let node = Arc::new(Node::new(config, keyring));

@@ -169,7 +169,7 @@ impl Recorder {
     fn request_args(&self, request: &Request) -> Option<(&'static str, String)> {
         let user = self.user;
         Some(match request {
-            Request::Sync(req) => {
+            Request::MsgSync(req) => {
                 let (stream, after, limit) = (req.stream, req.after_seq, req.limit);
                 let is_final = self.final_sync;
                 let args = format!(
@@ -235,7 +235,7 @@ fn phase_of(code: Code, maybe_committed: bool) -> &'static str {
 
 fn response_json(response: &Response) -> String {
     match response {
-        Response::Sync(page) => {
+        Response::MsgSync(page) => {
             let entries = entries_json(&page.entries);
             format!(r#"{{"entries":{entries},"head":{},"more":{}}}"#, page.head, page.more)
         }

@@ -3,7 +3,7 @@
 
 use aldis_wire::limits::DISPLAY_NAME_BYTES_MAX;
 use aldis_wire::name::is_display_name;
-use aldis_wire::{Code, Command, GroupId, UserId};
+use aldis_wire::{Code, Command, GroupId, Seq, UserId, pb};
 
 use crate::job::{JobError, ReadResult, Ticket, Written};
 use crate::request::{Refusal, Request};
@@ -11,6 +11,13 @@ use crate::service::Service;
 use crate::session::OnlineSession;
 
 pub(crate) mod account;
+mod block;
+mod friend;
+mod friend_apply;
+mod friend_delete;
+mod friend_handle;
+mod friend_list;
+mod friend_update;
 mod group_create;
 mod group_invite;
 mod group_leave;
@@ -26,6 +33,7 @@ mod msg_send;
 mod msg_sync;
 mod refresh_token;
 pub(crate) mod register;
+mod unblock;
 mod user_find;
 mod user_get;
 
@@ -51,6 +59,13 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         Command::GroupMembers => group_members::handle(service, request),
         Command::GroupInvite => group_invite::handle(service, request),
         Command::GroupLeave => group_leave::handle(service, request),
+        Command::FriendApply => friend_apply::handle(service, request),
+        Command::FriendHandle => friend_handle::handle(service, request),
+        Command::FriendList => friend_list::handle(service, request),
+        Command::FriendDelete => friend_delete::handle(service, request),
+        Command::FriendUpdate => friend_update::handle(service, request),
+        Command::Block => block::handle(service, request),
+        Command::Unblock => unblock::handle(service, request),
         other => unreachable!("{other:?} is not a request"),
     }
 }
@@ -77,12 +92,28 @@ pub(crate) fn handle_written(
             group_invite::handle_invited(service, ticket, added, seq);
         }
         Ok(Written::Left { seq }) => group_leave::handle_left(service, ticket, seq),
+        Ok(Written::Changed { seq }) => handle_changed(service, ticket, seq),
         Ok(Written::Registered(_) | Written::SessionOpened(_) | Written::SessionReleased) => {
             unreachable!("accounts take the steps of `account`, and nobody waits for a release")
         }
         Err(error) => {
             service.refuse(ticket.conn, ticket.command.id(), ticket.request, error.into());
         }
+    }
+}
+
+/// A change whose response says no more than where its entry is.
+fn handle_changed(service: &mut Service, ticket: Ticket, seq: Seq) {
+    service.note_own_entry(ticket.conn, seq);
+    let seq = seq.0;
+    match ticket.command {
+        Command::FriendApply => service.respond(ticket, &pb::FriendApplyResp { seq }),
+        Command::FriendHandle => service.respond(ticket, &pb::FriendHandleResp { seq }),
+        Command::FriendDelete => service.respond(ticket, &pb::FriendDeleteResp { seq }),
+        Command::FriendUpdate => service.respond(ticket, &pb::FriendUpdateResp { seq }),
+        Command::Block => service.respond(ticket, &pb::BlockResp { seq }),
+        Command::Unblock => service.respond(ticket, &pb::UnblockResp { seq }),
+        other => unreachable!("{other:?} changes more"),
     }
 }
 
@@ -106,6 +137,7 @@ pub(crate) fn handle_read(
         Ok(ReadResult::History(page)) => history::handle_page(service, ticket, page),
         Ok(ReadResult::Groups(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Members(page)) => service.respond(ticket, &page),
+        Ok(ReadResult::Relations(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Credentials(_) | ReadResult::LoginState(_) | ReadResult::Heads(_)) => {
             unreachable!("accounts and head checks take their own ways")
         }
@@ -166,6 +198,17 @@ fn check_display_name(name: &str) -> Result<(), Refusal> {
     }
     if !is_display_name(name) {
         return Err(bad_request("a name is empty or not printable"));
+    }
+    Ok(())
+}
+
+/// Checks free text that may be empty: a remark, a reason.
+fn check_note(text: &str, bytes_max: usize) -> Result<(), Refusal> {
+    if text.len() > bytes_max {
+        return Err(too_large("a text is over its limit"));
+    }
+    if !text.is_empty() && !is_display_name(text) {
+        return Err(bad_request("a text is not printable"));
     }
     Ok(())
 }

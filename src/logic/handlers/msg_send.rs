@@ -5,6 +5,7 @@ use aldis_wire::{ClientMsgId, Code, ConversationKey, UserId, pb};
 
 use super::{bad_request, group_id, id_16, online, too_large, user_id};
 use crate::job::{Append, Appended, Ticket, WriteJob};
+use crate::node::DirectMessages;
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 
@@ -21,7 +22,8 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         return Err(Refusal::new(Code::Unavailable, message));
     }
     let (content, extra) = (body.content, body.extra);
-    let append = Append { conversation, sender, client_msg_id, kind, content, extra };
+    let friends_only = service.node.config.direct_messages == DirectMessages::Friends;
+    let append = Append { conversation, sender, client_msg_id, kind, content, extra, friends_only };
     service.write(request, WriteJob::Append(append));
     Ok(())
 }
@@ -58,9 +60,13 @@ fn check_content(body: &pb::MsgSendReq) -> Result<pb::MsgType, Refusal> {
         Ok(pb::MsgType::Text) if std::str::from_utf8(&body.content).is_err() => {
             Err(bad_request("the text is not UTF-8"))
         }
-        Ok(pb::MsgType::Unspecified | pb::MsgType::SystemGroup) | Err(_) => {
-            Err(bad_request("clients cannot send this type"))
-        }
+        Ok(
+            pb::MsgType::Unspecified
+            | pb::MsgType::SystemGroup
+            | pb::MsgType::SystemFriend
+            | pb::MsgType::SystemSelf,
+        )
+        | Err(_) => Err(bad_request("clients cannot send this type")),
         Ok(_) if body.content.len() > CONTENT_BYTES_MAX => {
             Err(too_large("the content is over its limit"))
         }

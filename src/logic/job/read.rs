@@ -86,6 +86,17 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+    /// FRIEND_LIST: those whom the user has something to do with, ascending.
+    Relations {
+        /// Whose.
+        user: UserId,
+        /// Which of them.
+        list: pb::RelationList,
+        /// Above this.
+        after: UserId,
+        /// At most so many.
+        limit: usize,
+    },
 }
 
 /// Which part of a conversation; answers are ascending in any case.
@@ -127,6 +138,8 @@ pub enum ReadResult {
     Groups(pb::GroupListResp),
     /// Of `Members`.
     Members(pb::GroupMembersResp),
+    /// Of `Relations`.
+    Relations(pb::FriendListResp),
 }
 
 /// What a password login is checked against.

@@ -75,6 +75,46 @@ pub enum WriteJob {
         /// What.
         group: GroupId,
     },
+    /// FRIEND_APPLY and the rest of what two users are to each other.
+    Friend(FriendJob),
+}
+
+/// A change of what two users are to each other.
+#[derive(Clone, Debug)]
+pub struct FriendJob {
+    /// Who changes it.
+    pub actor: UserId,
+    /// To whom; not the actor.
+    pub other: UserId,
+    /// What.
+    pub change: FriendChange,
+}
+
+/// See [`FriendJob`]. A repeat of one that took effect changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FriendChange {
+    /// FRIEND_APPLY.
+    Apply {
+        /// For the other to read.
+        reason: String,
+    },
+    /// FRIEND_HANDLE with consent.
+    Accept,
+    /// FRIEND_HANDLE without.
+    Refuse,
+    /// FRIEND_DELETE.
+    Delete,
+    /// FRIEND_UPDATE.
+    Update {
+        /// The actor's own name for the other; empty: none.
+        remark: String,
+        /// Which of the actor's groups of friends the other is in; empty: none.
+        folder: String,
+    },
+    /// BLOCK.
+    Block,
+    /// UNBLOCK.
+    Unblock,
 }
 
 /// A message to append to a conversation and to the mailboxes of its members.
@@ -92,6 +132,8 @@ pub struct Append {
     pub content: Bytes,
     /// What goes with it.
     pub extra: Bytes,
+    /// A user takes messages of friends only.
+    pub friends_only: bool,
 }
 
 /// A user to create.
@@ -195,6 +237,12 @@ pub enum Written {
         /// Those who were no members before.
         added: Vec<UserId>,
         /// Of the inviter's entry; 0 when nobody was added.
+        seq: Seq,
+    },
+    /// Of a change by rules that all backends share; `seq` of the actor's entry that says so, 0 when
+    /// nothing was changed.
+    Changed {
+        /// See above.
         seq: Seq,
     },
     /// Of `LeaveGroup`; `seq` of the leaver's last entry, 0 when it was a repeat.

@@ -13,7 +13,7 @@ use toml::Spanned;
 pub use cluster::{ClusterTable, ControllerName};
 pub use tables::{
     AdminTable, ApiTable, Connection, DirectoryKind, DirectoryTable, Drain, Listen, NodeTable,
-    SecretUrl, Session, StoreKind, StoreTable, Threads,
+    Policy, SecretUrl, Senders, Session, StoreKind, StoreTable, Threads,
 };
 
 /// Overrides `store.url`.
@@ -76,6 +76,8 @@ pub struct Config {
     /// See there.
     pub connection: Connection,
     /// See there.
+    pub policy: Policy,
+    /// See there.
     pub drain: Drain,
     /// The link to other nodes; without this table there is none.
     pub cluster: Option<ClusterTable>,
@@ -96,6 +98,7 @@ impl Default for Config {
             threads: Threads::default(),
             session: Session::default(),
             connection: Connection::default(),
+            policy: Policy::default(),
             drain: Drain::default(),
             cluster: None,
             admin: AdminTable::default(),

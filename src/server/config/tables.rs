@@ -132,6 +132,25 @@ pub struct Connection {
     pub output_hard_kib: Spanned<u32>,
 }
 
+/// What users may do to each other.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Whose messages a user gets.
+    pub direct_messages: Senders,
+}
+
+/// Who may write to a user who has said nothing else of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Senders {
+    /// Everybody.
+    #[default]
+    Anyone,
+    /// Those whom the user has as friends.
+    Friends,
+}
+
 /// What SIGTERM does.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

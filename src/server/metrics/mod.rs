@@ -21,8 +21,8 @@ pub use timed::TimedWriter;
 const REQUEST_ROWS: usize = Command::REQUESTS.len() + 1;
 
 /// Rows by what is short of an id and still tells all requests apart: its group and low bits.
-const ROWS: [u8; 256] = {
-    let mut rows = [(REQUEST_ROWS - 1) as u8; 256];
+const ROWS: [u8; 512] = {
+    let mut rows = [(REQUEST_ROWS - 1) as u8; 512];
     let mut row = 0;
     while row < Command::REQUESTS.len() {
         let key = key_of(Command::REQUESTS[row].id());
@@ -34,7 +34,7 @@ const ROWS: [u8; 256] = {
 };
 
 const fn key_of(id: u16) -> usize {
-    ((id >> 12 << 5) as usize | (id & 0x1F) as usize) & 0xFF
+    ((id >> 12 << 6) as usize | (id & 0x3F) as usize) & 0x1FF
 }
 
 /// The row of a request's id.

@@ -309,7 +309,15 @@ fn append(
 ) -> WriteJob {
     let kind = pb::MsgType::Text;
     let extra = Bytes::new();
-    WriteJob::Append(Append { conversation, sender, client_msg_id, kind, content, extra })
+    WriteJob::Append(Append {
+        conversation,
+        sender,
+        client_msg_id,
+        kind,
+        content,
+        extra,
+        friends_only: false,
+    })
 }
 
 /// As clients make them: UUIDv7.

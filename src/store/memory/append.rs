@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::Bug;
 use super::state::{Run, Sent};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY, OTHER_BODY};
+use crate::rules::Ties;
 
 /// An entry before it has its place.
 pub(super) struct Draft {
@@ -76,8 +77,12 @@ impl Run<'_> {
         if !owners.contains(&job.sender) {
             return Err(NOT_A_PARTY);
         }
-        let all_exist = owners.iter().all(|user| self.state.users.contains_key(user));
-        if all_exist { Ok(owners) } else { Err(NO_SUCH_USER) }
+        if !owners.iter().all(|user| self.state.users.contains_key(user)) {
+            return Err(NO_SUCH_USER);
+        }
+        let ties = self.state.conversations.get(&key).map_or(Ties::default(), |found| found.ties);
+        ties.check_sender(key, job.sender, job.friends_only)?;
+        Ok(owners)
     }
 
     /// Places the entry; returns the sender's seq and the conv_seq.

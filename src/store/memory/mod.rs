@@ -12,6 +12,7 @@ mod append;
 mod groups;
 mod planted;
 mod read;
+mod rows;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -8,7 +8,9 @@ use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
 
 use super::state::State;
+use crate::lists::{self, Scan};
 use crate::page::{PageBytes, Span, plan};
+use crate::record::{Row, Table};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
 
 impl State {
@@ -64,6 +66,9 @@ impl State {
             }
             ReadJob::Members { reader, group, after, limit } => {
                 ReadResult::Members(self.members_of(*reader, *group, *after, *limit)?)
+            }
+            ReadJob::Relations { user, list, after, limit } => {
+                ReadResult::Relations(lists::relations(&mut &*self, *user, *list, *after, *limit)?)
             }
         })
     }
@@ -192,5 +197,21 @@ impl State {
         let more = members.len() > limit;
         members.truncate(limit);
         Ok(pb::GroupMembersResp { members, more })
+    }
+}
+
+impl Scan for &State {
+    type Stop = JobError;
+
+    fn scan(
+        &mut self,
+        table: Table,
+        first: u64,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Row)>, JobError> {
+        let rows = self.rows.iter().filter(|((at, key), _)| *at == table && key[0] == first);
+        let above = rows.filter(|((_, key), _)| key[1] > after).take(limit);
+        Ok(above.map(|((_, key), row)| (key[1], row.clone())).collect())
     }
 }

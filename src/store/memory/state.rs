@@ -11,6 +11,8 @@ use bytes::Bytes;
 
 use super::Bug;
 use crate::group_event::Role;
+use crate::record::{Key, Row, Table};
+use crate::rules::{self, Ties};
 use crate::snowflake::Snowflake;
 
 /// Where ids of users and groups begin.
@@ -29,6 +31,7 @@ pub(super) struct State {
     pub mailboxes: BTreeMap<(UserId, u64), Arc<StoredMessage>>,
     pub heads: BTreeMap<UserId, u64>,
     pub sent: BTreeMap<(ConversationKey, UserId, ClientMsgId), Sent>,
+    pub rows: BTreeMap<(Table, Key), Row>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +80,7 @@ pub(super) struct Stay {
 pub(super) struct Conversation {
     pub entries: Vec<Arc<StoredMessage>>,
     pub message_count: u64,
+    pub ties: Ties,
 }
 
 #[derive(Clone, Debug)]
@@ -158,6 +162,7 @@ impl Run<'_> {
                 self.invite_members(ticket, *actor, *group, members)
             }
             WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
+            job @ WriteJob::Friend(_) => rules::run(self, ticket, job),
         }
     }
 

@@ -51,7 +51,8 @@ impl<'r> Batch<'r, '_> {
         }
         let session = self.set.sessions.entry((job.user, job.class)).or_default();
         let before = Epoch(session.epoch);
-        session.issued += 1;
+        // A program that does not know `issued` counts the epoch only.
+        session.issued = session.issued.max(session.epoch) + 1;
         session.epoch = session.issued;
         session.is_changed = true;
         let (user, class, epoch) = (job.user, job.class, Epoch(session.epoch));

@@ -11,6 +11,7 @@ use super::failure::Stop;
 use super::plan::SentKey;
 use super::working_set::Sent;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY, OTHER_BODY};
+use crate::rules::Ties;
 
 /// The owners of an entry, without their seqs.
 pub(super) type Owners = SmallVec<[(UserId, Seq); 2]>;
@@ -86,6 +87,9 @@ impl Batch<'_, '_> {
         if !(self.user_exists(lo) && self.user_exists(hi)) {
             return Err(NO_SUCH_USER.into());
         }
+        let conversation = self.set.conversations.get(&key);
+        let ties = Ties(conversation.map_or(0, |conversation| conversation.now.ties as u8));
+        ties.check_sender(key, job.sender, job.friends_only)?;
         let mut owners = Owners::from_buf([(lo, Seq(0)), (hi, Seq(0))]);
         owners.dedup();
         Ok(owners)

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::claim::Claim;
 use super::failure::{Abort, Stop};
 use super::working_set::{Caches, DeviceKey, WorkingSet};
+use crate::rules;
 use crate::stored_hash::StoredHash;
 
 /// What a job gave, but for the seq, which is known once the mailboxes are locked.
@@ -141,6 +142,12 @@ impl<'r> Batch<'r, '_> {
                 self.invite_members(ticket, *actor, *group, members)
             }
             WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
+            job @ WriteJob::Friend(_) => {
+                let first = self.made.entries.len();
+                let written = rules::run(self, ticket, job)?;
+                let is_any = self.made.entries.len() > first;
+                Ok(Outcome { written, entry: is_any.then_some(first) })
+            }
         }
     }
 

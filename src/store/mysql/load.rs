@@ -12,10 +12,12 @@ use super::failure::{Abort, damaged};
 use super::packet::{Failed, ask};
 use super::plan::{Plan, SentKey};
 use super::questions::{self, Asked, LIST_MAX};
+use super::records;
 use super::rows::{bytes, number, signed, small_number, text};
 use super::sql_text::SqlText;
 use super::working_set::{
-    Caches, Conversation, Counters, Device, DeviceKey, Group, NamedUser, Sent, Sequence, WorkingSet,
+    Caches, Conversation, Counters, Device, DeviceKey, Group, NamedUser, Sent, Sequence, StoredRow,
+    WorkingSet,
 };
 use crate::group_event::Standing;
 
@@ -29,7 +31,7 @@ pub(super) fn learn_users(
 ) -> Result<(), Failed> {
     let of_directs = |plan: &Plan<'_>| -> Vec<UserId> {
         let keys = plan.directs.iter().map(|direct| direct.conversation);
-        keys.flat_map(|key| [UserId(key.lo), UserId(key.hi)]).collect()
+        keys.flat_map(|key| [UserId(key.lo), UserId(key.hi)]).filter(|user| user.0 != 0).collect()
     };
     let mut unknown = of_directs(plan);
     unknown.retain(|&user| caches.users.get_mut(user).is_none());
@@ -59,7 +61,9 @@ pub(super) fn load(
 ) -> Result<WorkingSet, Failed> {
     sql.clear();
     let asked = questions::write(sql, plan, session.server.is_mariadb);
-    let mut set = WorkingSet::default();
+    // Rows that are not stored were asked for too.
+    let records = plan.rows.iter().map(|key| (key.clone(), StoredRow::default())).collect();
+    let mut set = WorkingSet { records, ..WorkingSet::default() };
     let sets = ask(session, sql)?;
     for (asked, rows) in asked.into_iter().zip(sets) {
         for mut row in rows {
@@ -121,6 +125,10 @@ fn take_row(
         Asked::GroupCounts => {
             set.group_counts.insert(UserId(number(row, 0)?), number(row, 1)?);
         }
+        Asked::Records(table) => {
+            let (key, stored) = records::take(row, table)?;
+            set.records.insert((table, key), StoredRow { row: Some(stored), is_changed: false });
+        }
         Asked::EverMembers => {
             set.ever_members.insert((GroupId(number(row, 0)?), UserId(number(row, 1)?)));
         }
@@ -135,6 +143,7 @@ fn conversation(row: &mut Row, plan: &Plan<'_>) -> Result<(ConversationKey, Conv
         msg_count: number(row, 3)?,
         change_seq: number(row, 4)?,
         member_version: number(row, 5)?,
+        ties: number(row, 6)?,
     };
     let planned = plan.directs.binary_search_by_key(&key, |direct| direct.conversation);
     let planned = planned.ok().and_then(|at| plan.directs.get(at));
@@ -146,7 +155,7 @@ fn conversation(row: &mut Row, plan: &Plan<'_>) -> Result<(ConversationKey, Conv
         max_seq: before(stored.max_seq)?,
         msg_count: before(stored.msg_count)?,
         change_seq: before(stored.change_seq)?,
-        member_version: stored.member_version,
+        ..stored
     };
     Ok((key, Conversation { now, stored }))
 }

@@ -16,7 +16,11 @@ use crate::traits::StoreError;
 
 /// Every migration, in order; the position + 1 is the schema's version. A released one is never
 /// changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../../sql/mysql/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../sql/mysql/0001_first.sql"),
+    include_str!("../../../sql/mysql/0002_relations.sql"),
+    include_str!("../../../sql/mysql/0003_issued_epochs.sql"),
+];
 
 /// How long to wait for another process's migration, seconds. One that takes longer goes on, and
 /// this one is started again by whoever did.

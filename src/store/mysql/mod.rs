@@ -23,6 +23,7 @@ mod planted;
 mod process;
 mod questions;
 mod read;
+mod records;
 mod replica;
 mod rows;
 mod sql_text;

@@ -4,6 +4,9 @@
 use aldis_logic::job::{Append, WriteJob, WriteRequest};
 use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, GroupId, RequestId, UserId};
 
+use crate::record::{Key, Table};
+use crate::rules;
+
 /// What is unique about a message that somebody sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct SentKey {
@@ -22,7 +25,7 @@ impl SentKey {
     }
 }
 
-/// A 1:1 conversation and how many messages the batch has for it, resends included.
+/// A conversation of users and how many messages the batch has for it, resends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Direct {
     pub conversation: ConversationKey,
@@ -32,7 +35,7 @@ pub(super) struct Direct {
 /// Everything that a batch's jobs look at. The lists are ascending and name everything once.
 #[derive(Debug, Default)]
 pub(super) struct Plan<'a> {
-    /// 1:1 conversations that one of the two sends to.
+    /// 1:1 conversations that one of the two sends to or changes, and users' own.
     pub directs: Vec<Direct>,
     pub groups: Vec<GroupId>,
     /// Messages that may be resends.
@@ -48,6 +51,8 @@ pub(super) struct Plan<'a> {
     pub counted: Vec<UserId>,
     /// Whose leave may be a repeat.
     pub leavers: Vec<(GroupId, UserId)>,
+    /// Rows that the rules ask for.
+    pub rows: Vec<(Table, Key)>,
     pub takes_user_ids: bool,
     pub takes_group_ids: bool,
     /// Whether a message id may be needed.
@@ -62,10 +67,13 @@ impl<'a> Plan<'a> {
         for request in batch {
             plan.add(&request.job, &mut directs);
         }
-        directs.sort_unstable();
+        directs.sort_unstable_by_key(|direct: &Direct| direct.conversation);
         plan.directs = directs
-            .chunk_by(|a, b| a == b)
-            .map(|same| Direct { conversation: same[0], message_count: same.len() as u64 })
+            .chunk_by(|a, b| a.conversation == b.conversation)
+            .map(|same| Direct {
+                conversation: same[0].conversation,
+                message_count: same.iter().map(|direct| direct.message_count).sum(),
+            })
             .collect();
         sort_once(&mut plan.groups);
         sort_once(&mut plan.sent);
@@ -76,10 +84,19 @@ impl<'a> Plan<'a> {
         sort_once(&mut plan.requests);
         sort_once(&mut plan.counted);
         sort_once(&mut plan.leavers);
+        sort_once(&mut plan.rows);
         plan
     }
 
-    fn add(&mut self, job: &'a WriteJob, directs: &mut Vec<ConversationKey>) {
+    fn add(&mut self, job: &'a WriteJob, directs: &mut Vec<Direct>) {
+        if let Some(needs) = rules::needs(job) {
+            self.takes_msg_ids = true;
+            self.users.extend(needs.users);
+            self.rows.extend(needs.rows);
+            let locked = |conversation| Direct { conversation, message_count: 0 };
+            directs.extend(needs.conversations.into_iter().map(locked));
+            return;
+        }
         match job {
             WriteJob::Append(job) => self.add_append(job, directs),
             WriteJob::Register(user) => {
@@ -117,15 +134,16 @@ impl<'a> Plan<'a> {
                 self.groups.push(*group);
                 self.leavers.push((*group, *user));
             }
+            WriteJob::Friend(_) => unreachable!("the rules say what it needs"),
         }
     }
 
-    fn add_append(&mut self, job: &Append, directs: &mut Vec<ConversationKey>) {
+    fn add_append(&mut self, job: &Append, directs: &mut Vec<Direct>) {
         let key = job.conversation;
         if let Some(group) = key.as_group() {
             self.groups.push(group);
         } else if key.lo == job.sender.0 || key.hi == job.sender.0 {
-            directs.push(key);
+            directs.push(Direct { conversation: key, message_count: 1 });
         } else {
             // Nobody else sends there, so there is nothing to look up.
             return;
@@ -143,7 +161,8 @@ impl<'a> Plan<'a> {
     pub(super) fn keep_directs(&mut self, mut exists: impl FnMut(UserId) -> bool) {
         self.directs.retain(|direct| {
             let ConversationKey { lo, hi } = direct.conversation;
-            exists(UserId(lo)) && (lo == hi || exists(UserId(hi)))
+            let is_alone = lo == hi || direct.conversation.is_own();
+            exists(UserId(lo)) && (is_alone || exists(UserId(hi)))
         });
     }
 }
@@ -176,6 +195,7 @@ mod tests {
             kind: pb::MsgType::Text,
             content: Bytes::new(),
             extra: Bytes::new(),
+            friends_only: false,
         }))
     }
 

@@ -8,7 +8,9 @@
 use aldis_wire::ConversationKey;
 
 use super::plan::Plan;
+use super::records;
 use super::sql_text::SqlText;
+use crate::record::Table;
 
 /// Literals of one list. From 1,000 on MariaDB may turn a list into a table that it scans in any
 /// order, and the order of locks would be lost.
@@ -28,6 +30,7 @@ pub(super) enum Asked {
     Requests,
     GroupCounts,
     EverMembers,
+    Records(Table),
 }
 
 /// A packet of questions while it is written.
@@ -56,7 +59,7 @@ impl Questions<'_> {
         for groups in plan.groups.chunks(LIST_MAX) {
             self.statement(
                 Asked::Conversations,
-                "SELECT lo, hi, max_seq, msg_count, change_seq, member_version \
+                "SELECT lo, hi, max_seq, msg_count, change_seq, member_version, ties \
                  FROM im_conversation FORCE INDEX (PRIMARY) WHERE lo = 0 AND hi IN ",
             )
             .numbers(groups.iter().map(|group| group.0))
@@ -110,13 +113,14 @@ impl Questions<'_> {
              change_seq = change_seq + VALUES(change_seq)",
         );
         if self.is_mariadb {
-            self.sql.push(" RETURNING lo, hi, max_seq, msg_count, change_seq, member_version");
+            self.sql
+                .push(" RETURNING lo, hi, max_seq, msg_count, change_seq, member_version, ties");
             return;
         }
         for directs in plan.directs.chunks(LIST_MAX) {
             self.statement(
                 Asked::Conversations,
-                "SELECT lo, hi, max_seq, msg_count, change_seq, member_version \
+                "SELECT lo, hi, max_seq, msg_count, change_seq, member_version, ties \
                  FROM im_conversation FORCE INDEX (PRIMARY) WHERE (lo, hi) IN (",
             )
             .list(directs, |sql, direct| {
@@ -170,6 +174,11 @@ impl Questions<'_> {
         self.join(Asked::EverMembers, &plan.leavers, "(group_id, user_id)", |sql, key| {
             sql.number(key.0.0).push(",").number(key.1.0);
         });
+        for rows in plan.rows.chunk_by(|a, b| a.0 == b.0) {
+            let table = rows[0].0;
+            self.asked.push(Asked::Records(table));
+            records::ask_for(self.sql, table, rows, self.is_mariadb);
+        }
     }
 
     /// Looks rows up by keys of several columns, one by one through an index: faster than a list.
@@ -230,6 +239,7 @@ mod tests {
     use super::*;
     use crate::mysql::migrate::migrate;
     use crate::mysql::plan::{Direct, SentKey};
+    use crate::record::Key;
 
     /// More than any batch has of most things, so that every list has several chunks.
     const COUNT: u64 = 1_100;
@@ -254,6 +264,7 @@ mod tests {
             requests: numbers().map(|n| (UserId(n), RequestId([0; 16]))).collect(),
             counted: numbers().map(UserId).collect(),
             leavers: numbers().map(|n| (GroupId(n), UserId(n))).collect(),
+            rows: numbers().map(|n| (Table::Relation, Key::from_slice(&[n, n + 1]))).collect(),
             takes_user_ids: true,
             takes_group_ids: true,
             takes_msg_ids: true,
@@ -269,7 +280,8 @@ mod tests {
         let fill = "INSERT INTO im_conversation (lo, hi) SELECT 0, seq FROM seq_1_to_5000;
             INSERT INTO im_group_member SELECT seq, seq, 1, 0, 1, 1 FROM seq_1_to_5000;
             INSERT INTO im_user SELECT seq, seq, '', '', '', 0, x'00', 1 FROM seq_1_to_5000;
-            INSERT INTO im_session SELECT seq, 1, 1, 1 FROM seq_1_to_5000";
+            INSERT INTO im_session SELECT seq, 1, 1, 1 FROM seq_1_to_5000;
+            INSERT INTO im_relation SELECT seq, seq + 1, 1, 0, 0, '', '', '' FROM seq_1_to_5000";
         for statement in fill.split(';') {
             conn.query_drop(statement).unwrap();
         }

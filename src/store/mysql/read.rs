@@ -13,8 +13,10 @@ use super::durable::Barrier;
 use super::failure::{Abort, Stop};
 use super::link::Link;
 use super::lookups::{self, Head};
+use super::records::Snapshot;
 use super::replica::ReplicaLinks;
 use super::sql_text::SqlText;
+use crate::lists;
 use crate::traits::{Reader, StoreError};
 
 /// A failure after less time than this is that of a connection which broke while nobody used it;
@@ -81,6 +83,11 @@ impl MysqlReader {
             ReadJob::Members { reader, group, after, limit } => ReadResult::Members(
                 lookups::members(session, sql, *reader, *group, *after, *limit)?,
             ),
+            ReadJob::Relations { user, list, after, limit } => {
+                let mut snapshot = Snapshot { session, sql };
+                let page = lists::relations(&mut snapshot, *user, *list, *after, *limit)?;
+                ReadResult::Relations(page)
+            }
         })
     }
 

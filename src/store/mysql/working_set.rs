@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use super::plan::SentKey;
 use crate::group_event::Standing;
 use crate::recent::Recent;
+use crate::record::{Key, Row, Table};
 
 /// Users known to exist: about 20 bytes each, 5 MiB. They are never deleted.
 const USERS_MAX: usize = 1 << 18;
@@ -52,6 +53,8 @@ pub(super) struct Counters {
     pub change_seq: u64,
     /// Rises with every change of members or roles.
     pub member_version: u64,
+    /// Of a 1:1 conversation: what the two are to each other.
+    pub ties: u64,
 }
 
 /// A conversation whose row is locked, or that the batch creates.
@@ -146,6 +149,14 @@ impl Sequence {
     }
 }
 
+/// A row that the rules ask for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StoredRow {
+    /// `None`: it is not stored.
+    pub row: Option<Row>,
+    pub is_changed: bool,
+}
+
 /// A username that is taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NamedUser {
@@ -171,6 +182,8 @@ pub(super) struct WorkingSet {
     pub group_counts: Map<UserId, u64>,
     /// Who was ever in a group, as far as somebody who leaves asks.
     pub ever_members: HashSet<(GroupId, UserId)>,
+    /// Rows that the rules ask for, also those that are not stored.
+    pub records: Map<(Table, Key), StoredRow>,
     pub user_ids: Sequence,
     pub group_ids: Sequence,
 }

@@ -11,6 +11,7 @@ use super::mailboxes::Mailboxes;
 use super::packet::{Failed, ask, commit};
 #[cfg(feature = "planted-bugs")]
 use super::planted::Bug;
+use super::records;
 use super::sql_text::SqlText;
 use super::working_set::{WorkingSet, sorted_keys};
 
@@ -48,6 +49,7 @@ pub(super) fn write_back(
     packets.accounts(&batch.made.accounts, batch.now_ms)?;
     packets.devices(&batch.set)?;
     packets.groups(&batch.made, &batch.set, batch.now_ms)?;
+    packets.records(&batch.set)?;
     packets.sequences(&batch.set);
     let Packets { session, sql, is_any_sent } = packets;
     if let Some(barrier) = barrier
@@ -163,13 +165,15 @@ impl Packets<'_> {
             sorted_keys(&set.conversations, |conversation| conversation.now != conversation.stored);
         self.rows(
             "INSERT INTO im_conversation (lo, hi, max_seq, msg_count, change_seq, \
-             member_version) VALUES ",
+             member_version, ties) VALUES ",
             changed,
             " ON DUPLICATE KEY UPDATE max_seq = VALUES(max_seq), msg_count = VALUES(msg_count), \
-             change_seq = VALUES(change_seq), member_version = VALUES(member_version)",
+             change_seq = VALUES(change_seq), member_version = VALUES(member_version), \
+             ties = VALUES(ties)",
             |sql, key: ConversationKey| {
                 let now = set.conversations[&key].now;
-                let counters = [now.max_seq, now.msg_count, now.change_seq, now.member_version];
+                let counters =
+                    [now.max_seq, now.msg_count, now.change_seq, now.member_version, now.ties];
                 sql.number(key.lo).push(",").number(key.hi).push(",");
                 sql.list(counters, |sql, value| {
                     sql.number(value);
@@ -268,6 +272,21 @@ impl Packets<'_> {
                 });
             },
         )
+    }
+
+    fn records(&mut self, set: &WorkingSet) -> Result<(), Failed> {
+        for key in sorted_keys(&set.records, |stored| stored.is_changed) {
+            let Some(row) = set.records.get(&key).and_then(|stored| stored.row.as_ref()) else {
+                continue;
+            };
+            records::write(self.sql, key.0, &key.1, row);
+            if self.sql.len() >= PACKET_BYTES {
+                ask(self.session, self.sql)?;
+                self.sql.clear();
+                self.is_any_sent = true;
+            }
+        }
+        Ok(())
     }
 
     fn sequences(&mut self, set: &WorkingSet) {

@@ -164,6 +164,7 @@ fn finish(outcome: Outcome, entries: &[Entry]) -> Written {
         Written::Appended(appended) => appended.seq = entry.sender_seq,
         Written::GroupCreated { seq, .. }
         | Written::Invited { seq, .. }
+        | Written::Changed { seq }
         | Written::Left { seq } => *seq = entry.sender_seq,
         Written::Registered(_)
         | Written::SessionOpened(_)
@@ -272,6 +273,7 @@ impl Writer for MysqlWriter {
             },
             WriteJob::CreateGroup(job) => job.members.len() + 1,
             WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } => GROUP_MEMBERS_MAX,
+            WriteJob::Friend(_) => 2,
             WriteJob::Register(_)
             | WriteJob::OpenSession(_)
             | WriteJob::ReleaseSession { .. }

@@ -114,7 +114,8 @@ impl Batch<'_> {
             .prepare_cached(
                 "INSERT INTO im_session (user_id, class, epoch, issued) VALUES (?, ?, 1, 1)
                  ON CONFLICT (user_id, class)
-                 DO UPDATE SET epoch = issued + 1, issued = issued + 1 RETURNING epoch",
+                 DO UPDATE SET epoch = MAX(epoch, issued) + 1, issued = MAX(epoch, issued) + 1
+                 RETURNING epoch",
             )?
             .query_row((user, class), |row| number(row, 0))?;
         let (user, class) = (job.user, job.class);

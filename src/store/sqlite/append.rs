@@ -15,6 +15,7 @@ use super::index::Index;
 use super::rows::number;
 use super::runs::{Entry, POSITION_MAX, pack};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
+use crate::rules::Ties;
 
 /// An entry before it has its place.
 pub(super) struct Draft {
@@ -98,9 +99,11 @@ impl Batch<'_> {
         }
         let (lo, hi) = (UserId(key.lo), UserId(key.hi));
         // A conversation that exists was between users that exist, and those are never deleted.
-        if self.conversation(key)?.is_none() && !(self.user_exists(lo)? && self.user_exists(hi)?) {
+        let ties = self.conversation(key)?.map(|conversation| conversation.ties);
+        if ties.is_none() && !(self.user_exists(lo)? && self.user_exists(hi)?) {
             return Err(NO_SUCH_USER.into());
         }
+        ties.unwrap_or_default().check_sender(key, job.sender, job.friends_only)?;
         Ok(Recipients::Direct(if lo == hi { smallvec![lo] } else { smallvec![lo, hi] }))
     }
 
@@ -191,7 +194,10 @@ impl Batch<'_> {
     }
 
     /// The counters of a conversation that exists.
-    fn conversation(&mut self, key: ConversationKey) -> Result<Option<&mut Conversation>, Stop> {
+    pub(super) fn conversation(
+        &mut self,
+        key: ConversationKey,
+    ) -> Result<Option<&mut Conversation>, Stop> {
         if self.caches.conversations.peek(key).is_none()
             && let Some(conversation) = self.load_conversation(key)?
         {
@@ -200,25 +206,29 @@ impl Batch<'_> {
         Ok(self.caches.conversations.get_mut(key))
     }
 
-    fn conversation_or_new(&mut self, key: ConversationKey) -> Result<&mut Conversation, Stop> {
+    pub(super) fn conversation_or_new(
+        &mut self,
+        key: ConversationKey,
+    ) -> Result<&mut Conversation, Stop> {
         if self.conversation(key)?.is_none() {
             self.conn
                 .prepare_cached("INSERT INTO im_conversation (lo, hi) VALUES (?, ?)")?
                 .execute((key.lo as i64, key.hi as i64))?;
             let number = self.conn.last_insert_rowid() as u64;
-            let conversation = Conversation { number, head: 0, message_count: 0 };
+            let ties = Ties::default();
+            let conversation = Conversation { number, head: 0, message_count: 0, ties };
             self.caches.conversations.insert(key, conversation);
         }
         Ok(self.caches.conversations.get_mut(key).expect("it was found or inserted"))
     }
 
     fn load_conversation(&mut self, key: ConversationKey) -> Result<Option<Conversation>, Stop> {
-        let conversation: Option<u64> = self
+        let found: Option<(u64, u8)> = self
             .conn
-            .prepare_cached("SELECT number FROM im_conversation WHERE lo = ? AND hi = ?")?
-            .query_row((key.lo as i64, key.hi as i64), |row| number(row, 0))
+            .prepare_cached("SELECT number, ties FROM im_conversation WHERE lo = ? AND hi = ?")?
+            .query_row((key.lo as i64, key.hi as i64), |row| Ok((number(row, 0)?, row.get(1)?)))
             .optional()?;
-        let Some(conversation) = conversation else { return Ok(None) };
+        let Some((conversation, ties)) = found else { return Ok(None) };
         let last = Index::Conversations.last(self.conn, conversation)?;
         let message_count = match last {
             None => 0,
@@ -228,7 +238,7 @@ impl Batch<'_> {
                 .query_row([last.msg_id.0 as i64], |row| number(row, 0))?,
         };
         let head = last.map_or(0, |last| last.position);
-        Ok(Some(Conversation { number: conversation, head, message_count }))
+        Ok(Some(Conversation { number: conversation, head, message_count, ties: Ties(ties) }))
     }
 }
 

@@ -7,6 +7,7 @@ use rusqlite::{CachedStatement, Connection};
 use super::cache::Caches;
 use super::failure::{Abort, Stop};
 use super::runs::{self, Entry};
+use crate::rules;
 use crate::snowflake::Snowflake;
 use crate::stored_hash::StoredHash;
 
@@ -87,6 +88,7 @@ impl Batch<'_> {
                 self.invite_members(ticket, *actor, *group, members)
             }
             WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
+            job @ WriteJob::Friend(_) => rules::run(self, ticket, job),
         }
     }
 

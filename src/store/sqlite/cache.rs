@@ -8,6 +8,7 @@ use std::sync::Arc;
 use aldis_wire::{ConversationKey, GroupId, UserId};
 
 use crate::recent::Recent;
+use crate::rules::Ties;
 
 /// Mailbox heads: about 40 bytes each, 5 MiB.
 const HEADS_MAX: usize = 1 << 17;
@@ -27,6 +28,8 @@ pub(super) struct Conversation {
     pub head: u64,
     /// Messages, without other events.
     pub message_count: u64,
+    /// Of a 1:1 conversation.
+    pub ties: Ties,
 }
 
 /// Members of a group.

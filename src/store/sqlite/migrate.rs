@@ -7,7 +7,11 @@ use crate::traits::StoreError;
 
 /// Every migration, in order; the position + 1 is the schema's version. A released one is never
 /// changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../../sql/sqlite/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../sql/sqlite/0001_first.sql"),
+    include_str!("../../../sql/sqlite/0002_relations.sql"),
+    include_str!("../../../sql/sqlite/0003_issued_epochs.sql"),
+];
 
 /// Applies the migrations that the file lacks, all in one transaction under the write lock.
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), StoreError> {

@@ -16,6 +16,7 @@ mod index;
 mod migrate;
 mod once;
 mod read;
+mod records;
 mod rows;
 mod runs;
 mod writer;

@@ -144,6 +144,7 @@ mod tests {
             kind: pb::MsgType::Text,
             content: Bytes::from(content),
             extra: Bytes::new(),
+            friends_only: false,
         }
     }
 

@@ -16,6 +16,7 @@ use super::connection;
 use super::failure::{Abort, Stop};
 use super::index::Index;
 use super::rows::{MESSAGE_BY_ID, message, number};
+use crate::lists;
 use crate::page::PageBytes;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
 use crate::traits::{Reader, StoreError};
@@ -82,7 +83,7 @@ pub(super) struct Snapshot<'a> {
 }
 
 impl Snapshot<'_> {
-    fn answer(&self, job: &ReadJob) -> Result<ReadResult, Stop> {
+    fn answer(&mut self, job: &ReadJob) -> Result<ReadResult, Stop> {
         Ok(match job {
             ReadJob::Credentials { username } => {
                 ReadResult::Credentials(self.credentials(username)?)
@@ -106,6 +107,9 @@ impl Snapshot<'_> {
             }
             ReadJob::Members { reader, group, after, limit } => {
                 ReadResult::Members(self.members(*reader, *group, *after, *limit)?)
+            }
+            ReadJob::Relations { user, list, after, limit } => {
+                ReadResult::Relations(lists::relations(self, *user, *list, *after, *limit)?)
             }
         })
     }

@@ -246,6 +246,7 @@ impl Writer for SqliteWriter {
             },
             WriteJob::CreateGroup(job) => job.members.len() + 1,
             WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } => GROUP_MEMBERS_MAX,
+            WriteJob::Friend(_) => 2,
             WriteJob::Register(_)
             | WriteJob::OpenSession(_)
             | WriteJob::ReleaseSession { .. }

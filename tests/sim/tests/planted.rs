@@ -22,7 +22,9 @@ fn find_in_store(bug: Bug) -> String {
 }
 
 fn find_in_hub(bug: HubBug, seed_count: u64) -> String {
-    find(Options { hub_bug: Some(bug), ..Options::default() }, seed_count)
+    let found = find(Options { hub_bug: Some(bug), ..Options::default() }, seed_count);
+    println!("{found}");
+    found
 }
 
 #[test]

@@ -242,8 +242,8 @@ impl Core {
             self.observe(|| Observation::RequestDone(no, Err(RequestError::Lost)));
             return None;
         };
-        debug_assert!(matches!(request, Request::Sync(_)), "only syncs are asked as syncs");
-        self.observe(|| Observation::RequestDone(no, Ok(Response::Sync(page.clone()))));
+        debug_assert!(matches!(request, Request::MsgSync(_)), "only syncs are asked as syncs");
+        self.observe(|| Observation::RequestDone(no, Ok(Response::MsgSync(page.clone()))));
         let head = page.head;
         let mut applied = Vec::new();
         let outcome = match self.streams.get_mut(&stream) {
@@ -314,7 +314,7 @@ impl Core {
         if response.own_seq() != 0 {
             self.note_head(0, response.own_seq());
         }
-        let is_logout = response == Response::Logout;
+        let is_logout = matches!(response, Response::Logout(_));
         self.finish(no, Ok(response));
         if is_logout {
             self.saved.token.clear();

@@ -31,7 +31,7 @@ use bytes::Bytes;
 pub use config::{Config, Credentials, SavedState, Start};
 pub use event::{Event, LinkAction, Observation, OfflineReason};
 pub use outbox::{Outgoing, Target};
-pub use request::{Request, RequestError, RequestNo, Response};
+pub use request::{Ask, Request, RequestError, RequestNo, Response};
 pub use stream::{Applied, PageOutcome, Stream, Via};
 
 use deframe::Deframer;

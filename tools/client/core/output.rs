@@ -112,7 +112,7 @@ impl Core {
         let after_seq = state.rule.begin_sync();
         let no = self.take_request_no();
         let limit = self.config.sync_limit;
-        let request = Request::Sync(pb::MsgSyncReq { stream, after_seq, limit });
+        let request = Request::MsgSync(pb::MsgSyncReq { stream, after_seq, limit });
         self.read_on_wire = true;
         self.observe(|| Observation::RequestSent(no, request.clone()));
         let seq = self.pending.insert(now, Pending::Sync { no, request: request.clone(), stream });

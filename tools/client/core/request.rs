@@ -6,41 +6,6 @@ use aldis_wire::{Code, Command, Message, OutFrame, pb};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestNo(pub u64);
 
-/// A request. Those that change something carry a request_id or a natural key, so that the
-/// application may repeat one whose outcome it does not know.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)] // PROTOCOL.md has a section for each
-pub enum Request {
-    Register(pb::RegisterReq),
-    Logout,
-    UserGet(pb::UserGetReq),
-    UserFind(pb::UserFindReq),
-    Sync(pb::MsgSyncReq),
-    History(pb::HistoryReq),
-    GroupCreate(pb::GroupCreateReq),
-    GroupList(pb::GroupListReq),
-    GroupMembers(pb::GroupMembersReq),
-    GroupInvite(pb::GroupInviteReq),
-    GroupLeave(pb::GroupLeaveReq),
-}
-
-/// The answer OK to a request.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)] // as above
-pub enum Response {
-    Register(pb::RegisterResp),
-    Logout,
-    UserGet(pb::UserGetResp),
-    UserFind(pb::UserFindResp),
-    Sync(pb::MsgSyncResp),
-    History(pb::HistoryResp),
-    GroupCreate(pb::GroupCreateResp),
-    GroupList(pb::GroupListResp),
-    GroupMembers(pb::GroupMembersResp),
-    GroupInvite(pb::GroupInviteResp),
-    GroupLeave(pb::GroupLeaveResp),
-}
-
 /// Why a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
@@ -74,82 +39,130 @@ impl RequestError {
     }
 }
 
-impl Request {
-    /// Its command.
-    pub fn command(&self) -> Command {
-        match self {
-            Request::Register(_) => Command::Register,
-            Request::Logout => Command::Logout,
-            Request::UserGet(_) => Command::UserGet,
-            Request::UserFind(_) => Command::UserFind,
-            Request::Sync(_) => Command::MsgSync,
-            Request::History(_) => Command::History,
-            Request::GroupCreate(_) => Command::GroupCreate,
-            Request::GroupList(_) => Command::GroupList,
-            Request::GroupMembers(_) => Command::GroupMembers,
-            Request::GroupInvite(_) => Command::GroupInvite,
-            Request::GroupLeave(_) => Command::GroupLeave,
+/// One list of requests, from which the types and their frames follow: command, body and answer.
+/// The answers of those that `tell` name the entry that says what was changed.
+macro_rules! requests {
+    (
+        ask { $($ask:ident: $ask_req:ident => $ask_resp:ident,)* }
+        tell { $($tell:ident: $tell_req:ident => $tell_resp:ident,)* }
+    ) => {
+        /// A request. Those that change something carry a request_id or a natural key, so that the
+        /// application may repeat one whose outcome it does not know.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(missing_docs)] // PROTOCOL.md has a section for each
+        pub enum Request {
+            $($ask(pb::$ask_req),)*
+            $($tell(pb::$tell_req),)*
         }
-    }
 
-    /// Whether the server works on only one such request of a connection at a time.
-    pub(super) fn is_paged_read(&self) -> bool {
-        matches!(self, Request::Sync(_) | Request::History(_))
-    }
-
-    pub(super) fn frame(&self, seq: u32) -> OutFrame {
-        let cmd = self.command().id();
-        match self {
-            Request::Register(body) => OutFrame::encode(cmd, Code::Ok, seq, body),
-            Request::Logout => OutFrame::encode(cmd, Code::Ok, seq, &pb::LogoutReq {}),
-            Request::UserGet(body) => OutFrame::encode(cmd, Code::Ok, seq, body),
-            Request::UserFind(body) => OutFrame::encode(cmd, Code::Ok, seq, body),
-            Request::Sync(body) => OutFrame::encode(cmd, Code::Ok, seq, body),
-            Request::History(body) => OutFrame::encode(cmd, Code::Ok, seq, body),
-            Request::GroupCreate(body) => OutFrame::encode(cmd, Code::Ok, seq, body),
-            Request::GroupList(body) => OutFrame::encode(cmd, Code::Ok, seq, body),
-            Request::GroupMembers(body) => OutFrame::encode(cmd, Code::Ok, seq, body),
-            Request::GroupInvite(body) => OutFrame::encode(cmd, Code::Ok, seq, body),
-            Request::GroupLeave(body) => OutFrame::encode(cmd, Code::Ok, seq, body),
+        /// The answer OK to a request.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(missing_docs)] // as above
+        pub enum Response {
+            $($ask(pb::$ask_resp),)*
+            $($tell(pb::$tell_resp),)*
         }
+
+        impl Request {
+            /// Its command.
+            pub fn command(&self) -> Command {
+                match self {
+                    $(Request::$ask(_) => Command::$ask,)*
+                    $(Request::$tell(_) => Command::$tell,)*
+                }
+            }
+
+            pub(super) fn frame(&self, seq: u32) -> OutFrame {
+                let cmd = self.command().id();
+                match self {
+                    $(Request::$ask(body) => OutFrame::encode(cmd, Code::Ok, seq, body),)*
+                    $(Request::$tell(body) => OutFrame::encode(cmd, Code::Ok, seq, body),)*
+                }
+            }
+        }
+
+        impl Response {
+            /// Decodes the OK answer to `request`; `None` if the body is not what the protocol says.
+            pub(super) fn decode(request: &Request, body: &[u8]) -> Option<Response> {
+                Some(match request {
+                    $(Request::$ask(_) => Response::$ask(pb::$ask_resp::decode(body).ok()?),)*
+                    $(Request::$tell(_) => Response::$tell(pb::$tell_resp::decode(body).ok()?),)*
+                })
+            }
+
+            /// Seq of the asking device's own entry, which the server does not push to it; 0: none.
+            pub(super) fn own_seq(&self) -> u64 {
+                match self {
+                    $(Response::$ask(_) => 0,)*
+                    $(Response::$tell(resp) => resp.seq,)*
+                }
+            }
+        }
+
+        $(ask!($ask: $ask_req => $ask_resp);)*
+        $(ask!($tell: $tell_req => $tell_resp);)*
+    };
+}
+
+/// A body of a request, which knows the type of its answer.
+pub trait Ask {
+    /// The body of the answer OK.
+    type Answer;
+
+    /// The request with this body.
+    fn request(self) -> Request;
+
+    /// The answer's body; `None`: it is another request's.
+    fn answer(response: Response) -> Option<Self::Answer>;
+}
+
+macro_rules! ask {
+    ($name:ident: $req:ident => $resp:ident) => {
+        impl Ask for pb::$req {
+            type Answer = pb::$resp;
+
+            fn request(self) -> Request {
+                Request::$name(self)
+            }
+
+            fn answer(response: Response) -> Option<pb::$resp> {
+                match response {
+                    Response::$name(body) => Some(body),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+requests! {
+    ask {
+        Register: RegisterReq => RegisterResp,
+        Logout: LogoutReq => LogoutResp,
+        UserGet: UserGetReq => UserGetResp,
+        UserFind: UserFindReq => UserFindResp,
+        MsgSync: MsgSyncReq => MsgSyncResp,
+        History: HistoryReq => HistoryResp,
+        GroupList: GroupListReq => GroupListResp,
+        GroupMembers: GroupMembersReq => GroupMembersResp,
+        FriendList: FriendListReq => FriendListResp,
+    }
+    tell {
+        GroupCreate: GroupCreateReq => GroupCreateResp,
+        GroupInvite: GroupInviteReq => GroupInviteResp,
+        GroupLeave: GroupLeaveReq => GroupLeaveResp,
+        FriendApply: FriendApplyReq => FriendApplyResp,
+        FriendHandle: FriendHandleReq => FriendHandleResp,
+        FriendDelete: FriendDeleteReq => FriendDeleteResp,
+        FriendUpdate: FriendUpdateReq => FriendUpdateResp,
+        Block: BlockReq => BlockResp,
+        Unblock: UnblockReq => UnblockResp,
     }
 }
 
-impl Response {
-    /// Decodes the OK answer to `request`; `None` if the body is not what the protocol says.
-    pub(super) fn decode(request: &Request, body: &[u8]) -> Option<Response> {
-        let response = match request {
-            Request::Register(_) => Response::Register(pb::RegisterResp::decode(body).ok()?),
-            Request::Logout => {
-                pb::LogoutResp::decode(body).ok()?;
-                Response::Logout
-            }
-            Request::UserGet(_) => Response::UserGet(pb::UserGetResp::decode(body).ok()?),
-            Request::UserFind(_) => Response::UserFind(pb::UserFindResp::decode(body).ok()?),
-            Request::Sync(_) => Response::Sync(pb::MsgSyncResp::decode(body).ok()?),
-            Request::History(_) => Response::History(pb::HistoryResp::decode(body).ok()?),
-            Request::GroupCreate(_) => {
-                Response::GroupCreate(pb::GroupCreateResp::decode(body).ok()?)
-            }
-            Request::GroupList(_) => Response::GroupList(pb::GroupListResp::decode(body).ok()?),
-            Request::GroupMembers(_) => {
-                Response::GroupMembers(pb::GroupMembersResp::decode(body).ok()?)
-            }
-            Request::GroupInvite(_) => {
-                Response::GroupInvite(pb::GroupInviteResp::decode(body).ok()?)
-            }
-            Request::GroupLeave(_) => Response::GroupLeave(pb::GroupLeaveResp::decode(body).ok()?),
-        };
-        Some(response)
-    }
-
-    /// Seq of the asking device's own entry, which the server does not push to it; 0: none.
-    pub(super) fn own_seq(&self) -> u64 {
-        match self {
-            Response::GroupCreate(resp) => resp.seq,
-            Response::GroupInvite(resp) => resp.seq,
-            Response::GroupLeave(resp) => resp.seq,
-            _ => 0,
-        }
+impl Request {
+    /// Whether the server works on only one such request of a connection at a time.
+    pub(super) fn is_paged_read(&self) -> bool {
+        matches!(self, Request::MsgSync(_) | Request::History(_))
     }
 }

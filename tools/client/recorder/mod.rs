@@ -248,7 +248,7 @@ impl Recorder {
     /// `None`: not an operation of histories.
     fn request_args(&self, request: &Request) -> Option<(&'static str, Value)> {
         let recorded = match request {
-            Request::Sync(req) => {
+            Request::MsgSync(req) => {
                 let args = json!({
                     "user": self.user, "stream": req.stream, "after": req.after_seq,
                     "limit": req.limit, "final": self.final_sync,

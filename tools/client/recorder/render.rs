@@ -18,7 +18,7 @@ pub(super) fn request_error_json(error: &RequestError) -> Value {
 
 pub(super) fn response_json(response: &Response) -> Value {
     match response {
-        Response::Sync(page) => json!({
+        Response::MsgSync(page) => json!({
             "entries": entries_json(&page.entries),
             "head": page.head, "more": page.more,
         }),
@@ -55,10 +55,8 @@ fn entry_json(entry: &pb::MessageData) -> Value {
 
 /// The conversation that an entry belongs to.
 pub fn conversation_of(entry: &pb::MessageData) -> ConversationKey {
-    match entry.group_id {
-        0 => ConversationKey::direct(UserId(entry.sender_id), UserId(entry.receiver_id)),
-        group => ConversationKey::group(GroupId(group)),
-    }
+    let (sender, receiver) = (UserId(entry.sender_id), UserId(entry.receiver_id));
+    ConversationKey::of_entry(sender, receiver, GroupId(entry.group_id))
 }
 
 /// FNV-1a, 64 bits, in hexadecimal: enough to tell contents apart that no one chose to collide.

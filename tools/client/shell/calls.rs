@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::client::{Client, ClientError};
 use crate::core::{
-    Credentials, Event, OfflineReason, Outgoing, Request, Response, SubmitError, Target,
+    Ask, Credentials, Event, OfflineReason, Outgoing, Request, Response, SubmitError, Target,
 };
 
 /// Pause before a call is tried again when the server names none.
@@ -28,16 +28,13 @@ impl Client {
         let (core, now) = self.core_mut();
         core.connect(now);
         let request_id = core.new_request_id(now).0;
-        let request = Request::Register(pb::RegisterReq {
+        let request = pb::RegisterReq {
             username: username.to_owned(),
             password: password.to_owned(),
             nickname: nickname.to_owned(),
             request_id: Bytes::copy_from_slice(&request_id),
-        });
-        match self.call(&request)? {
-            Response::Register(resp) => Ok(UserId(resp.user_id)),
-            _ => Err(ClientError::Protocol),
-        }
+        };
+        Ok(UserId(self.ask(request)?.user_id))
     }
 
     /// Opens a session. `Event::Online` is consumed by it.
@@ -110,10 +107,7 @@ impl Client {
         after_seq: u64,
         limit: u32,
     ) -> Result<pb::MsgSyncResp, ClientError> {
-        match self.call(&Request::Sync(pb::MsgSyncReq { stream, after_seq, limit }))? {
-            Response::Sync(page) => Ok(page),
-            _ => Err(ClientError::Protocol),
-        }
+        self.ask(pb::MsgSyncReq { stream, after_seq, limit })
     }
 
     /// One page of a conversation. Both positions 0: the newest entries.
@@ -130,19 +124,13 @@ impl Client {
         };
         let request =
             pb::HistoryReq { receiver_id, group_id, before_conv_seq, after_conv_seq, limit };
-        match self.call(&Request::History(request))? {
-            Response::History(page) => Ok(page),
-            _ => Err(ClientError::Protocol),
-        }
+        self.ask(request)
     }
 
     /// Users by id, unknown ones left out.
     pub fn users(&mut self, ids: &[UserId]) -> Result<Vec<pb::UserInfo>, ClientError> {
         let user_ids = ids.iter().map(|id| id.0).collect();
-        match self.call(&Request::UserGet(pb::UserGetReq { user_ids }))? {
-            Response::UserGet(resp) => Ok(resp.users),
-            _ => Err(ClientError::Protocol),
-        }
+        Ok(self.ask(pb::UserGetReq { user_ids })?.users)
     }
 
     /// Users whose name is or begins with `query`.
@@ -152,10 +140,7 @@ impl Client {
         limit: u32,
     ) -> Result<Vec<pb::UserInfo>, ClientError> {
         let query = query.to_owned();
-        match self.call(&Request::UserFind(pb::UserFindReq { query, limit }))? {
-            Response::UserFind(resp) => Ok(resp.users),
-            _ => Err(ClientError::Protocol),
-        }
+        Ok(self.ask(pb::UserFindReq { query, limit })?.users)
     }
 
     /// Creates a group of this user and `members`.
@@ -166,15 +151,12 @@ impl Client {
     ) -> Result<pb::GroupCreateResp, ClientError> {
         let (core, now) = self.core_mut();
         let request_id = core.new_request_id(now).0;
-        let request = Request::GroupCreate(pb::GroupCreateReq {
+        let request = pb::GroupCreateReq {
             name: name.to_owned(),
             member_ids: members.iter().map(|id| id.0).collect(),
             request_id: Bytes::copy_from_slice(&request_id),
-        });
-        match self.call(&request)? {
-            Response::GroupCreate(resp) => Ok(resp),
-            _ => Err(ClientError::Protocol),
-        }
+        };
+        self.ask(request)
     }
 
     /// Invites users into a group.
@@ -185,18 +167,12 @@ impl Client {
     ) -> Result<pb::GroupInviteResp, ClientError> {
         let member_ids = members.iter().map(|id| id.0).collect();
         let request = pb::GroupInviteReq { group_id: group.0, member_ids };
-        match self.call(&Request::GroupInvite(request))? {
-            Response::GroupInvite(resp) => Ok(resp),
-            _ => Err(ClientError::Protocol),
-        }
+        self.ask(request)
     }
 
     /// Leaves a group.
     pub fn leave_group(&mut self, group: GroupId) -> Result<pb::GroupLeaveResp, ClientError> {
-        match self.call(&Request::GroupLeave(pb::GroupLeaveReq { group_id: group.0 }))? {
-            Response::GroupLeave(resp) => Ok(resp),
-            _ => Err(ClientError::Protocol),
-        }
+        self.ask(pb::GroupLeaveReq { group_id: group.0 })
     }
 
     /// All groups of this user.
@@ -205,9 +181,7 @@ impl Client {
         loop {
             let after_group_id = groups.last().map_or(0, |group| group.group_id);
             let request = pb::GroupListReq { after_group_id, limit: 0 };
-            let Response::GroupList(resp) = self.call(&Request::GroupList(request))? else {
-                return Err(ClientError::Protocol);
-            };
+            let resp = self.ask(request)?;
             // A page that brings nothing ends the list, whatever it says of more.
             let more = resp.more && !resp.groups.is_empty();
             groups.extend(resp.groups);
@@ -223,9 +197,7 @@ impl Client {
         loop {
             let after_user_id = members.last().map_or(0, |member| member.user_id);
             let request = pb::GroupMembersReq { group_id: group.0, after_user_id, limit: 0 };
-            let Response::GroupMembers(resp) = self.call(&Request::GroupMembers(request))? else {
-                return Err(ClientError::Protocol);
-            };
+            let resp = self.ask(request)?;
             let more = resp.more && !resp.members.is_empty();
             members.extend(resp.members);
             if !more {
@@ -234,9 +206,32 @@ impl Client {
         }
     }
 
+    /// A whole list of [`RelationList`](pb::RelationList).
+    pub fn relations(
+        &mut self,
+        list: pb::RelationList,
+    ) -> Result<Vec<pb::RelationInfo>, ClientError> {
+        let mut relations: Vec<pb::RelationInfo> = Vec::new();
+        loop {
+            let after_user_id = relations.last().map_or(0, |relation| relation.user_id);
+            let request = pb::FriendListReq { list: list.into(), after_user_id, limit: 0 };
+            let resp = self.ask(request)?;
+            let more = resp.more && !resp.relations.is_empty();
+            relations.extend(resp.relations);
+            if !more {
+                return Ok(relations);
+            }
+        }
+    }
+
     /// Ends the session and revokes this device's tokens.
     pub fn logout(&mut self) -> Result<(), ClientError> {
-        self.call(&Request::Logout).map(|_| ())
+        self.ask(pb::LogoutReq {}).map(|_| ())
+    }
+
+    /// [`call`](Self::call) with the type of the answer.
+    pub fn ask<A: Ask>(&mut self, body: A) -> Result<A::Answer, ClientError> {
+        A::answer(self.call(&body.request())?).ok_or(ClientError::Protocol)
     }
 
     /// Asks until there is a definite answer or the time for a call is over. Safe to repeat: reads

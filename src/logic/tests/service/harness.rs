@@ -50,6 +50,7 @@ fn node_of(head_checks: Option<HeadCheckTimes>, link: LinkUse) -> Arc<Node> {
         token_ttl_ms: 3_600_000,
         head_checks,
         link,
+        direct_messages: Default::default(),
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()))

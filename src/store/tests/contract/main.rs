@@ -5,6 +5,7 @@
 mod accounts;
 mod append;
 mod failures;
+mod friends;
 mod groups;
 mod harness;
 mod pages;

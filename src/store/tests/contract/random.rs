@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use aldis_logic::job::{HistoryRange, JobError, ReadJob, ReadResult, WriteJob, Written};
+use aldis_logic::job::{
+    FriendChange, FriendJob, HistoryRange, JobError, ReadJob, ReadResult, WriteJob, Written,
+};
 use aldis_wire::{
-    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, RequestId, Seq, UserId,
+    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, RequestId, Seq, UserId, pb,
 };
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -87,7 +89,28 @@ fn job() -> impl Strategy<Value = WriteJob> {
             WriteJob::InviteMembers { actor, group, members }
         }),
         2 => (user(), group()).prop_map(|(user, group)| WriteJob::LeaveGroup { user, group }),
+        6 => friend(),
     ]
+}
+
+/// Few pairs, so that requests meet and answers repeat.
+fn friend() -> impl Strategy<Value = WriteJob> {
+    let change = prop_oneof![
+        3 => (0..2u8).prop_map(|n| FriendChange::Apply { reason: format!("reason {n}") }),
+        3 => Just(FriendChange::Accept),
+        1 => Just(FriendChange::Refuse),
+        1 => Just(FriendChange::Delete),
+        1 => (0..2u8).prop_map(|n| FriendChange::Update {
+            remark: format!("remark {n}"),
+            folder: String::new(),
+        }),
+        1 => Just(FriendChange::Block),
+        2 => Just(FriendChange::Unblock),
+    ];
+    (user(), 1..USERS, change).prop_map(|(actor, step, change)| {
+        let other = UserId(FIRST_ID + (actor.0 - FIRST_ID + step) % (USERS + 2));
+        WriteJob::Friend(FriendJob { actor, other, change })
+    })
 }
 
 fn question() -> impl Strategy<Value = ReadJob> {
@@ -112,6 +135,10 @@ fn question() -> impl Strategy<Value = ReadJob> {
         }),
         1 => (user(), group(), user(), limit()).prop_map(|(reader, group, after, limit)| {
             ReadJob::Members { reader, group, after, limit }
+        }),
+        2 => (user(), 0..3i32, user(), limit()).prop_map(|(user, list, after, limit)| {
+            let list = pb::RelationList::try_from(list).unwrap();
+            ReadJob::Relations { user, list, after: UserId(after.0 - 1), limit }
         }),
         1 => (0..4u8, limit()).prop_map(|(name, limit)| {
             ReadJob::FindUsers { prefix: format!("new{name}"), limit }

@@ -1,0 +1,172 @@
+//! Records in MySQL, and the rules' view of a batch. Knows no rule.
+
+use aldis_logic::job::Ticket;
+use aldis_wire::{ConversationKey, Seq, UserId};
+use bytes::Bytes;
+use mysql::Row as MysqlRow;
+
+use super::append::{Draft, Placed as EntryPlace};
+use super::batch::Batch;
+use super::connection::Session;
+use super::failure::{Abort, Stop, damaged};
+use super::rows::{number, text};
+use super::sql_text::SqlText;
+use super::working_set::StoredRow;
+use crate::lists::Scan;
+use crate::record::{Key, Row, Shape, Table, Value};
+use crate::rules::{NewEvent, Placed, Rows, Ties};
+
+impl Rows for Batch<'_, '_> {
+    type Stop = Stop;
+
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    fn has_user(&mut self, user: UserId) -> Result<bool, Stop> {
+        Ok(self.user_exists(user))
+    }
+
+    fn row(&mut self, table: Table, key: &Key) -> Result<Option<Row>, Stop> {
+        let stored = self.set.records.get(&(table, key.clone()));
+        let stored = stored.ok_or_else(|| damaged("a rule asks for a row that was not planned"))?;
+        Ok(stored.row.clone())
+    }
+
+    fn set_row(&mut self, table: Table, key: Key, row: Row) -> Result<(), Stop> {
+        let stored = StoredRow { row: Some(row), is_changed: true };
+        self.set.records.insert((table, key), stored);
+        Ok(())
+    }
+
+    fn ties(&mut self, pair: ConversationKey) -> Result<Ties, Stop> {
+        let conversation = self.set.conversations.get(&pair);
+        Ok(Ties(conversation.map_or(0, |conversation| conversation.now.ties as u8)))
+    }
+
+    fn set_ties(&mut self, pair: ConversationKey, ties: Ties) -> Result<(), Stop> {
+        let conversation = self.set.conversations.entry(pair).or_default();
+        conversation.now.ties = ties.0.into();
+        conversation.now.change_seq += 1;
+        Ok(())
+    }
+
+    fn add_event(
+        &mut self,
+        origin: Ticket,
+        event: NewEvent,
+        owners: &[UserId],
+    ) -> Result<Placed, Stop> {
+        let draft = Draft {
+            msg_id: self.next_id()?,
+            conversation: event.conversation,
+            sender: event.actor,
+            client_msg_id: None,
+            body_hash: 0,
+            kind: event.kind,
+            content: event.content,
+            extra: Bytes::new(),
+        };
+        let owners = owners.iter().map(|&owner| (owner, Seq(0))).collect();
+        let EntryPlace { conv_seq, .. } = self.deliver(origin, draft, owners);
+        Ok(Placed { seq: Seq(0), conv_seq })
+    }
+}
+
+/// A statement that asks for rows by their keys, one by one through the primary key.
+pub(super) fn ask_for(sql: &mut SqlText, table: Table, rows: &[(Table, Key)], is_mariadb: bool) {
+    let shape = table.shape();
+    sql.statement("WITH k (");
+    names(sql, "", shape.keys);
+    sql.push(") AS (VALUES ").list(rows, |sql, (_, key)| {
+        sql.push(if is_mariadb { "(" } else { "ROW(" });
+        sql.list(key.iter(), |sql, &number| {
+            sql.number(number);
+        });
+        sql.push(")");
+    });
+    sql.push(") SELECT ");
+    names(sql, "r.", shape.keys);
+    sql.push(",");
+    names(sql, "r.", shape.columns);
+    sql.push(" FROM k STRAIGHT_JOIN ").push(shape.name).push(" r FORCE INDEX (PRIMARY) ON ");
+    for (position, key) in shape.keys.iter().enumerate() {
+        sql.push(if position > 0 { " AND r." } else { "r." }).push(key).push(" = k.").push(key);
+    }
+}
+
+/// A row of [`ask_for`].
+pub(super) fn take(row: &mut MysqlRow, table: Table) -> Result<(Key, Row), Abort> {
+    let shape = table.shape();
+    let key = (0..shape.keys.len()).map(|at| number(row, at)).collect::<Result<Key, _>>()?;
+    Ok((key, values(row, shape, shape.keys.len())?))
+}
+
+/// A statement that makes or replaces a row.
+pub(super) fn write(sql: &mut SqlText, table: Table, key: &Key, row: &Row) {
+    let shape = table.shape();
+    sql.statement("INSERT INTO ").push(shape.name).push(" (");
+    names(sql, "", shape.keys);
+    sql.push(",");
+    names(sql, "", shape.columns);
+    sql.push(") VALUES (").list(key.iter(), |sql, &number| {
+        sql.number(number);
+    });
+    for value in row {
+        match value {
+            Value::Number(value) => sql.push(",").number(*value),
+            Value::Text(value) => sql.push(",").text(value),
+        };
+    }
+    sql.push(") ON DUPLICATE KEY UPDATE ").list(shape.columns, |sql, column| {
+        sql.push(column).push(" = VALUES(").push(column).push(")");
+    });
+}
+
+/// A reader's connection, as lists see it: each step of a list is a question of its own.
+pub(super) struct Snapshot<'a> {
+    pub session: &'a mut Session,
+    pub sql: &'a mut SqlText,
+}
+
+impl Scan for Snapshot<'_> {
+    type Stop = Stop;
+
+    fn scan(
+        &mut self,
+        table: Table,
+        first: u64,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Row)>, Stop> {
+        let shape = table.shape();
+        let [key, second] = shape.keys else {
+            return Err(damaged("a table without two keys").into());
+        };
+        let sql = &mut *self.sql;
+        sql.clear();
+        sql.statement("SELECT ").push(second).push(",");
+        names(sql, "", shape.columns);
+        sql.push(" FROM ").push(shape.name).push(" WHERE ").push(key).push(" = ").number(first);
+        sql.push(" AND ").push(second).push(" > ").number(after);
+        sql.push(" ORDER BY ").push(second).push(" LIMIT ").number(limit as u64);
+        let rows = self.session.run(sql.as_str())?.into_iter().flatten();
+        rows.map(|mut row| Ok((number(&mut row, 0)?, values(&mut row, shape, 1)?))).collect()
+    }
+}
+
+fn names(sql: &mut SqlText, prefix: &'static str, names: &[&'static str]) {
+    sql.list(names, |sql, name| {
+        sql.push(prefix).push(name);
+    });
+}
+
+/// The columns that begin at `from`.
+fn values(row: &mut MysqlRow, shape: &Shape, from: usize) -> Result<Row, Abort> {
+    (0..shape.columns.len())
+        .map(|at| match at < shape.number_count {
+            true => Ok(Value::Number(number(row, from + at)?)),
+            false => Ok(Value::Text(text(row, from + at)?)),
+        })
+        .collect()
+}

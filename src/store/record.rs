@@ -1,0 +1,203 @@
+//! Rows of tables that are read by key, described once for all backends: relations and what else
+//! changes rarely. Knows no backend and no rule. Messages, mailboxes and members are not here: their
+//! tables are made for speed.
+
+use smallvec::SmallVec;
+
+/// A row's key: numbers, in the order of the primary key.
+pub(crate) type Key = SmallVec<[u64; 3]>;
+
+/// A row without its key, in the order of the table's columns.
+pub(crate) type Row = Vec<Value>;
+
+/// What a column holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Number(u64),
+    Text(String),
+}
+
+/// A table whose rows are records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Table {
+    /// What a user has to do with another: one row for each direction.
+    Relation,
+    /// How much a user has of what is bounded.
+    Tally,
+}
+
+/// A table's names.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub name: &'static str,
+    /// The primary key.
+    pub keys: &'static [&'static str],
+    pub columns: &'static [&'static str],
+    /// How many columns hold numbers; they are the first ones, the others hold text.
+    pub number_count: usize,
+}
+
+impl Table {
+    /// Its names in the databases.
+    pub(crate) fn shape(self) -> &'static Shape {
+        match self {
+            Table::Relation => &Shape {
+                name: "im_relation",
+                keys: &["user_id", "friend_id"],
+                columns: &["state", "asked_ms", "since_ms", "remark", "folder", "reason"],
+                number_count: 3,
+            },
+            Table::Tally => &Shape {
+                name: "im_tally",
+                keys: &["user_id"],
+                columns: &["friends", "requests", "blocked"],
+                number_count: 3,
+            },
+        }
+    }
+}
+
+/// A row as rules see it. One that is not stored is the default.
+pub(crate) trait Record: Default {
+    /// Where it is stored.
+    const TABLE: Table;
+
+    /// `None`: the row is not one of this table.
+    fn from_row(row: Row) -> Option<Self>;
+
+    /// The row.
+    fn into_row(self) -> Row;
+}
+
+/// What a user has to do with another, from the user's side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Relation {
+    /// Bits of [`state`].
+    pub state: u64,
+    /// When the other asked, Unix ms; 0: never.
+    pub asked_ms: u64,
+    /// Since when the other is a friend, Unix ms.
+    pub since_ms: u64,
+    /// The user's own name for the other.
+    pub remark: String,
+    /// The user's own group of friends that the other is in.
+    pub folder: String,
+    /// Why the other wants to be a friend.
+    pub reason: String,
+}
+
+/// Bits of a relation. Each says what the row's user did or got, of the other.
+pub(crate) mod state {
+    /// The other is in the user's list of friends.
+    pub(crate) const FRIEND: u64 = 1;
+    /// The user deleted the other, who may not write any more.
+    pub(crate) const CLOSED: u64 = 2;
+    /// The user blocks the other.
+    pub(crate) const BLOCKED: u64 = 4;
+    /// The other asked to be a friend, and waits.
+    pub(crate) const ASKED_BY_OTHER: u64 = 8;
+    /// The user asked, and waits.
+    pub(crate) const ASKED: u64 = 16;
+    /// The user refused the other's last request.
+    pub(crate) const REFUSED: u64 = 32;
+}
+
+impl Relation {
+    pub(crate) fn has(&self, bit: u64) -> bool {
+        self.state & bit != 0
+    }
+
+    pub(crate) fn set(&mut self, bit: u64, is_set: bool) {
+        if is_set {
+            self.state |= bit;
+        } else {
+            self.state &= !bit;
+        }
+    }
+}
+
+impl Record for Relation {
+    const TABLE: Table = Table::Relation;
+
+    fn from_row(row: Row) -> Option<Self> {
+        use Value::{Number, Text};
+        match <[Value; 6]>::try_from(row).ok()? {
+            [
+                Number(state),
+                Number(asked_ms),
+                Number(since_ms),
+                Text(remark),
+                Text(folder),
+                Text(reason),
+            ] => Some(Self { state, asked_ms, since_ms, remark, folder, reason }),
+            _ => None,
+        }
+    }
+
+    fn into_row(self) -> Row {
+        use Value::{Number, Text};
+        let Self { state, asked_ms, since_ms, remark, folder, reason } = self;
+        vec![
+            Number(state),
+            Number(asked_ms),
+            Number(since_ms),
+            Text(remark),
+            Text(folder),
+            Text(reason),
+        ]
+    }
+}
+
+/// How much a user has of what is bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Friends in the list.
+    pub friends: u64,
+    /// Requests of others that wait.
+    pub requests: u64,
+    /// Users who are blocked.
+    pub blocked: u64,
+}
+
+impl Record for Tally {
+    const TABLE: Table = Table::Tally;
+
+    fn from_row(row: Row) -> Option<Self> {
+        match row[..] {
+            [Value::Number(friends), Value::Number(requests), Value::Number(blocked)] => {
+                Some(Self { friends, requests, blocked })
+            }
+            _ => None,
+        }
+    }
+
+    fn into_row(self) -> Row {
+        [self.friends, self.requests, self.blocked].map(Value::Number).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_from_its_row() {
+        let relation = Relation {
+            state: state::FRIEND | state::BLOCKED,
+            asked_ms: 1,
+            since_ms: 2,
+            remark: "r".into(),
+            folder: "f".into(),
+            reason: "why".into(),
+        };
+        assert_eq!(Relation::from_row(relation.clone().into_row()), Some(relation));
+        let tally = Tally { friends: 1, requests: 2, blocked: 3 };
+        assert_eq!(Tally::from_row(tally.clone().into_row()), Some(tally));
+        assert_eq!(Tally::from_row(Relation::default().into_row()), None);
+        for table in [Table::Relation, Table::Tally] {
+            assert!(!table.shape().keys.is_empty());
+        }
+        assert_eq!(Relation::default().into_row().len(), Table::Relation.shape().columns.len());
+        assert_eq!(Tally::default().into_row().len(), Table::Tally.shape().columns.len());
+    }
+}

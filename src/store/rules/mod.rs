@@ -1,0 +1,130 @@
+//! Rules of what is changed rarely, written once for all backends: who may do what, which rows
+//! change, which entries say so. A backend lends its transaction as [`Rows`]. Knows no backend.
+//!
+//! Locks: a job's [`Needs`] name the conversations and users whose rows a backend with several writers
+//! locks first. A conversation's row guards what its members may do in it and the relations of a 1:1
+//! pair; a user's row guards the tally.
+
+mod friends;
+mod ties;
+
+use aldis_logic::job::{JobError, Ticket, WriteJob, Written};
+use aldis_wire::{ConvSeq, ConversationKey, Seq, UserId, pb};
+use bytes::Bytes;
+
+use crate::record::{Key, Record, Row, Table};
+
+pub(crate) use friends::{info as relation_info, is_listed};
+pub(crate) use ties::Ties;
+
+/// An entry of the server's own that says what was changed.
+pub(crate) struct NewEvent {
+    pub conversation: ConversationKey,
+    /// Who did it; one of those who get the entry.
+    pub actor: UserId,
+    pub kind: pb::MsgType,
+    pub content: Bytes,
+}
+
+/// Where an entry was placed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Placed {
+    /// In the actor's mailbox; 0 where the backend knows it only later, and puts it into the result itself.
+    pub seq: Seq,
+    pub conv_seq: ConvSeq,
+}
+
+/// A transaction of a backend, as rules see it.
+pub(crate) trait Rows {
+    /// Why it cannot go on; a refusal is one of the reasons.
+    type Stop: From<JobError>;
+
+    /// Unix time.
+    fn now_ms(&self) -> u64;
+
+    /// Whether there is such a user.
+    fn has_user(&mut self, user: UserId) -> Result<bool, Self::Stop>;
+
+    /// The row, with what this transaction changed in it.
+    fn row(&mut self, table: Table, key: &Key) -> Result<Option<Row>, Self::Stop>;
+
+    /// Makes or replaces the row.
+    fn set_row(&mut self, table: Table, key: Key, row: Row) -> Result<(), Self::Stop>;
+
+    /// What the two of a 1:1 conversation are to each other.
+    fn ties(&mut self, pair: ConversationKey) -> Result<Ties, Self::Stop>;
+
+    /// Changes it.
+    fn set_ties(&mut self, pair: ConversationKey, ties: Ties) -> Result<(), Self::Stop>;
+
+    /// Appends an entry to a conversation and to the mailboxes of these owners, who are ascending.
+    fn add_event(
+        &mut self,
+        origin: Ticket,
+        event: NewEvent,
+        owners: &[UserId],
+    ) -> Result<Placed, Self::Stop>;
+}
+
+/// What a job looks at, for backends that have to ask for it before.
+#[derive(Debug, Default)]
+pub(crate) struct Needs {
+    /// 1:1 and own conversations to lock.
+    pub conversations: Vec<ConversationKey>,
+    /// Users to lock.
+    pub users: Vec<UserId>,
+    /// Rows that the rules ask for.
+    pub rows: Vec<(Table, Key)>,
+}
+
+/// What the rules need for a job; `None`: the backend runs it by itself.
+pub(crate) fn needs(job: &WriteJob) -> Option<Needs> {
+    match job {
+        WriteJob::Friend(job) => Some(friends::needs(job)),
+        _ => None,
+    }
+}
+
+/// Runs a job that has [`needs`]. A refused one has changed nothing.
+pub(crate) fn run<R: Rows>(
+    rows: &mut R,
+    origin: Ticket,
+    job: &WriteJob,
+) -> Result<Written, R::Stop> {
+    match job {
+        WriteJob::Friend(job) => friends::change(rows, origin, job),
+        other => unreachable!("{other:?} has no needs"),
+    }
+}
+
+/// The record with this key, or the default.
+fn get<T: Record, R: Rows>(rows: &mut R, key: &[u64]) -> Result<T, R::Stop> {
+    let Some(row) = rows.row(T::TABLE, &Key::from_slice(key))? else { return Ok(T::default()) };
+    // What is stored was made by `put`.
+    T::from_row(row).ok_or_else(|| JobError::Internal.into())
+}
+
+/// Stores the record.
+fn put<T: Record, R: Rows>(rows: &mut R, key: &[u64], record: T) -> Result<(), R::Stop> {
+    rows.set_row(T::TABLE, Key::from_slice(key), record.into_row())
+}
+
+/// An entry that only the user's own devices get.
+fn tell_self<R: Rows>(
+    rows: &mut R,
+    origin: Ticket,
+    user: UserId,
+    what: pb::self_event::What,
+) -> Result<Placed, R::Stop> {
+    let event = NewEvent {
+        conversation: ConversationKey::own(user),
+        actor: user,
+        kind: pb::MsgType::SystemSelf,
+        content: encode(&pb::SelfEvent { what: Some(what) }),
+    };
+    rows.add_event(origin, event, &[user])
+}
+
+fn encode(message: &impl aldis_wire::Message) -> Bytes {
+    Bytes::from(message.encode_to_vec())
+}
