@@ -11,7 +11,7 @@ pub struct NodeId(pub u16);
 pub struct BootId(pub u64);
 
 /// One session with a peer. A later session with the same node has another id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId {
     pub(crate) index: u32,
     pub(crate) generation: u32,

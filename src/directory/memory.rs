@@ -1,5 +1,5 @@
 //! The directory in one process: of a single node, or of all nodes of a simulated cluster. Nothing
-//! is ever away and nothing forgets, so no session is announced twice. Sessions of a life that ended
+//! is ever away and nothing forgets by itself, so no session is announced twice. Sessions of a life that ended
 //! stay until their users log in again, as void as in Redis, where an hour ends them.
 
 use std::collections::hash_map::Entry;
@@ -54,6 +54,11 @@ impl MemoryDirectory {
         Self::open(self.shared.clone(), node, boot, announcement)
     }
 
+    /// Forgets everything, as a Redis that is flushed.
+    pub fn forget(&self) {
+        *self.shared.lock() = Shared::default();
+    }
+
     fn open(
         shared: Arc<Mutex<Shared>>,
         node: NodeId,
@@ -96,6 +101,10 @@ impl Directory for MemoryDirectory {
         let shared = &mut *self.shared.lock();
         let one = |job: &DirectoryJob| match *job {
             DirectoryJob::Register(record) => Some(shared.register(record)),
+            DirectoryJob::Assert(record) => {
+                shared.register(record);
+                None
+            }
             DirectoryJob::Unregister(record) => {
                 shared.unregister(record);
                 None

@@ -17,7 +17,7 @@ const _: () = assert!(3 * ANNOUNCE_INTERVAL_MS < LEASE_MS);
 /// own thread. `now_ms` is monotonic.
 pub trait Directory {
     /// Carries out changes of this node's sessions in order. One result for each: what came of a
-    /// `Register`, nothing for an `Unregister`.
+    /// `Register`, nothing for the others; of an `Assert`, `poll_conflict` tells what is wrong.
     fn apply(&mut self, now_ms: u64, jobs: &[DirectoryJob]) -> Vec<Option<Registration>>;
 
     /// Live sessions of the users on whichever node. A session on a node that has no lease, or is in

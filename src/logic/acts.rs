@@ -178,12 +178,31 @@ impl Service {
     /// Takes a session out of the table and the directory.
     pub(crate) fn leave(&mut self, conn: ConnId, user: UserId, online: Online) {
         self.node.table.leave(user, online);
+        let job = DirectoryJob::Unregister(self.record_of(user, online));
+        self.tell_directory(conn, job);
+    }
+
+    /// Tells the directory of a session that it was not told of, for want of room.
+    pub(crate) fn list(&mut self, conn: ConnId) {
+        let Some(session) = self.session(conn) else { return };
+        if session.is_closing || !std::mem::take(&mut session.is_unlisted) {
+            return;
+        }
+        if let Some((user, online)) = session.entered() {
+            let job = DirectoryJob::Assert(self.record_of(user, online));
+            self.tell_directory(conn, job);
+        }
+    }
+
+    fn tell_directory(&mut self, conn: ConnId, job: DirectoryJob) {
+        let ticket = self.own_ticket(conn);
+        self.effects.push_back(Effect::Directory(DirectoryRequest { ticket, job }));
+    }
+
+    fn record_of(&self, user: UserId, online: Online) -> SessionRecord {
         let (class, epoch) = (online.class, online.epoch);
         let NodeConfig { node, boot, .. } = self.node.config;
-        let record = SessionRecord { user, class, epoch, node, boot };
-        let ticket = self.own_ticket(conn);
-        let job = DirectoryJob::Unregister(record);
-        self.effects.push_back(Effect::Directory(DirectoryRequest { ticket, job }));
+        SessionRecord { user, class, epoch, node, boot }
     }
 
     /// The ticket of a job that no request asked for.

@@ -7,7 +7,8 @@ use crate::fanout::Delivery;
 use crate::handlers::{self, head_check};
 use crate::hold_back;
 use crate::job::{
-    DirectoryReply, HashReply, JobError, ReadReply, SessionRecord, Ticket, WriteReply, Written,
+    DirectoryJob, DirectoryReply, DirectoryRequest, HashReply, JobError, ReadReply, Registration,
+    SessionRecord, Ticket, WriteReply, Written,
 };
 use crate::now::Now;
 use crate::service::Service;
@@ -82,6 +83,23 @@ impl Service {
         self.now = now;
         if matches!(self.finish(reply.ticket), Finished::Step) {
             handlers::account::handle_registration(self, reply.ticket, reply.registration);
+        }
+    }
+
+    /// The directory's queue has no room for this request. A session goes on without it, and is told to
+    /// it with its next head check; one that ended is replaced by its user's next.
+    pub fn handle_directory_full(&mut self, now: Now, request: &DirectoryRequest) {
+        self.now = now;
+        let ticket = request.ticket;
+        if matches!(request.job, DirectoryJob::Unregister(_)) {
+            return;
+        }
+        if let Some(session) = self.session(ticket.conn) {
+            session.is_unlisted = true;
+        }
+        if matches!(request.job, DirectoryJob::Register(_)) {
+            let registration = Registration::Unavailable;
+            self.handle_directory_reply(now, DirectoryReply { ticket, registration });
         }
     }
 

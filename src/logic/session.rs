@@ -34,6 +34,8 @@ pub(crate) struct Session {
     pub is_half_closed: bool,
     /// Pushes were dropped; a hint goes out when it has caught up.
     pub is_behind: bool,
+    /// The directory was not told of it, for want of room.
+    pub is_unlisted: bool,
     /// Its close was asked for: nothing is taken or sent any more.
     pub is_closing: bool,
     /// Where it came from.
@@ -127,6 +129,7 @@ impl Session {
             is_waiting: false,
             is_half_closed: false,
             is_behind: false,
+            is_unlisted: false,
             is_closing: false,
             address,
             state: State::Fresh,

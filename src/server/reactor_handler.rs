@@ -4,10 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use aldis_logic::job::{
-    DirectoryJob, DirectoryReply, DirectoryRequest, HashRequest, ReadRequest, Registration,
-    WriteRequest,
-};
+use aldis_logic::job::{DirectoryRequest, HashRequest, ReadRequest, WriteRequest};
 use aldis_logic::{Admit, Effect, Goodbye, Lane, Now, Service};
 use aldis_net::{CloseReason, Handler, Io, Sent};
 use aldis_wire::{ConnId, Frame, FrameError};
@@ -95,19 +92,14 @@ impl ClientHandler {
         }
     }
 
-    /// The directory is a hint: where its queue is full, the session goes on without it, and one
-    /// that ended is replaced by its user's next.
+    /// The directory is a hint: where its queue is full, the session goes on without it.
     fn ask_directory(&mut self, request: DirectoryRequest) {
         let Err(TrySendError::Full(request)) = self.workers.directory.try_send(request) else {
             return;
         };
         log::warn!("the directory's queue is full");
         self.counts.note_directory_overflow();
-        if matches!(request.job, DirectoryJob::Register(_)) {
-            let registration = Registration::Unavailable;
-            let reply = DirectoryReply { ticket: request.ticket, registration };
-            self.service.handle_directory_reply(self.clock.last, reply);
-        }
+        self.service.handle_directory_full(self.clock.last, &request);
     }
 }
 

@@ -11,13 +11,11 @@ use std::time::Instant;
 use aldis_directory::{Conflict, Directory, DirectoryJobs, DirectoryOutput, run_directory};
 use aldis_logic::cluster::KickOrder;
 use aldis_logic::job::{
-    DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, SessionRecord, WriteReply,
-    WriteRequest,
+    DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, WriteReply, WriteRequest,
 };
 use aldis_logic::{CreditLimits, Delivery, Node, Service, fan_out};
 use aldis_net::{Listeners, Reactor};
 use aldis_store::{Store, Writer, run_reader, run_writer};
-use aldis_wire::{Epoch, pb};
 use anyhow::{Context, anyhow};
 use crossbeam::channel::{Receiver, bounded};
 
@@ -284,7 +282,7 @@ fn start_directory(
             // Without a link its own node finds out by its head checks.
             DirectoryOutput::Conflict(Conflict::Replaced(record)) => {
                 if let Some(link) = &link {
-                    link.kick(kick_of_replaced(&record));
+                    link.kick(KickOrder::of_replaced(&record));
                 }
             }
             DirectoryOutput::Found { number, sessions } => {
@@ -308,16 +306,4 @@ fn start_directory(
         });
     };
     Ok(Builder::new().name("dir".into()).spawn(run)?)
-}
-
-/// A session elsewhere that lost to one of ours, which has a higher epoch.
-fn kick_of_replaced(record: &SessionRecord) -> KickOrder {
-    KickOrder {
-        node: Some(record.node),
-        user: record.user,
-        class: record.class,
-        epoch: Epoch(record.epoch.0 + 1),
-        reason: pb::KickReason::Replaced,
-        device_name: String::new(),
-    }
 }

@@ -3,10 +3,12 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use aldis_directory::Lookup;
 use aldis_logic::job::{DirectoryRequest, HashRequest, ReadReply};
 use aldis_logic::{Delivery, Now};
 
 use crate::mail::Mail;
+use crate::nemesis::Trouble;
 use crate::network::{LinkId, Side};
 
 /// Unix time at the start of every simulation, ms: after the epoch of message ids.
@@ -90,8 +92,22 @@ pub enum Event {
     HashDone(u32, HashRequest),
     /// The directory carries out a job.
     DirectoryDone(u32, DirectoryRequest),
+    /// The directory answers a question of the link.
+    LookedUp(u32, Lookup),
+    /// The directory does what is due by itself.
+    DirectoryTick(u32),
+    /// A turn of the link.
+    LinkTurn(u32),
+    /// A datagram between nodes arrives, or goes on.
+    Wire,
+    /// A stopped node goes on.
+    Continue(u32),
     /// Something goes wrong.
     Fault,
+    /// Something between the nodes goes wrong.
+    ClusterFault,
+    /// One of these is over.
+    Relief(Trouble),
     /// A node starts again.
     Boot(usize),
     /// The drain of the node is over.
@@ -114,6 +130,10 @@ impl Event {
             | Event::ReaderAnswers(boot, _)
             | Event::HashDone(boot, _)
             | Event::DirectoryDone(boot, _)
+            | Event::LookedUp(boot, _)
+            | Event::DirectoryTick(boot)
+            | Event::LinkTurn(boot)
+            | Event::Continue(boot)
             | Event::DrainEnds(boot) => Some(*boot),
             _ => None,
         }

@@ -1,14 +1,19 @@
 //! The nodes of a world: their starts, their events, the fates of their batches. They share the store
-//! and the directory and know nothing else of each other.
+//! and the directory, and what else they know of each other they say by datagrams.
 
 use aldis_directory::NodeAnnouncement;
-use aldis_logic::job::{BootId, NodeId, SessionRecord};
+use aldis_link::LinkMail;
+use aldis_logic::LinkUse;
+use aldis_logic::job::{BootId, NodeId, ReadJob, ReadResult};
 use aldis_store::memory::{Fate, MemoryStore};
+use aldis_store::{Reader as _, Store as _};
+use aldis_wire::UserId;
 
 use crate::agenda::Event;
 use crate::mail::Mail;
 use crate::network::Address;
 use crate::node::{Life, Server};
+use crate::wire::Wire;
 use crate::world::World;
 
 impl World {
@@ -28,9 +33,9 @@ impl World {
         self.servers.iter().flatten().map(|server| server.boot).collect()
     }
 
-    /// Where a client connects to next: whichever node, up or not.
-    pub fn pick_address(&mut self) -> Address {
-        let node = self.out.dice.index(self.plan.node_count);
+    /// Where a client connects to next: whichever node, up or not, unless it wants this one.
+    pub fn pick_address(&mut self, wanted: Option<usize>) -> Address {
+        let node = wanted.unwrap_or_else(|| self.out.dice.index(self.plan.node_count));
         Address { node, reactor: self.out.dice.index(self.plan.reactor_count) }
     }
 
@@ -38,7 +43,7 @@ impl World {
     pub fn note_node(&mut self, d: usize, node: usize) {
         let last = self.devices[d].last_node.replace(node);
         if last.is_some_and(|last| last != node) {
-            self.out.coverage.hit("two nodes: a device changed nodes");
+            self.out.coverage.hit("nodes: a device changed nodes");
         }
     }
 
@@ -47,9 +52,36 @@ impl World {
         self.boot_count += 1;
         let life = Life { node: NodeId(node as u16), boot: self.boot_count };
         let boot = BootId(life.boot.into());
-        let directory = self.directory.join(life.node, boot, NodeAnnouncement::default());
-        self.servers[node] = Some(Server::start(&self.plan, &self.store_of(node), directory, life));
+        let mut announcement = NodeAnnouncement::default();
+        if self.plan.link.is_on() {
+            announcement.link_address = Wire::address(node).to_string();
+        }
+        let has_own = self.plan.link.usage == LinkUse::Broadcast;
+        let directory = self.registry.join(life.node, boot, announcement, has_own);
+        let mut seed = [0; 32];
+        for eight in seed.chunks_exact_mut(8) {
+            eight.copy_from_slice(&self.out.dice.bits().to_le_bytes());
+        }
+        let store = self.store_of(node);
+        let mut server = Server::start(&self.plan, &store, directory, life, seed);
+        server.begin(&mut self.out);
+        if !self.is_loading {
+            server.heal();
+        }
+        self.servers[node] = Some(server);
         self.out.trace(|| format!("node {node} starts ({})", life.boot));
+        self.roll_on();
+    }
+
+    /// Datagrams between the nodes arrive.
+    pub fn wire_arrives(&mut self) {
+        while let Some((node, datagram)) =
+            self.out.wire.poll(&mut self.out.agenda, &mut self.out.coverage)
+        {
+            if let Some(server) = &mut self.servers[node] {
+                server.handle_datagram(&mut self.out, datagram);
+            }
+        }
     }
 
     /// An event of a node; those of an earlier start are discarded.
@@ -58,10 +90,21 @@ impl World {
         let boot = event.boot().expect("everything else happens outside of nodes");
         let Some(node) = self.node_of(boot) else { return };
         let (out, Some(server)) = (&mut self.out, &mut self.servers[node]) else { return };
+        if matches!(event, Event::Continue(_)) {
+            for missed in server.frozen.take().into_iter().flatten() {
+                out.agenda.after(0, missed);
+            }
+            return;
+        }
+        if let Some(frozen) = &mut server.frozen {
+            return frozen.push(event);
+        }
+        if server.is_ending && !matches!(event, Event::LinkTurn(_)) {
+            return;
+        }
         match event {
             Event::Turn { reactor, .. } => {
-                let kick_lost = if loading { self.plan.kick_lost } else { 0 };
-                server.turn(out, reactor, kick_lost);
+                server.turn(out, reactor);
                 if server.reactors[reactor].is_stopping {
                     self.stop_reactor(boot, reactor);
                 }
@@ -93,9 +136,13 @@ impl World {
             }
             Event::ReaderAnswers(_, reply) => server.handle_reader_answers(out, reply),
             Event::HashDone(_, request) => server.handle_hash_done(out, request),
-            Event::DirectoryDone(_, request) => {
-                if let Some(fenced) = server.handle_directory_done(out, request) {
-                    self.tell_fenced(fenced);
+            Event::DirectoryDone(_, request) => server.handle_directory_done(out, request),
+            Event::LookedUp(_, lookup) => server.handle_looked_up(out, &lookup),
+            Event::DirectoryTick(_) => server.handle_directory_tick(out),
+            Event::LinkTurn(_) => {
+                if server.link_turn(out) {
+                    self.out.trace(|| format!("node {node} has said goodbye"));
+                    self.end_node(node, boot);
                 }
             }
             Event::DrainEnds(_) => {
@@ -107,12 +154,39 @@ impl World {
         }
     }
 
-    /// A session lost its place to one on another node: perhaps the directory tells its node.
-    fn tell_fenced(&mut self, fenced: SessionRecord) {
-        let is_told = self.out.dice.chance(self.plan.fenced_told);
-        let server = self.servers[usize::from(fenced.node.0)].as_mut();
-        if let Some(server) = server.filter(|_| is_told) {
-            server.tell_fenced(&mut self.out, fenced);
+    /// A reactor has had its last turn; after the last one the link tells the other nodes what is left
+    /// to tell, and the process ends in order.
+    pub fn stop_reactor(&mut self, boot: u32, reactor: usize) {
+        let Some(node) = self.node_of(boot) else { return };
+        let Some(server) = &mut self.servers[node] else { return };
+        server.reactors[reactor].stop(&mut self.out);
+        if !server.reactors.iter().all(|reactor| reactor.is_stopping) {
+            return;
+        }
+        let events = server.finish_writes(self.out.agenda.unix_ms());
+        server.forward(&mut self.out, &events);
+        server.end_directory(&mut self.out);
+        self.out.trace(|| format!("node {node} has stopped"));
+        let users = self.people.iter().filter_map(|person| person.user).collect();
+        self.note_epochs(users);
+        let Some(server) = &mut self.servers[node] else { return };
+        if server.linking.is_none() {
+            return self.end_node(node, boot);
+        }
+        server.is_ending = true;
+        server.post_link(&mut self.out, LinkMail::Stop);
+        self.break_links(boot);
+    }
+
+    /// A batch that opens sessions is over: the newest epochs of those whom they belong to.
+    fn note_epochs(&mut self, users: Vec<UserId>) {
+        let mut reader = self.store.reader().expect("a memory store can be opened");
+        let Ok(ReadResult::Heads(heads)) = reader.read(&ReadJob::Heads { users }) else { return };
+        for head in heads {
+            for (class, epoch) in head.epochs {
+                let newest = self.newest.entry((head.user, class)).or_default();
+                *newest = epoch.0.max(*newest);
+            }
         }
     }
 
@@ -137,7 +211,9 @@ impl World {
         };
         let Some(node) = self.node_of(boot) else { return };
         let Some(server) = &mut self.servers[node] else { return };
+        let users = server.writing.users_to_open();
         server.handle_writer_settles(&mut self.out, fate);
+        self.note_epochs(users);
         if (before..after).contains(&roll) {
             self.out.coverage.hit("crash: between commit and reply");
             self.crash(boot);

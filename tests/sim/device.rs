@@ -44,6 +44,12 @@ pub struct Device {
     pub link: Option<LinkId>,
     /// The node that it went to last.
     pub last_node: Option<usize>,
+    /// The node that it goes to next; `None`: any.
+    pub next_node: Option<usize>,
+    /// Of its session.
+    pub epoch: Option<u64>,
+    /// Entries that it got by push.
+    pub pushed: BTreeSet<u64>,
     pub timer_at_ms: Option<u64>,
     pub slow_until_us: u64,
     pub rest: Rest,
@@ -79,6 +85,9 @@ impl Device {
             recorder: Recorder::new(format!("d{index}.0"), class.number(), 0),
             link: None,
             last_node: None,
+            next_node: None,
+            epoch: None,
+            pushed: BTreeSet::new(),
             timer_at_ms: None,
             slow_until_us: 0,
             rest: Rest::Unborn,
@@ -165,7 +174,8 @@ impl World {
     fn do_link_action(&mut self, d: usize, action: LinkAction) {
         match action {
             LinkAction::Connect { .. } => {
-                let address = self.pick_address();
+                let wanted = self.devices[d].next_node.take();
+                let address = self.pick_address(wanted);
                 self.note_node(d, address.node);
                 let link = self.out.net.open(Owner::Device(d), address);
                 self.devices[d].link = Some(link);
@@ -304,6 +314,7 @@ impl World {
         self.out.trace(|| format!("device {d} (person {person}): {}", brief(&event)));
         match event {
             ClientEvent::Online(resp) => {
+                self.devices[d].epoch = Some(resp.session_id);
                 self.note_repeats(d);
                 self.handle_online(d, &resp);
             }
@@ -321,6 +332,7 @@ impl World {
             },
             ClientEvent::Kicked { .. } => {
                 self.out.coverage.hit("client: kicked");
+                self.check_kick(d);
                 self.devices[d].rest = Rest::Kicked;
                 let pause_us = self.out.dice.range(300, 4_000) * 1_000;
                 self.out.agenda.after(pause_us, Event::OwnerLooks(d));
@@ -344,6 +356,9 @@ impl World {
     fn handle_entry(&mut self, d: usize, stream: u64, entry: pb::MessageData, via: Via) {
         let device = &mut self.devices[d];
         let seq = entry.seq;
+        if via == Via::Push {
+            device.pushed.insert(seq);
+        }
         let last = device.last_seq.replace(seq);
         let known = device.applied.insert(seq, entry.clone());
         if stream != 0 || last.is_some_and(|last| seq != last + 1) {

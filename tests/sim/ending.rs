@@ -1,12 +1,11 @@
 //! The end of a run: everything heals, everybody catches up in bounded time, reads everything once
 //! more and leaves, and nothing may be left over at the node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use aldis_client::core::Target;
 use aldis_logic::job::{ReadJob, ReadResult};
 use aldis_store::{Reader as _, Store as _};
-use aldis_wire::{DeviceClass, Seq, UserId};
+use aldis_wire::{Seq, UserId};
 
 use crate::device::{Device, Rest};
 use crate::node::Server;
@@ -15,9 +14,6 @@ use crate::world::World;
 /// Time for everybody who tries to be back and current: a silent connection is noticed after
 /// 15 s, a pause before a reconnect is 30 s at most, a heartbeat shows what was missed. ms
 const SETTLE_MS_MAX: u64 = 120_000;
-/// Time from a head check that is due to its last effect: turns, a queue of readers, a mailbox, a
-/// gap that the client waits for, its sync. ms
-const CHECK_SLACK_MS: u64 = 1_000;
 /// Time for one device to log in and catch up when nothing goes wrong, ms.
 const CATCH_UP_MS_MAX: u64 = 60_000;
 /// Time until the node has forgotten everybody: half-open connections end by deadlines. ms
@@ -30,7 +26,7 @@ impl World {
         if !self.run(SETTLE_MS_MAX, World::is_settled) {
             return self.explain("do not come to rest");
         }
-        self.check_what_other_nodes_do();
+        self.probe_nodes();
         if !self.out.violations.is_empty() {
             return;
         }
@@ -68,30 +64,8 @@ impl World {
         self.leave();
     }
 
-    /// Within one head check a session that another node fenced ends, and what another node
-    /// committed arrives.
-    fn check_what_other_nodes_do(&mut self) {
-        let interval_ms = self.plan.head_checks.map_or(0, |times| times.interval_ms);
-        if !self.run(interval_ms + CHECK_SLACK_MS, World::has_one_session_per_class) {
-            return self.explain("have several live sessions of a class");
-        }
-        let Some(d) = (0..self.devices.len()).find(|d| self.is_live(*d)) else { return };
-        let Some(sender) = self.user_of(d) else { return };
-        for user in self.people.iter().filter_map(|person| person.user).collect::<Vec<_>>() {
-            self.send_new(d, sender, Target::User(user));
-        }
-        self.pump(d);
-        let has_arrived = |world: &mut World| {
-            let mut devices = 0..world.devices.len();
-            devices.all(|d| !world.is_live(d) || world.is_current(d))
-        };
-        if !self.run(interval_ms + CHECK_SLACK_MS, has_arrived) {
-            self.explain("are not told in time of new messages");
-        }
-    }
-
     /// It is online; one that does not know yet that its connection is gone is not.
-    fn is_live(&self, d: usize) -> bool {
+    pub fn is_live(&self, d: usize) -> bool {
         let device = &self.devices[d];
         device.core.is_online() && device.link.is_some_and(|id| self.out.net.is_alive(id))
     }
@@ -140,7 +114,8 @@ impl World {
         }
     }
 
-    fn head_of(&self, user: UserId) -> u64 {
+    /// The head of a user's mailbox in the store.
+    pub fn head_of(&self, user: UserId) -> u64 {
         let mut reader = self.store.reader().expect("a memory store can be opened");
         match reader.read(&ReadJob::Sync { user, after: Seq(0), limit: 1 }) {
             Ok(ReadResult::Sync(page)) => page.head.0,
@@ -175,7 +150,7 @@ impl World {
     }
 
     /// It has all answers and has applied everything, whether or not it is online now.
-    fn is_current(&self, d: usize) -> bool {
+    pub fn is_current(&self, d: usize) -> bool {
         let Some(user) = self.user_of(d) else { return false };
         let Device { core, asked, .. } = &self.devices[d];
         let has_answers = core.unanswered_send_count() == 0 && asked.is_empty();
@@ -191,26 +166,8 @@ impl World {
         self.devices[d].core.is_online() && self.is_current(d)
     }
 
-    /// I11: at most one live session of a user and class, as clients and as nodes see it.
-    fn has_one_session_per_class(&mut self) -> bool {
-        for user in self.people.iter().filter_map(|person| person.user) {
-            let mut classes: Vec<DeviceClass> = Vec::new();
-            for server in self.servers.iter().flatten() {
-                server.node.table.for_each_of(user, |online| classes.push(online.class));
-            }
-            let count = classes.len();
-            classes.sort_unstable();
-            classes.dedup();
-            if classes.len() < count {
-                return false;
-            }
-        }
-        let mut online: BTreeSet<(usize, i64)> = BTreeSet::new();
-        let mut live = (0..self.devices.len()).filter(|d| self.is_live(*d));
-        live.all(|d| online.insert((self.devices[d].person, self.devices[d].class.number())))
-    }
-
-    fn explain(&mut self, what: &str) {
+    /// Notes that clients are in a state that must not last.
+    pub fn explain(&mut self, what: &str) {
         if !self.out.violations.is_empty() {
             return;
         }

@@ -3,6 +3,7 @@
 use crate::agenda::Event;
 use crate::mail::Mail;
 use crate::network::{LinkId, Side};
+use crate::outside::Rates;
 use crate::plan::FaultKind;
 use crate::world::World;
 
@@ -96,11 +97,12 @@ impl World {
         self.store_of(node).crash();
         self.end_node(node, boot);
         if !self.running().is_empty() {
-            self.out.coverage.hit("two nodes: one is killed");
+            self.out.coverage.hit("nodes: one is killed");
         }
     }
 
-    fn end_node(&mut self, node: usize, boot: u32) {
+    /// Its process is gone; it starts again after a while.
+    pub fn end_node(&mut self, node: usize, boot: u32) {
         self.servers[node] = None;
         self.break_links(boot);
         let down_ms = self.out.dice.range(DOWN_MS.0, DOWN_MS.1);
@@ -108,7 +110,7 @@ impl World {
     }
 
     /// The other ends of a node that is gone: most are told by the kernel, some never.
-    fn break_links(&mut self, boot: u32) {
+    pub fn break_links(&mut self, boot: u32) {
         let is_host_gone = self.out.dice.chance(200);
         for id in self.out.net.open_links() {
             let is_silent = is_host_gone && self.out.dice.chance(300);
@@ -129,10 +131,10 @@ impl World {
     }
 
     /// SIGTERM.
-    fn drain(&mut self, boot: u32) {
+    pub fn drain(&mut self, boot: u32) {
         let Some(node) = self.node_of(boot) else { return };
         let Some(server) = &mut self.servers[node] else { return };
-        if server.reactors.iter().any(|reactor| !reactor.is_listening) {
+        if server.is_draining() {
             return;
         }
         self.out.coverage.hit("drain: begun");
@@ -144,24 +146,11 @@ impl World {
         self.out.agenda.after(ms * 1_000, Event::DrainEnds(server.boot));
     }
 
-    /// A reactor has had its last turn; with the last one the process ends in order.
-    pub fn stop_reactor(&mut self, boot: u32, reactor: usize) {
-        let Some(node) = self.node_of(boot) else { return };
-        let Some(server) = &mut self.servers[node] else { return };
-        server.reactors[reactor].stop(&mut self.out);
-        if !server.reactors.iter().all(|reactor| reactor.is_stopping) {
-            return;
-        }
-        server.finish_writes(self.out.agenda.unix_ms());
-        self.out.trace(|| format!("node {node} has stopped"));
-        self.end_node(node, boot);
-    }
-
     /// From now on nothing goes wrong and nobody does anything.
     pub fn heal(&mut self) {
         self.is_loading = false;
-        self.out.directory_full = 0;
-        self.out.directory_slow = 0;
+        self.out.rates = Rates::default();
+        self.heal_cluster();
         for device in &mut self.devices {
             device.slow_until_us = 0;
         }

@@ -1,7 +1,7 @@
 //! Between a simulated reactor and its service: what src/server/reactor_handler.rs does, with
 //! notes for the coverage. Decides nothing itself.
 
-use aldis_logic::job::{DirectoryJob, DirectoryReply, DirectoryRequest, Registration};
+use aldis_logic::job::DirectoryRequest;
 use aldis_logic::{Admit, Delivery, Effect, Lane};
 use aldis_wire::limits::PIPELINED_REQUESTS_MAX;
 use aldis_wire::{Code, Command, ConnId, Frame, FrameError, HEADER_LEN, Header, OutFrame};
@@ -18,6 +18,7 @@ enum Cause {
     Drained,
     Read,
     Fenced,
+    Peer,
     Other,
 }
 
@@ -104,11 +105,16 @@ impl Reactor {
                 self.mailbox.give_reply_slots(1);
                 self.service.handle_directory_reply(now, reply);
             }
-            Mail::Peer(mail) => self.service.handle_peer(now, mail),
+            Mail::Peer(mail) => {
+                cause = Cause::Peer;
+                self.service.handle_peer(now, mail);
+            }
             Mail::Fenced(record) => {
                 cause = Cause::Fenced;
                 self.service.handle_fenced(now, &record);
             }
+            // The end of the turn looks at the alarms.
+            Mail::Alarm => {}
             Mail::Missed => {
                 let conns = self.mailbox.take_missed();
                 self.service.handle_missed(now, &conns);
@@ -171,8 +177,7 @@ impl Reactor {
                 Effect::Read(request) => self.jobs.push(Job::Read(request)),
                 Effect::Hash(request) => self.jobs.push(Job::Hash(request)),
                 Effect::Directory(request) => self.ask_directory(outside, request),
-                // There is no link: `World::tell_fenced` stands for it.
-                Effect::Kick(_) => {}
+                Effect::Kick(order) => self.jobs.push(Job::Kick(order)),
                 Effect::Post { reactor, mail } => {
                     self.jobs.push(Job::Post(usize::from(reactor.0), mail));
                 }
@@ -181,17 +186,12 @@ impl Reactor {
     }
 
     fn ask_directory(&mut self, outside: &mut Outside, request: DirectoryRequest) {
-        if !outside.dice.chance(outside.directory_full) {
+        if !outside.dice.chance(outside.rates.directory_full) {
             self.jobs.push(Job::Directory(request));
             return;
         }
         outside.coverage.hit("directory: queue full");
-        if !matches!(request.job, DirectoryJob::Register(_)) {
-            return;
-        }
-        let registration = Registration::Unavailable;
-        let reply = DirectoryReply { ticket: request.ticket, registration };
-        self.service.handle_directory_reply(outside.agenda.now(), reply);
+        self.service.handle_directory_full(outside.agenda.now(), &request);
     }
 
     fn note_frame(&mut self, outside: &mut Outside, cause: Cause, id: ConnId, frame: &OutFrame) {
@@ -208,15 +208,15 @@ impl Reactor {
         let what = match (Command::from_server(header.cmd), cause) {
             (Some(Command::MsgPushNotify), Cause::Drained) => "hint: after a drain of output",
             (Some(Command::MsgPushNotify), Cause::Read) if outside.node_count > 1 => {
-                "two nodes: hint after a head check"
+                "nodes: hint after a head check"
             }
             (Some(Command::MsgPushNotify), Cause::Read) => "hint: after a head check",
             (Some(Command::MsgPushNotify), _) => "push: delivered",
             (Some(Command::KickNotify), Cause::Read) if outside.node_count > 1 => {
-                "two nodes: kick after a head check"
+                "nodes: kick after a head check"
             }
             (Some(Command::KickNotify), Cause::Read) => "kick: after a head check",
-            (Some(Command::KickNotify), Cause::Fenced) => "two nodes: kick told by the directory",
+            (Some(Command::KickNotify), Cause::Fenced) => "nodes: kick told by the directory",
             (Some(Command::KickNotify), _) if !conn.logged_in => "kick: login lost to a newer one",
             (Some(Command::MsgSendResp), Cause::Frame) if is_unavailable => {
                 "refused: behind a failed send"

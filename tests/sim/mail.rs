@@ -24,10 +24,12 @@ pub enum Mail {
     Directory(DirectoryReply),
     /// From another reactor's service.
     Peer(PeerMail),
-    /// From the directory worker: this session lost its place.
+    /// From the directory worker: this session lost its place elsewhere.
     Fenced(SessionRecord),
     /// Some deliveries did not fit.
     Missed,
+    /// All sessions may have missed something.
+    Alarm,
     /// The node is going away; clients come back within so many ms.
     Drain(u32),
     /// The drain is over.
@@ -64,6 +66,11 @@ impl Mailbox {
     /// Empty, with the bounds of its lanes.
     pub fn new(weight_max: usize, reply_count_max: usize) -> Self {
         Self { weight_max, reply_count_max, ..Self::default() }
+    }
+
+    /// From now on the bounded lane takes so many bytes.
+    pub fn set_weight_max(&mut self, weight_max: usize) {
+        self.weight_max = weight_max;
     }
 
     /// A reply takes the slot that its job reserved.

@@ -4,19 +4,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aldis_directory::{Directory as _, MemoryDirectory, handle_batch};
 use aldis_logic::job::{
-    BootId, DirectoryReply, DirectoryRequest, Event as Entry, HashJob, HashReply, HashRequest,
-    HashResult, JobError, NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, Registration,
-    SessionRecord, WriteReply,
+    BootId, Event as Entry, HashJob, HashReply, HashRequest, HashResult, JobError, NodeId,
+    ReactorId, ReadJob, ReadReply, ReadRequest, WriteReply,
 };
-use aldis_logic::{Delivery, Keyring, LinkUse, Node, NodeConfig, PeerMail, SigningKey, fan_out};
+use aldis_logic::{Delivery, Keyring, Node, NodeConfig, PeerMail, SigningKey, fan_out};
 use aldis_store::memory::{MemoryReader, MemoryStore};
 use aldis_store::{Reader as _, Store as _};
 use aldis_wire::ConnId;
 
 use crate::agenda::Event;
+use crate::asking::Asking;
 use crate::conn::Io;
+use crate::directory::SimDirectory;
+use crate::linking::Linking;
 use crate::mail::{Mail, Mailbox, weight};
 use crate::outside::Outside;
 use crate::plan::Plan;
@@ -27,10 +28,11 @@ use crate::writing::Writing;
 const READ_US: (u64, u64) = (50, 3_000);
 /// Time of hashing a password, us.
 const HASH_US: (u64, u64) = (10_000, 20_000);
-/// Time of a job of the directory that is slow to answer, us.
-const SLOW_DIRECTORY_US: (u64, u64) = (20_000, 2_000_000);
 /// Time from thread to thread, us.
 pub const HOP_US: (u64, u64) = (1, 400);
+
+/// Of each queue at the end, bytes.
+const HEALED_QUEUE_BYTES: usize = 1 << 20;
 
 /// One life of a node.
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +53,25 @@ pub struct Server {
     reads: VecDeque<ReadRequest>,
     free_readers: usize,
     hash_at_us: u64,
-    directory: MemoryDirectory,
-    directory_at_us: u64,
+    pub asking: Asking,
+    /// `None`: it is no node of a cluster.
+    pub linking: Option<Linking>,
+    /// What happens to it while the process is stopped.
+    pub frozen: Option<Vec<Event>>,
+    /// Its reactors are gone, and the link says goodbye.
+    pub is_ending: bool,
 }
 
 impl Server {
-    /// Starts a node, with its handle of the store and what directory there is.
-    pub fn start(plan: &Plan, store: &MemoryStore, directory: MemoryDirectory, life: Life) -> Self {
+    /// Starts a node, with its handle of the store and its view of the directory. `seed` is all that is
+    /// random in it.
+    pub fn start(
+        plan: &Plan,
+        store: &MemoryStore,
+        directory: SimDirectory,
+        life: Life,
+        seed: [u8; 32],
+    ) -> Self {
         let Life { node, boot } = life;
         let facts = store.boot().expect("a memory store can be opened");
         let keys: Vec<SigningKey> = facts
@@ -72,7 +86,7 @@ impl Server {
             heartbeat_interval_ms: plan.heartbeat_ms,
             token_ttl_ms: plan.token_ttl_ms,
             head_checks: plan.head_checks,
-            link: LinkUse::Off,
+            link: plan.link.usage,
             direct_messages: Default::default(),
         };
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
@@ -81,27 +95,52 @@ impl Server {
             let mailbox = Mailbox::new(plan.delivery_bytes_max, plan.credits.reply_queue_len());
             Reactor::new(number, boot, &node, plan.credits, Io::new(plan.io), mailbox)
         });
+        let linking =
+            plan.link.is_on().then(|| Linking::new(&plan.link, life, &node, seed, plan.node_count));
         Self {
             boot,
             reactors: reactors.collect(),
+            asking: Asking::new(directory, linking.is_some()),
+            linking,
+            frozen: None,
+            is_ending: false,
             node,
             writing: Writing::new(store.writer().expect("a memory store can be opened")),
             reader: store.reader().expect("a memory store can be opened"),
             reads: VecDeque::new(),
             free_readers: plan.reader_count,
             hash_at_us: 0,
-            directory,
-            directory_at_us: 0,
+        }
+    }
+
+    /// Its threads begin.
+    pub fn begin(&mut self, outside: &mut Outside) {
+        self.handle_directory_tick(outside);
+        self.wake_link(outside);
+    }
+
+    /// Whether it goes away.
+    pub fn is_draining(&self) -> bool {
+        self.reactors.iter().any(|reactor| !reactor.is_listening)
+    }
+
+    /// From now on its queues have room.
+    pub fn heal(&mut self) {
+        for reactor in &mut self.reactors {
+            reactor.mailbox.set_weight_max(HEALED_QUEUE_BYTES);
+        }
+        if let Some(linking) = &mut self.linking {
+            linking.set_queue_bytes_max(HEALED_QUEUE_BYTES);
         }
     }
 
     /// Runs a reactor's turn and carries its jobs away.
-    pub fn turn(&mut self, outside: &mut Outside, reactor: usize, kick_lost: u64) {
+    pub fn turn(&mut self, outside: &mut Outside, reactor: usize) {
         self.reactors[reactor].turn(outside);
-        self.carry_jobs(outside, reactor, kick_lost);
+        self.carry_jobs(outside, reactor);
     }
 
-    fn carry_jobs(&mut self, outside: &mut Outside, reactor: usize, kick_lost: u64) {
+    fn carry_jobs(&mut self, outside: &mut Outside, reactor: usize) {
         for job in std::mem::take(&mut self.reactors[reactor].jobs) {
             match job {
                 Job::Write(request) => {
@@ -118,39 +157,28 @@ impl Server {
                     self.hash_at_us = self.hash_at_us.max(outside.agenda.now_us()) + took_us;
                     outside.agenda.at(self.hash_at_us, Event::HashDone(self.boot, request));
                 }
-                Job::Directory(request) => {
-                    let is_slow = outside.dice.chance(outside.directory_slow);
-                    let took = if is_slow { SLOW_DIRECTORY_US } else { HOP_US };
-                    let took_us = outside.dice.range(took.0, took.1);
-                    self.directory_at_us =
-                        self.directory_at_us.max(outside.agenda.now_us()) + took_us;
-                    let done = Event::DirectoryDone(self.boot, request);
-                    outside.agenda.at(self.directory_at_us, done);
+                Job::Directory(request) => self.ask_directory(outside, request),
+                Job::Kick(order) => self.order_kick(outside, order),
+                Job::Post(to, mail) => {
+                    let is_own = reactor == to;
+                    outside.coverage.hit(if is_own {
+                        "kick: within a reactor"
+                    } else {
+                        "kick: by mail between reactors"
+                    });
+                    self.post_peer(outside, to, mail);
                 }
-                Job::Post(to, mail) => self.post_peer(outside, reactor, to, mail, kick_lost),
             }
         }
     }
 
-    fn post_peer(
-        &mut self,
-        outside: &mut Outside,
-        from: usize,
-        to: usize,
-        mail: PeerMail,
-        kick_lost: u64,
-    ) {
+    /// Posts what another service says, if it fits.
+    pub fn post_peer(&mut self, outside: &mut Outside, to: usize, mail: PeerMail) {
         let PeerMail::Kick { conn, .. } = mail;
-        if outside.dice.chance(kick_lost) {
+        if outside.dice.chance(outside.rates.kick_lost) {
             outside.coverage.hit("kick: mail did not fit");
             return self.miss(outside, to, [conn]);
         }
-        let is_own = from == to;
-        outside.coverage.hit(if is_own {
-            "kick: within a reactor"
-        } else {
-            "kick: by mail between reactors"
-        });
         self.post(outside, to, Mail::Peer(mail));
     }
 
@@ -163,7 +191,8 @@ impl Server {
         outside.agenda.at(mailbox.reserved_at_us, event);
     }
 
-    fn reply(&mut self, outside: &mut Outside, to: ReactorId, count: usize, mail: Mail) {
+    /// Posts replies, each of which has a slot.
+    pub fn reply(&mut self, outside: &mut Outside, to: ReactorId, count: usize, mail: Mail) {
         let to = usize::from(to.0);
         self.reactors[to].mailbox.take_reply_slots(count);
         self.post(outside, to, mail);
@@ -193,9 +222,11 @@ impl Server {
                 self.deliver(outside, number, deliveries);
             }
         }
+        self.forward(outside, events);
     }
 
-    fn deliver(&mut self, outside: &mut Outside, to: usize, deliveries: Vec<Delivery>) {
+    /// Posts deliveries, if they fit.
+    pub fn deliver(&mut self, outside: &mut Outside, to: usize, deliveries: Vec<Delivery>) {
         let weight = weight(&deliveries);
         let mailbox = &mut self.reactors[to].mailbox;
         if !mailbox.admit(weight) {
@@ -248,39 +279,6 @@ impl Server {
         };
         let reply = HashReply { ticket: request.ticket, result };
         self.reply(outside, reply.ticket.reactor, 1, Mail::Hashed(reply));
-    }
-
-    /// The directory carries out a job. Returns the session on another node that lost its place.
-    pub fn handle_directory_done(
-        &mut self,
-        outside: &mut Outside,
-        request: DirectoryRequest,
-    ) -> Option<SessionRecord> {
-        let to = request.ticket.reactor;
-        let now_ms = outside.agenda.now_ms();
-        self.directory.maintain(now_ms);
-        let mut answer = None;
-        handle_batch(&mut self.directory, now_ms, &[request], |reply| answer = Some(reply));
-        let reply: DirectoryReply = answer?;
-        let registration = reply.registration;
-        self.reply(outside, to, 1, Mail::Directory(reply));
-        match registration {
-            Registration::Live { replaced } => {
-                replaced.filter(|older| older.boot != self.node.config.boot)
-            }
-            Registration::Fenced => {
-                outside.coverage.hit("two nodes: login lost at the directory");
-                None
-            }
-            Registration::Unavailable => None,
-        }
-    }
-
-    /// The directory says that a session here lost its place: whichever reactor has it.
-    pub fn tell_fenced(&mut self, outside: &mut Outside, fenced: SessionRecord) {
-        for reactor in 0..self.reactors.len() {
-            self.post(outside, reactor, Mail::Fenced(fenced));
-        }
     }
 
     /// Whether no job is under way and no connection open.

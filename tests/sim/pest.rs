@@ -67,7 +67,7 @@ impl World {
             return;
         }
         let bytes = self.pest_script(p);
-        let address = self.pick_address();
+        let address = self.pick_address(None);
         let pest = &mut self.pests[p];
         pest.to_send = bytes;
         pest.reads = self.out.dice.chance(500);

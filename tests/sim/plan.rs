@@ -1,11 +1,16 @@
 //! What a seed means: sizes, limits and which faults come how often. Each run turns a random part
 //! of the faults on, so that each also runs without the others in its way.
 
-use aldis_logic::{CreditLimits, HeadCheckTimes};
+use std::time::Duration;
+
+use aldis_logic::cluster::Bug as HubBug;
+use aldis_logic::{CreditLimits, HeadCheckTimes, LinkUse};
+use aldis_rudp::ControllerKind;
 use aldis_store::memory::Bug;
 
 use crate::conn::IoPlan;
 use crate::dice::Dice;
+use crate::nemesis::TroubleKind;
 use crate::network::NetPlan;
 
 /// Output that closes a connection, bytes: one page of a mailbox must fit above the soft limit.
@@ -45,6 +50,66 @@ pub struct BatchFates {
     pub slow: u64,
 }
 
+/// The link between the nodes.
+#[derive(Clone, Debug)]
+pub struct LinkPlan {
+    /// What it is used for.
+    pub usage: LinkUse,
+    /// Datagrams are encrypted; if not, they have checksums.
+    pub is_sealed: bool,
+    /// The congestion controller.
+    pub controller: ControllerKind,
+    /// Repair datagrams are sent.
+    pub redundancy: bool,
+    /// Silence after which a node is lost.
+    pub lost_after: Duration,
+    /// Bare time of one way, us.
+    pub one_way_us: u64,
+    /// All ways are bad from the start until everything heals.
+    pub is_bad_from_start: bool,
+    /// Of the queue to the link's thread, bytes.
+    pub queue_bytes_max: usize,
+    /// Reactors of each node.
+    pub reactor_count: usize,
+    /// Mean pause between two troubles, ms; `None`: none.
+    pub trouble_pause_ms: Option<u64>,
+    /// Which come.
+    pub troubles: Vec<TroubleKind>,
+}
+
+impl LinkPlan {
+    fn of(dice: &mut Dice, node_count: usize, reactor_count: usize) -> Self {
+        let usage = match dice.below(10) {
+            _ if node_count == 1 => LinkUse::Off,
+            0 => LinkUse::Off,
+            1 => LinkUse::Broadcast,
+            _ => LinkUse::Routed,
+        };
+        let troubles: Vec<TroubleKind> =
+            TroubleKind::ALL.into_iter().filter(|_| dice.chance(500)).collect();
+        let has_troubles = node_count > 1 && !troubles.is_empty();
+        let pause_ms = dice.range(150, 2_000);
+        Self {
+            usage,
+            is_sealed: dice.chance(750),
+            controller: *dice.pick(&[ControllerKind::Model, ControllerKind::Cubic]),
+            redundancy: dice.chance(400),
+            lost_after: Duration::from_secs(*dice.pick(&[2, 3, 10])),
+            one_way_us: *dice.pick(&[50, 500, 5_000, 40_000]),
+            is_bad_from_start: node_count > 1 && dice.chance(250),
+            queue_bytes_max: *dice.pick(&[300, 1_500, 64 << 10]),
+            reactor_count,
+            trouble_pause_ms: has_troubles.then_some(pause_ms),
+            troubles,
+        }
+    }
+
+    /// There is one.
+    pub fn is_on(&self) -> bool {
+        self.usage != LinkUse::Off
+    }
+}
+
 /// See the file's first line.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -54,8 +119,10 @@ pub struct Plan {
     pub device_count: usize,
     /// Clients that break rules.
     pub pest_count: usize,
-    /// Nodes that share the store and the directory, without a link between them.
+    /// Nodes that share the store and the directory.
     pub node_count: usize,
+    /// What else they have.
+    pub link: LinkPlan,
     /// Reactors of each node.
     pub reactor_count: usize,
     /// When sessions are compared with the store; several nodes need it.
@@ -94,8 +161,6 @@ pub struct Plan {
     pub directory_full: u64,
     /// Jobs of the directory that take long while things go wrong, per mille.
     pub directory_slow: u64,
-    /// Sessions replaced on another node of which the directory tells that node, per mille.
-    pub fenced_told: u64,
 }
 
 impl Plan {
@@ -114,14 +179,17 @@ impl Plan {
         let faults: Vec<FaultKind> = all.into_iter().filter(|_| dice.chance(500)).collect();
         let heartbeat_ms = dice.range(2_000, 8_000) as u32;
         let tight = dice.chance(500);
-        let node_count = if dice.chance(400) { 2 } else { 1 };
+        let node_count = *dice.pick(&[1, 1, 2, 2, 2, 2, 3, 3, 3, 4]);
+        let reactor_count = dice.range(2, 3) as usize;
+        let link = LinkPlan::of(dice, node_count, reactor_count);
         Self {
             user_count: dice.range(2, 4) as usize,
             device_count: dice.range(1, 3) as usize,
             pest_count: dice.below(2) as usize,
             node_count,
+            link,
             head_checks: (node_count > 1 || dice.chance(300)).then(|| head_checks(dice)),
-            reactor_count: dice.range(2, 3) as usize,
+            reactor_count,
             reader_count: dice.range(1, 2) as usize,
             load_ms: dice.range(3_000, 8_000),
             pause_ms_max: dice.range(200, 1_500),
@@ -162,7 +230,6 @@ impl Plan {
             kick_lost: part(dice, 300),
             directory_full: part(dice, 200),
             directory_slow: part(dice, 400),
-            fenced_told: part(dice, 1_000),
         }
     }
 
@@ -171,8 +238,17 @@ impl Plan {
         self.fates.fail = self.fates.fail.max(150);
         if bug == Bug::NoEpochCheck {
             self.node_count = 2;
+            self.link.usage = LinkUse::Off;
             self.head_checks = Some(HeadCheckTimes { interval_ms: 1_000, after_login_ms: 500 });
         }
+    }
+
+    /// The same for a bug of the hubs.
+    pub fn aggravate_hub(&mut self, _bug: HubBug) {
+        self.node_count = 3;
+        self.link.usage = LinkUse::Routed;
+        self.head_checks
+            .get_or_insert(HeadCheckTimes { interval_ms: 3_000, after_login_ms: 1_500 });
     }
 }
 

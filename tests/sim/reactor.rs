@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use aldis_logic::cluster::KickOrder;
 use aldis_logic::job::{DirectoryRequest, HashRequest, ReactorId, ReadRequest, WriteRequest};
 use aldis_logic::{Admit, CreditLimits, Node, PeerMail, Service};
 use aldis_wire::limits::{BODY_BEFORE_LOGIN_BYTES_MAX, BODY_BYTES_MAX};
@@ -31,6 +32,8 @@ pub enum Job {
     Hash(HashRequest),
     /// For the directory worker.
     Directory(DirectoryRequest),
+    /// For the link.
+    Kick(KickOrder),
     /// For another reactor's service.
     Post(usize, PeerMail),
 }

@@ -1,23 +1,24 @@
 //! Everything of one run, and which part handles which event.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use aldis_directory::{MemoryDirectory, NodeAnnouncement};
-use aldis_logic::job::{BootId, NodeId};
-use aldis_store::memory::{Bug, MemoryStore};
+use aldis_store::memory::MemoryStore;
 use aldis_wire::{ConnId, DeviceClass, GroupId, UserId};
 
+use crate::Options;
 use crate::agenda::{Agenda, Event};
 use crate::coverage::Coverage;
 use crate::device::Device;
 use crate::dice::Dice;
+use crate::directory::Registry;
 use crate::ledger::Ledger;
 use crate::network::{Address, LinkId, Network, Owner, Side};
 use crate::node::Server;
-use crate::outside::Outside;
+use crate::outside::{Outside, Rates};
 use crate::pest::Pest;
 use crate::plan::Plan;
 use crate::recorder::Lines;
+use crate::wire::Wire;
 
 /// Events of a run; one that has more goes round in circles.
 const EVENTS_MAX: u64 = 3_000_000;
@@ -39,7 +40,7 @@ pub struct World {
     pub plan: Plan,
     pub store: MemoryStore,
     /// The directory that the nodes share.
-    pub directory: MemoryDirectory,
+    pub registry: Registry,
     /// By node; `None`: it is down.
     pub servers: Vec<Option<Server>>,
     /// Starts of nodes until now.
@@ -49,6 +50,10 @@ pub struct World {
     pub pests: Vec<Pest>,
     pub ledger: Ledger,
     pub lines: Lines,
+    /// Nodes that are to be stopped in order, each when the one before is back.
+    pub rolling: VecDeque<usize>,
+    /// The highest epoch that a session of a user and class ever had.
+    pub newest: BTreeMap<(UserId, DeviceClass), u64>,
     /// Who left which group.
     pub left: BTreeSet<(GroupId, u64)>,
     /// People do things and things go wrong.
@@ -58,11 +63,15 @@ pub struct World {
 
 impl World {
     /// The world of a seed, at rest.
-    pub fn new(seed: u64, bug: Option<Bug>, is_traced: bool) -> Self {
+    pub fn new(seed: u64, options: Options) -> Self {
+        let Options { bug, hub_bug, is_traced } = options;
         let mut dice = Dice::new(seed);
         let mut plan = Plan::of(&mut dice);
         if let Some(bug) = bug {
             plan.aggravate(bug);
+        }
+        if let Some(bug) = hub_bug {
+            plan.aggravate_hub(bug);
         }
         let store = MemoryStore::new(0, seed).expect("0 is a node's number");
         store.plant(bug);
@@ -71,15 +80,20 @@ impl World {
             net: Network::new(plan.net),
             coverage: Coverage::default(),
             node_count: plan.node_count,
-            directory_full: plan.directory_full,
-            directory_slow: plan.directory_slow,
+            rates: Rates {
+                directory_full: plan.directory_full,
+                directory_slow: plan.directory_slow,
+                kick_lost: plan.kick_lost,
+            },
+            wire: Wire::new(seed, plan.node_count, plan.link.one_way_us * 1_000),
+            by_link: BTreeSet::new(),
             is_traced,
             violations: Vec::new(),
             dice,
         };
         let mut world = Self {
             out,
-            directory: MemoryDirectory::new(NodeId(0), BootId(0), NodeAnnouncement::default()),
+            registry: Registry::new(),
             servers: (0..plan.node_count).map(|_| None).collect(),
             boot_count: 0,
             people: Vec::new(),
@@ -88,6 +102,8 @@ impl World {
             store,
             ledger: Ledger::default(),
             lines: Lines::new(seed),
+            rolling: VecDeque::new(),
+            newest: BTreeMap::new(),
             left: BTreeSet::new(),
             is_loading: true,
             event_count: 0,
@@ -137,6 +153,7 @@ impl World {
             self.out.agenda.after(500_000, Event::PestActs(p));
         }
         self.plan_fault();
+        self.begin_trouble();
     }
 
     /// Handles events until `is_done` or until so much time has passed; whether it is done.
@@ -170,7 +187,10 @@ impl World {
             Event::Arrive { link, to, len, end } => self.arrive(link, to, len, end),
             Event::Reset { link, to } => self.reset(link, to),
             Event::ClientReads(link) => self.let_client_read(link),
+            Event::Wire => self.wire_arrives(),
             Event::Fault => self.fault(),
+            Event::ClusterFault => self.make_trouble(),
+            Event::Relief(trouble) => self.relieve(trouble),
             Event::Boot(node) => self.start_node(node),
             Event::Nothing => {}
             other => self.handle_node_event(other),

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use aldis_logic::job::{Append, Event as Entry, JobError, Ticket, WriteJob, WriteRequest, Written};
 use aldis_store::memory::{Fate, MemoryWriter};
 use aldis_store::{Batcher, Committed};
-use aldis_wire::ConversationKey;
+use aldis_wire::{ConversationKey, UserId};
 
 use crate::agenda::Event;
 use crate::ledger::SendKey;
@@ -50,6 +50,15 @@ impl Writing {
             state: State::Idle(false),
             unavailable: Vec::new(),
         }
+    }
+
+    /// Whose sessions the batch under way opens.
+    pub fn users_to_open(&self) -> Vec<UserId> {
+        let user = |request: &WriteRequest| match &request.job {
+            WriteJob::OpenSession(open) => Some(open.user),
+            _ => None,
+        };
+        self.batcher.batch().iter().filter_map(user).collect()
     }
 
     /// Whether nothing is queued or under way.
@@ -136,20 +145,22 @@ impl Server {
             _ => false,
         };
         if committed.results.iter().any(is_others) {
-            outside.coverage.hit("two nodes: resend of what the other one stored");
+            outside.coverage.hit("nodes: resend of what the other one stored");
         }
     }
 
-    /// Commits what is queued without telling anybody, as workers do that outlive the reactors.
-    pub fn finish_writes(&mut self, now_unix_ms: u64) {
+    /// Commits what is queued, as workers do that outlive the reactors: nobody is answered any more, but
+    /// other nodes are to hear of what was committed.
+    pub fn finish_writes(&mut self, now_unix_ms: u64) -> Vec<Entry> {
+        let mut events = Vec::new();
         if matches!(self.writing.state, State::Committing) {
             let committed = self.writing.writer.settle(Fate::Commit).unwrap_or_default();
-            self.writing.batcher.finish(committed);
+            events.extend(self.writing.batcher.finish(committed).1);
         }
         if let State::Telling(committed) =
             std::mem::replace(&mut self.writing.state, State::Idle(false))
         {
-            self.writing.batcher.finish(committed);
+            events.extend(self.writing.batcher.finish(committed).1);
         }
         loop {
             while !self.writing.batcher.is_full() {
@@ -157,11 +168,11 @@ impl Server {
                 self.writing.batcher.admit(&self.writing.writer, request);
             }
             if self.writing.batcher.is_empty() {
-                return;
+                return events;
             }
             self.writing.writer.stage(now_unix_ms, self.writing.batcher.batch());
             let committed = self.writing.writer.settle(Fate::Commit).unwrap_or_default();
-            self.writing.batcher.finish(committed);
+            events.extend(self.writing.batcher.finish(committed).1);
         }
     }
 }

@@ -6,11 +6,11 @@ use std::time::Instant;
 use redis::{Cmd, ConnectionAddr, ServerErrorKind, Value};
 
 use super::keys;
-use super::ledger::Ledger;
 use super::link::{Link, LinkError};
 use super::outage::retry_pause_ms;
 use super::shards::{Shard, Shards};
 use super::slots::{Layout, Place};
+use crate::ledger::Ledger;
 
 /// Pause between two questions for the layout. ms
 const DISCOVER_INTERVAL_MS: u64 = 1_000;

@@ -8,7 +8,6 @@
 mod discovery;
 mod keys;
 mod leases;
-mod ledger;
 mod link;
 mod options;
 mod outage;
@@ -124,7 +123,7 @@ impl RedisDirectory {
         for (shard, reply) in self.shards.iter_mut().zip(replies.skip(2)) {
             let Reply::Value(mark) = reply else { continue };
             if mark == Value::Nil && shard.is_marked {
-                let (name, count) = (shard.link.name(), shard.ledger.len());
+                let (name, count) = (shard.link.name(), shard.ledger.count());
                 log::warn!("{name} has lost its data; {count} sessions are announced again");
                 shard.ledger.assert_all(now_ms);
             }
@@ -223,6 +222,10 @@ impl Directory for RedisDirectory {
                     let is_newest = self.shards.ledger(record.user).enter(now_ms, record);
                     is_newest.then(|| keys::register(record, self.store_epoch))
                 }
+                DirectoryJob::Assert(record) => {
+                    self.shards.ledger(record.user).assert_one(now_ms, record);
+                    None
+                }
                 DirectoryJob::Unregister(record) => {
                     self.shards.ledger(record.user).leave(record);
                     Some(keys::unregister(record, self.store_epoch))
@@ -240,6 +243,7 @@ impl Directory for RedisDirectory {
                 (DirectoryJob::Register(record), Some(reply)) => {
                     Some(self.settle(now_ms, record, &reply))
                 }
+                (DirectoryJob::Assert(_), _) => None,
                 (DirectoryJob::Unregister(record), reply) => {
                     if reply == Some(Reply::Away) {
                         self.shards.ledger(record.user).owe_removal(now_ms, record);

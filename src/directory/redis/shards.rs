@@ -13,10 +13,10 @@ use aldis_wire::UserId;
 use redis::{Cmd, ConnectionInfo, Value};
 
 use super::keys::{Keyed, slot_of_user};
-use super::ledger::Ledger;
 use super::link::{Link, LinkError, RESPONSE_TIMEOUT, Trouble};
 use super::outage::Outage;
 use super::slots::{Layout, Place};
+use crate::ledger::Ledger;
 
 /// Commands that are under way at once: bounds the memory of their answers, and the time that they
 /// take others away, to some milliseconds.
@@ -116,7 +116,7 @@ impl Shards {
 
     /// Sessions of this node.
     pub fn session_count(&self) -> usize {
-        self.orphans.len() + self.shards.iter().map(|shard| shard.ledger.len()).sum::<usize>()
+        self.orphans.count() + self.shards.iter().map(|shard| shard.ledger.count()).sum::<usize>()
     }
 
     /// Sends commands, those for different servers at once, and waits for the answers; one for each

@@ -6,7 +6,7 @@ use aldis_wire::{DeviceClass, Epoch, UserId, pb};
 use bytes::Bytes;
 
 use crate::effect::PeerMail;
-use crate::job::{NodeId, ReactorId};
+use crate::job::{NodeId, ReactorId, SessionRecord};
 
 /// One thing to do. Effects are drained in order after each input.
 #[derive(Clone, Debug)]
@@ -81,4 +81,18 @@ pub struct KickOrder {
     pub reason: pb::KickReason,
     /// Of the newer session.
     pub device_name: String,
+}
+
+impl KickOrder {
+    /// For a session elsewhere that lost to one of ours, which has a higher epoch.
+    pub fn of_replaced(record: &SessionRecord) -> Self {
+        Self {
+            node: Some(record.node),
+            user: record.user,
+            class: record.class,
+            epoch: Epoch(record.epoch.0 + 1),
+            reason: pb::KickReason::Replaced,
+            device_name: String::new(),
+        }
+    }
 }

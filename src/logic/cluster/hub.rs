@@ -9,12 +9,14 @@ use bytes::Bytes;
 use node_pb::node_message::Body;
 use smallvec::SmallVec;
 
+use super::counts::HubCounts;
 use super::effect::{KickOrder, LinkEffect, LinkFlow};
 use super::inbound;
 use super::kicks::Kicks;
 use super::outgoing::Outgoing;
 use super::parked::{Lot, Parked, Sought};
 use super::peers::{PeerAddress, PeerFault, Peers};
+use super::planted::{self, Bug};
 use super::router::{Parts, Shared, denied, encode, is_wanted};
 use super::routes::{RemoteSession, RemoteSessions, Route, Routes};
 use crate::fanout::Delivery;
@@ -55,6 +57,7 @@ pub struct Hub {
     /// Deliveries for nobody in particular were dropped; everybody is told at this time. ms
     check_at_ms: Option<u64>,
     checked_ms: Option<u64>,
+    counts: HubCounts,
 }
 
 impl Hub {
@@ -71,6 +74,7 @@ impl Hub {
             inbound: vec![Vec::new(); reactors],
             check_at_ms: None,
             checked_ms: None,
+            counts: HubCounts::default(),
             config,
         }
     }
@@ -86,6 +90,16 @@ impl Hub {
         lists.filter(|(_, deliveries)| !deliveries.is_empty())
     }
 
+    /// What it did since it began.
+    pub fn counts(&self) -> HubCounts {
+        self.counts
+    }
+
+    /// Nodes that it can talk to.
+    pub fn open_count(&self) -> usize {
+        self.peers.open().count()
+    }
+
     /// When `handle_timeout` is to be called if nothing happens before. ms
     pub fn poll_timeout(&self) -> Option<u64> {
         let parts = [self.peers.poll_timeout(), self.kicks.poll_timeout(), self.check_at_ms];
@@ -99,12 +113,13 @@ impl Hub {
         }
         let peers = &self.peers;
         for (node, kick) in self.kicks.take_due(now_ms, |node| peers.is_open(node)) {
+            self.counts.kicks_sent += 1;
             self.send(node, LinkFlow::Unordered, Body::Kick(kick));
         }
         if self.check_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
             (self.check_at_ms, self.checked_ms) = (None, Some(now_ms));
             for node in self.peers.open().collect::<Vec<_>>() {
-                self.send(node, LinkFlow::Unordered, Body::CheckHeads(node_pb::CheckHeads {}));
+                self.send_check(node);
             }
         }
     }
@@ -141,7 +156,7 @@ impl Hub {
     /// After that, messages fit again.
     pub fn handle_writable(&mut self, node: NodeId) {
         if self.peers.handle_writable(node) {
-            self.send(node, LinkFlow::Unordered, Body::CheckHeads(node_pb::CheckHeads {}));
+            self.send_check(node);
         }
     }
 
@@ -153,6 +168,9 @@ impl Hub {
 
     /// A session that began here took another's place.
     pub fn handle_kick_order(&mut self, now_ms: u64, order: KickOrder) {
+        if planted::is_active(Bug::NoKick) {
+            return;
+        }
         match order.node {
             Some(node) => self.kicks.push(now_ms, node, order),
             None => {
@@ -210,6 +228,7 @@ impl Hub {
             Body::Hello(hello) => return self.handle_hello(now_ms, from, &hello),
             _ if !self.peers.is_open(from) => {}
             Body::Deliver(deliver) => {
+                self.counts.delivers_heard += 1;
                 let (entry, is_second) = (deliver.entry.clone(), deliver.is_second);
                 let sessions = inbound::place(deliver, &self.node.table, &mut self.inbound);
                 if !sessions.is_empty() {
@@ -221,14 +240,19 @@ impl Hub {
             }
             Body::Misplaced(misplaced) => self.handle_misplaced(from, misplaced),
             Body::Kick(kick) => {
+                self.counts.kicks_heard += 1;
                 for (reactor, mail) in inbound::kicked(&kick, &self.node.table) {
+                    self.counts.kicked += 1;
                     self.effects.push_back(LinkEffect::Post { reactor, mail });
                 }
                 let ack = node_pb::KickAck { id: kick.id };
                 self.send(from, LinkFlow::Unordered, Body::KickAck(ack));
             }
             Body::KickAck(ack) => self.kicks.handle_ack(from, ack.id),
-            Body::CheckHeads(_) => self.effects.push_back(LinkEffect::CheckAll),
+            Body::CheckHeads(_) => {
+                self.counts.checks_heard += 1;
+                self.effects.push_back(LinkEffect::CheckAll);
+            }
         }
         Ok(())
     }
@@ -243,6 +267,7 @@ impl Hub {
         self.note_peers();
         match result {
             Ok(true) => {
+                self.counts.opened += 1;
                 let release = hello.release.clone();
                 self.effects.push_back(LinkEffect::Opened { node: from, release });
                 // While there was no session, deliveries to this node may have been dropped.
@@ -260,6 +285,9 @@ impl Hub {
     }
 
     fn handle_misplaced(&mut self, from: NodeId, misplaced: node_pb::Misplaced) {
+        if planted::is_active(Bug::NotHereIgnored) {
+            return;
+        }
         // Whoever was here in between heard of it by another way, so the order does not matter.
         let push = PushTail::from_encoded(misplaced.entry);
         let entry = Shared { push, flow: SECOND_FLOW };
@@ -267,9 +295,11 @@ impl Hub {
             let Some(wrong) = denied(from, said) else { continue };
             let (user, seq) = (UserId(said.user_id), Seq(said.seq));
             if said.newer_epoch > said.epoch {
+                self.counts.stale_heard += 1;
                 self.routes.raise(user, wrong, aldis_wire::Epoch(said.newer_epoch));
                 continue;
             }
+            self.counts.not_here_heard += 1;
             let known = match self.routes.of(user, 0) {
                 Route::Fresh(known) | Route::Stale(known) => known,
                 Route::Unknown => RemoteSessions::new(),
@@ -278,7 +308,10 @@ impl Hub {
             if entry.push.is_empty() {
                 continue;
             }
-            let others = known.iter().filter(|session| session.node != from);
+            // A route that does not name the session was corrected since the entry was sent: who is in
+            // it now may have been elsewhere then.
+            let is_of_then = known.contains(&wrong);
+            let others = known.iter().filter(|session| is_of_then && session.node != from);
             let sent_to = others.map(|session| session.node).collect();
             let sought = Sought { user, seq, sent_to, denied: Some(wrong) };
             // Without room a head check will do.
@@ -336,19 +369,26 @@ impl Hub {
     }
 
     /// Nobody knows where the user is: all nodes, if they are few.
-    fn guess(&self, parts: &mut Parts, user: UserId, seq: Seq, sent_to: &[NodeId]) {
+    fn guess(&mut self, parts: &mut Parts, user: UserId, seq: Seq, sent_to: &[NodeId]) {
         if self.peers.open().count() > GUESSES_MAX {
             return;
         }
         for node in self.peers.open() {
             if !sent_to.contains(&node) && self.peers.takes_deliveries(node) {
                 parts.add_guess(user, seq, node);
+                self.counts.guessed += 1;
             }
         }
     }
 
     fn send_parts(&mut self, entry: &Shared, parts: Parts, is_second: bool) {
         for (node, recipients) in parts.into_iter() {
+            let count = if is_second {
+                &mut self.counts.second_sent
+            } else {
+                &mut self.counts.delivers_sent
+            };
+            *count += 1;
             let message = recipients.message(entry.push.encoded(), is_second);
             let flow = LinkFlow::Ordered(entry.flow);
             self.effects.push_back(LinkEffect::Send { node, flow, message });
@@ -357,6 +397,11 @@ impl Hub {
 
     fn send(&mut self, node: NodeId, flow: LinkFlow, body: Body) {
         self.effects.push_back(LinkEffect::Send { node, flow, message: encode(body) });
+    }
+
+    fn send_check(&mut self, node: NodeId) {
+        self.counts.checks_sent += 1;
+        self.send(node, LinkFlow::Unordered, Body::CheckHeads(node_pb::CheckHeads {}));
     }
 
     fn look_up(&mut self) {

@@ -3,6 +3,7 @@
 
 use aldis_wire::{DeviceClass, Epoch, PushTail, Seq, UserId, node_pb, pb};
 
+use super::planted::{self, Bug};
 use crate::effect::PeerMail;
 use crate::fanout::{Delivery, Spread, Target};
 use crate::job::ReactorId;
@@ -49,7 +50,8 @@ pub(super) fn kicked(kick: &node_pb::Kick, table: &SessionTable) -> Vec<(Reactor
     let reason = reason.unwrap_or(pb::KickReason::Replaced);
     let mut mails = Vec::new();
     table.for_each_of(user, |online: Online| {
-        if Some(online.class) == class && online.epoch < Epoch(kick.epoch) {
+        let is_older = online.epoch < Epoch(kick.epoch) || planted::is_active(Bug::KickOfTheNewer);
+        if Some(online.class) == class && is_older {
             let mail = PeerMail::Kick {
                 conn: online.conn,
                 user,

@@ -6,8 +6,9 @@
 //!   wait for a look into the directory. `routes`: what was found there lately.
 //! - `inbound`: what other nodes send. `kicks`: sessions that are over elsewhere.
 //! - `peers`: the other nodes, as what they announce and what the link says of them.
-//! - `hub`: all of these behind one face.
+//! - `hub`: all of these behind one face. `counts`: what it did. `planted`: bugs for the simulation.
 
+mod counts;
 mod effect;
 mod hub;
 mod inbound;
@@ -15,11 +16,16 @@ mod kicks;
 mod outgoing;
 mod parked;
 mod peers;
+mod planted;
 mod router;
 mod routes;
 
+pub use counts::HubCounts;
 pub use effect::{KickOrder, LinkEffect, LinkFlow};
 pub use hub::{Found, Hub, HubConfig};
 pub use outgoing::{Outgoing, outgoing};
 pub use peers::{PeerAddress, PeerFault};
+pub use planted::Bug;
+#[cfg(feature = "planted-bugs")]
+pub use planted::plant;
 pub use routes::{FRESH_MS, RemoteSession, RemoteSessions, Route, Routes};

@@ -9,6 +9,7 @@ use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use super::planted::{self, Bug};
 use crate::job::NodeId;
 
 /// How long a route is taken for true. A session that begins elsewhere is not known for so long,
@@ -105,6 +106,9 @@ impl Routes {
 
     pub(super) fn put(&self, user: UserId, now_ms: u64, sessions: RemoteSessions) {
         let mut shard = self.shard(user).lock();
+        if planted::is_active(Bug::RoutesForEver) && shard.contains_key(&user) {
+            return;
+        }
         if shard.len() >= SHARD_ROUTES_MAX && !shard.contains_key(&user) {
             shard.retain(|_, known| known.is_fresh(now_ms));
             if shard.len() >= SHARD_ROUTES_MAX {
@@ -139,7 +143,8 @@ impl Routes {
 
 impl Known {
     fn is_fresh(&self, now_ms: u64) -> bool {
-        !self.is_doubtful && now_ms < self.at_ms + FRESH_MS
+        let is_new = !self.is_doubtful && now_ms < self.at_ms + FRESH_MS;
+        is_new || planted::is_active(Bug::RoutesForEver)
     }
 }
 

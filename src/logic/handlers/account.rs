@@ -69,9 +69,9 @@ pub(super) fn fail(service: &mut Service, ticket: Ticket, refusal: Refusal) {
 /// A LOGIN came to nothing after its session was opened. Its epoch is the newest; as long as it is,
 /// every session that is live would be taken for replaced.
 pub(crate) fn release(service: &mut Service, conn: ConnId, opened: &SessionOpened) {
-    let &SessionOpened { user, class, epoch, .. } = opened;
+    let &SessionOpened { user, class, epoch, before, .. } = opened;
     let ticket = Ticket { conn: NO_CONN, ..service.own_ticket(conn) };
-    service.start_write(ticket, WriteJob::ReleaseSession { user, class, epoch });
+    service.start_write(ticket, WriteJob::ReleaseSession { user, class, epoch, before });
 }
 
 /// Back to the state before, and out of the table.

@@ -1,4 +1,4 @@
-//! Head checks: what a session may have missed, and whether it is still the live one. Here is which
+//! Head checks: what a session may have missed, and whether it is still the live one, and known to be. Here is which
 //! sessions are asked about and what the answer does; when they are due by themselves is in
 //! `check_times`.
 
@@ -125,6 +125,9 @@ pub(crate) fn begin(service: &mut Service) {
     let sessions = &service.sessions;
     let session_at = |slot| entered_at(sessions, slot);
     checks.times.take_step(mono_ms, sessions.len(), session_at, &mut conns, HEAD_CHECK_USERS_MAX);
+    for &conn in &conns {
+        service.list(conn);
+    }
     let mut users = Vec::with_capacity(conns.len());
     conns.retain(|&conn| {
         let user = service.session(conn).and_then(|session| session.entered());

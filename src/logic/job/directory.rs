@@ -6,7 +6,7 @@ use super::Ticket;
 /// A session to announce to the directory of all nodes and who waits.
 #[derive(Clone, Debug)]
 pub struct DirectoryRequest {
-    /// Who waits; nobody waits for `Unregister`.
+    /// Who waits; nobody waits for anything but `Register`.
     pub ticket: Ticket,
     /// What to do.
     pub job: DirectoryJob,
@@ -17,6 +17,8 @@ pub struct DirectoryRequest {
 pub enum DirectoryJob {
     /// A session begins.
     Register(SessionRecord),
+    /// It lives, and the directory may not know it.
+    Assert(SessionRecord),
     /// It ended; nothing happens if a newer one took its place.
     Unregister(SessionRecord),
 }

@@ -28,8 +28,9 @@ pub enum WriteJob {
     Register(NewUser),
     /// LOGIN, after the credentials were checked.
     OpenSession(OpenSession),
-    /// A LOGIN came to nothing after its session was opened: its epoch is given back if it is still
-    /// the newest, so that it does not end the session that was live before.
+    /// A LOGIN came to nothing after its session was opened: if its epoch is still the newest, the one
+    /// before it is again, so that it does not end the session that was live before. No other session
+    /// gets its epoch: the directory and other nodes may have heard of it.
     ReleaseSession {
         /// Whose.
         user: UserId,
@@ -37,6 +38,8 @@ pub enum WriteJob {
         class: DeviceClass,
         /// Its epoch, which no client was told.
         epoch: Epoch,
+        /// The newest one when it was opened.
+        before: Epoch,
     },
     /// LOGOUT: the device's tokens end.
     RevokeDevice {
@@ -365,6 +368,8 @@ pub struct SessionOpened {
     pub class: DeviceClass,
     /// Its epoch.
     pub epoch: Epoch,
+    /// The newest one before; 0: there was none.
+    pub before: Epoch,
     /// For its token.
     pub generations: Generations,
 }

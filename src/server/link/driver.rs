@@ -1,21 +1,21 @@
-//! The loop of the link: one turn takes what came, does what is due, and sends what is to be sent.
+//! The loop of the link's thread: one turn takes what came, does what is due, and sends what is to be
+//! sent. It moves bytes and decides nothing: that is for the link itself (src/link).
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use aldis_directory::{Lookup, NodeRecord};
+use aldis_directory::Lookup;
+use aldis_link::{Link, LinkMail, LinkOutput, LinkParts};
 use aldis_logic::Node;
-use aldis_logic::cluster::{Found, Hub, HubConfig, LinkEffect, LinkFlow, PeerAddress};
-use aldis_logic::job::{NodeId, ReactorId};
-use aldis_rudp::{ConnectError, Endpoint, Event, Flow, SendError, Time, Transmit};
+use aldis_logic::cluster::HubConfig;
+use aldis_logic::job::ReactorId;
+use aldis_rudp::{Endpoint, Time, Transmit};
 use crossbeam::channel::Sender;
 use mio::{Events, Poll, Token, Waker};
 
-use super::post::{LinkMail, LinkMailEnd};
-use super::sessions::{Sessions, Strangers};
+use super::post::LinkMailEnd;
 use super::socket::LinkSocket;
 use super::timer::Timer;
 use crate::mail::PostOffice;
@@ -27,14 +27,10 @@ const WAKER: Token = Token(2);
 const EVENTS_MAX: usize = 4;
 /// Mails of one turn; the datagrams that came meanwhile are looked at in between.
 const MAILS_PER_TURN: usize = 64;
-/// Time for what was sent to be acknowledged when the node goes away.
-const FLUSH_MAX: Duration = Duration::from_millis(500);
-/// Time for the end of the sessions to be said after that, more than once.
-const CLOSE_MAX: Duration = Duration::from_millis(150);
 /// Pause before datagrams are sent again for which the kernel had no room, unless it says so before.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(1);
 
-/// What a link is made of.
+/// What a link's thread is made of.
 pub struct DriverParts {
     /// Its socket.
     pub socket: LinkSocket,
@@ -57,32 +53,16 @@ pub struct Driver {
     poll: Poll,
     timer: Timer,
     socket: LinkSocket,
-    endpoint: Endpoint,
-    hub: Hub,
-    sessions: Sessions,
-    strangers: Strangers,
+    link: Link,
     mail: LinkMailEnd,
     node: Arc<Node>,
     office: PostOffice,
     lookups: Sender<Lookup>,
-    is_plain: bool,
     /// There may be datagrams that no event tells of any more.
     is_readable: bool,
     /// Datagrams that did not fit the socket.
     unsent: Option<Transmit>,
     buffer: Vec<u8>,
-    ending: Ending,
-}
-
-/// How far the end of the node has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// It is not.
-    No,
-    /// What was sent is waited for.
-    Flushing { until: Instant },
-    /// The sessions are closed.
-    Closing { until: Instant },
 }
 
 impl Driver {
@@ -93,24 +73,26 @@ impl Driver {
         socket.register(poll.registry(), SOCKET)?;
         let timer = Timer::new(poll.registry(), TIMER)?;
         mail.receiver.set_waker(Waker::new(poll.registry(), WAKER)?);
-        let hub = Hub::new(node.clone(), mail.routes.clone(), office.reactor_count(), hub);
+        let link = Link::new(LinkParts {
+            endpoint,
+            hub,
+            node: node.clone(),
+            routes: mail.routes.clone(),
+            reactor_count: office.reactor_count(),
+            is_plain,
+        });
         Ok(Self {
             poll,
             timer,
             socket,
-            endpoint,
-            hub,
-            sessions: Sessions::default(),
-            strangers: Strangers::default(),
+            link,
             mail,
             node,
             office,
             lookups,
-            is_plain,
             is_readable: true,
             unsent: None,
             buffer: Vec::new(),
-            ending: Ending::No,
         })
     }
 
@@ -150,199 +132,72 @@ impl Driver {
 
     /// When something is due although nothing comes.
     fn due_at(&self, now: Instant) -> Option<Instant> {
-        let origin = self.mail.origin;
-        let endpoint = match self.unsent {
-            // It has something to send all the time.
-            Some(_) => Some(now + BLOCKED_PAUSE),
-            None => self.endpoint.poll_timeout().map(|at| origin + Duration::from_nanos(at.0)),
-        };
-        let hub = self.hub.poll_timeout().map(|at_ms| origin + Duration::from_millis(at_ms));
-        let ending = match self.ending {
-            Ending::No => None,
-            Ending::Flushing { until } | Ending::Closing { until } => Some(until),
-        };
-        endpoint.into_iter().chain(hub).chain(ending).min()
+        let at = |time: Time| self.mail.origin + Duration::from_nanos(time.0);
+        match self.unsent {
+            // The endpoint has something to send all the time.
+            Some(_) => {
+                let blocked = now + BLOCKED_PAUSE;
+                Some(self.link.poll_timeout_unsent().map(at).map_or(blocked, |at| at.min(blocked)))
+            }
+            None => self.link.poll_timeout().map(at),
+        }
     }
 
     /// One turn, for which time stands still. True: it was the last one.
     fn turn(&mut self) -> io::Result<bool> {
         let now = self.now();
-        let now_ms = ms(now);
         // Datagrams before timers: acknowledgements that wait in the socket are no losses.
         self.receive(now)?;
-        self.take_mail(now_ms);
-        if self.endpoint.poll_timeout().is_some_and(|at| at <= now) {
-            self.endpoint.handle_timeout(now);
-        }
-        if self.hub.poll_timeout().is_some_and(|at_ms| at_ms <= now_ms) {
-            self.hub.handle_timeout(now_ms);
-        }
+        self.take_mail(now);
+        self.link.handle_timeout(now);
         if self.mail.has_dropped.swap(false, Ordering::Relaxed) {
             log::warn!("entries for other nodes were dropped: the link's queue is full");
-            self.hub.handle_dropped(now_ms);
+            self.link.handle_dropped(now);
         }
         self.drain(now);
+        let is_over = self.link.handle_turn_end(now);
         self.transmit(now);
-        for (reactor, deliveries) in self.hub.take_deliveries() {
+        for (reactor, deliveries) in self.link.take_deliveries() {
             self.office.deliver(ReactorId(reactor as u16), deliveries);
         }
-        self.strangers.note(Instant::now(), self.endpoint.rejected());
-        Ok(self.end(now))
+        Ok(is_over)
     }
 
     fn receive(&mut self, now: Time) -> io::Result<()> {
         if !self.is_readable {
             return Ok(());
         }
-        let endpoint = &mut self.endpoint;
+        let link = &mut self.link;
         self.is_readable = self.socket.receive(|from, ecn, datagram| {
-            endpoint.handle_datagram(now, from, ecn, datagram);
+            link.handle_datagram(now, from, ecn, datagram);
         })?;
         Ok(())
     }
 
-    fn take_mail(&mut self, now_ms: u64) {
+    fn take_mail(&mut self, now: Time) {
         for _ in 0..MAILS_PER_TURN {
             let receiver = &self.mail.receiver;
-            let Some(mail) = receiver.pop_reserved().or_else(|| receiver.pop_best_effort()) else {
-                return;
-            };
-            match mail {
-                LinkMail::Outgoing(entries) => self.hub.handle_outgoing(now_ms, entries),
-                LinkMail::Kick(order) => self.hub.handle_kick_order(now_ms, order),
-                LinkMail::Found { number, sessions } => {
-                    let found = Found { sessions: &sessions.found, unknown: &sessions.unknown };
-                    self.hub.handle_found(now_ms, number, Some(&found));
-                }
-                LinkMail::Nodes(nodes) => self.handle_nodes(now_ms, &nodes),
-                LinkMail::Stop => {
-                    self.ending = Ending::Flushing { until: Instant::now() + FLUSH_MAX };
-                }
-            }
+            let mail: Option<LinkMail> =
+                receiver.pop_reserved().or_else(|| receiver.pop_best_effort());
+            let Some(mail) = mail else { return };
+            self.link.handle_mail(now, mail);
         }
     }
 
-    fn handle_nodes(&mut self, now_ms: u64, nodes: &[NodeRecord]) {
-        let mut known = Vec::with_capacity(nodes.len());
-        for record in nodes.iter().filter(|record| record.node != self.node.config.node) {
-            let text = &record.announcement.link_address;
-            match text.parse::<SocketAddr>() {
-                Ok(address) if self.is_plain && !address.ip().is_loopback() => {
-                    self.sessions.complain(record.node, || {
-                        format!(
-                            "node {} is at {address}, but there is no cluster.key",
-                            record.node.0
-                        )
-                    });
-                }
-                Ok(address) => known.push(PeerAddress { node: record.node, address }),
-                // A node without a link has none to announce.
-                Err(_) if text.is_empty() => {}
-                Err(_) => log::debug!("node {} announces {text:?}", record.node.0),
-            }
-        }
-        self.hub.handle_announced(now_ms, &known);
-    }
-
-    /// Events of the endpoint to the hub, effects of the hub to where they belong, until both rest.
     fn drain(&mut self, now: Time) {
-        loop {
-            while let Some(effect) = self.hub.poll_effect() {
-                self.handle_effect(now, effect);
-            }
-            let Some(event) = self.endpoint.poll_event() else { return };
-            self.handle_event(now, event);
-        }
-    }
-
-    fn handle_event(&mut self, now: Time, event: Event) {
-        let now_ms = ms(now);
-        match event {
-            Event::Connected { peer, node, .. } => {
-                let node = NodeId(node.0);
-                self.sessions.insert(peer, node);
-                self.hub.handle_connected(now_ms, node);
-            }
-            Event::Message { peer, message, .. } => {
-                let Some(node) = self.sessions.node(peer) else { return };
-                if let Err(fault) = self.hub.handle_message(now_ms, node, message) {
-                    log::error!("node {} cannot be linked: {fault}", node.0);
-                }
-            }
-            Event::Writable { peer } => {
-                if let Some(node) = self.sessions.node(peer) {
-                    self.hub.handle_writable(node);
-                }
-            }
-            Event::Suspect { peer } => self.note_silence(peer, "is silent"),
-            Event::Recovered { peer } => self.note_silence(peer, "is heard again"),
-            Event::Restarted { peer, .. } => {
-                self.handle_end(now_ms, peer, "ends: it has restarted")
-            }
-            Event::Lost { peer, .. } => self.handle_end(now_ms, peer, "is lost"),
-            Event::Closed { peer, .. } => self.handle_end(now_ms, peer, "was closed"),
-        }
-    }
-
-    fn note_silence(&self, peer: aldis_rudp::PeerId, what: &str) {
-        if let Some(node) = self.sessions.node(peer) {
-            log::info!("node {} {what}", node.0);
-        }
-    }
-
-    fn handle_end(&mut self, now_ms: u64, peer: aldis_rudp::PeerId, how: &str) {
-        if let Some(node) = self.sessions.remove(peer, how) {
-            self.hub.handle_down(now_ms, node);
-        }
-    }
-
-    fn handle_effect(&mut self, now: Time, effect: LinkEffect) {
-        match effect {
-            LinkEffect::Connect { node, address } => self.connect(now, node, address),
-            LinkEffect::Close { node } => {
-                if let Some(peer) = self.sessions.peer(node) {
-                    self.endpoint.close(now, peer);
-                }
-            }
-            LinkEffect::Send { node, flow, message } => {
-                let Some(peer) = self.sessions.peer(node) else { return };
-                let flow = match flow {
-                    LinkFlow::Unordered => Flow::Unordered,
-                    LinkFlow::Ordered(number) => Flow::Ordered(number),
-                };
-                match self.endpoint.send(now, peer, flow, message) {
-                    Ok(_) | Err(SendError::NoPeer) => {}
-                    Err(SendError::WouldBlock) => self.hub.handle_blocked(node),
-                    Err(SendError::TooLarge(bytes)) => {
-                        log::error!("a message of {bytes} bytes is too large for the link");
+        while let Some(output) = self.link.poll_output(now) {
+            match output {
+                LinkOutput::Lookup(lookup) => {
+                    let number = lookup.number;
+                    if self.lookups.try_send(lookup).is_err() {
+                        self.link.handle_lookup_refused(now, number);
                     }
                 }
-            }
-            LinkEffect::Lookup { number, users } => {
-                if self.lookups.try_send(Lookup { number, users }).is_err() {
-                    self.hub.handle_found(ms(now), number, None);
+                LinkOutput::Post { reactor, mail } => self.office.peer(reactor, mail),
+                LinkOutput::Alarm => {
+                    self.node.alarms.raise();
+                    self.office.alarm();
                 }
-            }
-            LinkEffect::Post { reactor, mail } => self.office.peer(reactor, mail),
-            LinkEffect::Opened { node, release } => {
-                log::info!("node {} is linked ({release})", node.0);
-            }
-            LinkEffect::CheckAll => {
-                self.node.alarms.raise();
-                self.office.alarm();
-            }
-        }
-    }
-
-    fn connect(&mut self, now: Time, node: NodeId, address: SocketAddr) {
-        match self.endpoint.connect(now, aldis_rudp::NodeId(node.0), address) {
-            Ok(peer) => self.sessions.begin(peer, node, address),
-            // It was quicker, or it still holds an older session: that ends, or is found dead.
-            Err(ConnectError::Exists(_)) => self.hub.handle_down(ms(now), node),
-            Err(error @ (ConnectError::Full | ConnectError::Myself)) => {
-                self.sessions
-                    .complain(node, || format!("node {} cannot be linked: {error}", node.0));
-                self.hub.handle_down(ms(now), node);
             }
         }
     }
@@ -354,7 +209,7 @@ impl Driver {
             self.unsent = Some(unsent);
             return;
         }
-        while let Some(transmit) = self.endpoint.poll_transmit(now, &mut self.buffer) {
+        while let Some(transmit) = self.link.poll_transmit(now, &mut self.buffer) {
             if !self.socket.send(&transmit, &self.buffer) {
                 self.unsent = Some(transmit);
                 return;
@@ -362,32 +217,7 @@ impl Driver {
         }
     }
 
-    /// The node's end, step by step. True: everything was said.
-    fn end(&mut self, time: Time) -> bool {
-        let now = Instant::now();
-        match self.ending {
-            Ending::No => false,
-            Ending::Flushing { until } => {
-                let peers = self.sessions.all();
-                let mut stats = peers.iter().filter_map(|peer| self.endpoint.stats(*peer));
-                if now < until && stats.any(|stats| stats.messages_unacknowledged > 0) {
-                    return false;
-                }
-                peers.into_iter().for_each(|peer| self.endpoint.close(time, peer));
-                self.ending = Ending::Closing { until: now + CLOSE_MAX };
-                self.transmit(time);
-                false
-            }
-            // Whoever did not hear it finds out by silence.
-            Ending::Closing { until } => now >= until,
-        }
-    }
-
     fn now(&self) -> Time {
         Time(u64::try_from(self.mail.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
-}
-
-fn ms(now: Time) -> u64 {
-    now.0 / 1_000_000
 }

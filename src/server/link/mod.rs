@@ -1,10 +1,8 @@
 //! The link's thread: datagrams of other nodes in and out, a timer, mail from the other threads. It
-//! moves bytes and decides nothing: that is for the hub (src/logic/cluster) and the endpoint
-//! (protocol/rudp).
+//! moves bytes and decides nothing: that is for the link itself (src/link).
 
 mod driver;
 mod post;
-mod sessions;
 mod setup;
 mod socket;
 mod timer;

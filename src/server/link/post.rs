@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use aldis_directory::{NodeRecord, Sessions};
+use aldis_link::LinkMail;
 use aldis_logic::cluster::{KickOrder, Outgoing, Routes, outgoing};
 use aldis_logic::job::Event;
 use aldis_net::{MailLimits, MailReceiver, MailSender, mailbox};
@@ -16,25 +17,6 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 const RESERVED_MAX: usize = 4;
 /// What other mail takes while it waits, bytes.
 const MAIL_BYTES: usize = 256;
-
-/// One piece of mail.
-pub enum LinkMail {
-    /// Entries that were committed here.
-    Outgoing(Vec<Outgoing>),
-    /// A login here took a session's place elsewhere.
-    Kick(KickOrder),
-    /// The directory answered.
-    Found {
-        /// Of the question.
-        number: u32,
-        /// Where they are.
-        sessions: Sessions,
-    },
-    /// The nodes that there are.
-    Nodes(Vec<NodeRecord>),
-    /// The node goes away.
-    Stop,
-}
 
 /// See the file's first line.
 #[derive(Clone)]

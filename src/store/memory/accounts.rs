@@ -46,17 +46,25 @@ impl Run<'_> {
             return Err(TOKEN_REVOKED);
         }
         self.state.devices.entry(key).or_default();
-        let epoch = self.state.sessions.entry((job.user, job.class)).or_default();
-        *epoch += 1;
-        let (user, class, epoch) = (job.user, job.class, Epoch(*epoch));
-        Ok(Written::SessionOpened(SessionOpened { user, class, epoch, generations }))
+        let session = self.state.sessions.entry((job.user, job.class)).or_default();
+        let before = Epoch(session.epoch);
+        session.issued += 1;
+        session.epoch = session.issued;
+        let (user, class, epoch) = (job.user, job.class, Epoch(session.epoch));
+        Ok(Written::SessionOpened(SessionOpened { user, class, epoch, before, generations }))
     }
 
-    pub(super) fn release_session(&mut self, user: UserId, class: DeviceClass, epoch: Epoch) {
-        if let Some(newest) = self.state.sessions.get_mut(&(user, class))
-            && *newest == epoch.0
+    pub(super) fn release_session(
+        &mut self,
+        user: UserId,
+        class: DeviceClass,
+        epoch: Epoch,
+        before: Epoch,
+    ) {
+        if let Some(session) = self.state.sessions.get_mut(&(user, class))
+            && session.epoch == epoch.0
         {
-            *newest = newest.saturating_sub(1);
+            session.epoch = before.0;
         }
     }
 

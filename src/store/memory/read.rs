@@ -92,7 +92,7 @@ impl State {
         UserHead {
             user,
             head: Seq(self.head(user)),
-            epochs: sessions.map(|((_, class), &epoch)| (*class, Epoch(epoch))).collect(),
+            epochs: sessions.map(|((_, class), one)| (*class, Epoch(one.epoch))).collect(),
         }
     }
 

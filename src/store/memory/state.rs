@@ -23,7 +23,7 @@ pub(super) struct State {
     pub users: BTreeMap<UserId, User>,
     pub names: BTreeMap<String, UserId>,
     pub devices: BTreeMap<(UserId, String), Device>,
-    pub sessions: BTreeMap<(UserId, DeviceClass), u64>,
+    pub sessions: BTreeMap<(UserId, DeviceClass), Session>,
     pub groups: BTreeMap<GroupId, Group>,
     pub group_requests: BTreeMap<(UserId, RequestId), GroupId>,
     pub conversations: BTreeMap<ConversationKey, Conversation>,
@@ -47,6 +47,15 @@ pub(super) struct User {
 pub(super) struct Device {
     pub token_generation: u32,
     pub cursor: u64,
+}
+
+/// Epochs of a user and class.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Session {
+    /// The newest one.
+    pub epoch: u64,
+    /// The highest one that there ever was.
+    pub issued: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -145,8 +154,8 @@ impl Run<'_> {
             WriteJob::Append(job) => self.append(ticket, job),
             WriteJob::Register(user) => self.register(user),
             WriteJob::OpenSession(job) => self.open_session(job),
-            WriteJob::ReleaseSession { user, class, epoch } => {
-                self.release_session(*user, *class, *epoch);
+            WriteJob::ReleaseSession { user, class, epoch, before } => {
+                self.release_session(*user, *class, *epoch, *before);
                 Ok(Written::SessionReleased)
             }
             WriteJob::RevokeDevice { user, device_id } => {

@@ -50,10 +50,13 @@ impl<'r> Batch<'r, '_> {
             device.is_changed = true;
         }
         let session = self.set.sessions.entry((job.user, job.class)).or_default();
-        session.epoch += 1;
+        let before = Epoch(session.epoch);
+        // A program that does not know `issued` counts the epoch only.
+        session.issued = session.issued.max(session.epoch) + 1;
+        session.epoch = session.issued;
         session.is_changed = true;
         let (user, class, epoch) = (job.user, job.class, Epoch(session.epoch));
-        let opened = SessionOpened { user, class, epoch, generations };
+        let opened = SessionOpened { user, class, epoch, before, generations };
         Ok(Written::SessionOpened(opened).into())
     }
 
@@ -63,11 +66,12 @@ impl<'r> Batch<'r, '_> {
         user: UserId,
         class: DeviceClass,
         epoch: Epoch,
+        before: Epoch,
     ) -> Outcome {
         if let Some(session) = self.set.sessions.get_mut(&(user, class))
             && session.epoch == epoch.0
         {
-            session.epoch = session.epoch.saturating_sub(1);
+            session.epoch = before.0;
             session.is_changed = true;
         }
         Written::SessionReleased.into()

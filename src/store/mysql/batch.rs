@@ -126,8 +126,8 @@ impl<'r> Batch<'r, '_> {
             WriteJob::Append(job) => self.append(ticket, job),
             WriteJob::Register(user) => self.register(user),
             WriteJob::OpenSession(job) => self.open_session(job),
-            WriteJob::ReleaseSession { user, class, epoch } => {
-                Ok(self.release_session(*user, *class, *epoch))
+            WriteJob::ReleaseSession { user, class, epoch, before } => {
+                Ok(self.release_session(*user, *class, *epoch, *before))
             }
             WriteJob::RevokeDevice { user, device_id } => Ok(self.revoke_device(*user, device_id)),
             WriteJob::MarkDelivered { user, device_id, seq } => {

@@ -115,8 +115,8 @@ fn take_row(
         Asked::Sessions => {
             let class = DeviceClass::from_number(signed(row, 1)?)
                 .ok_or_else(|| damaged("a class that nobody knows"))?;
-            set.sessions.entry((UserId(number(row, 0)?), class)).or_default().epoch =
-                number(row, 2)?;
+            let session = set.sessions.entry((UserId(number(row, 0)?), class)).or_default();
+            (session.epoch, session.issued) = (number(row, 2)?, number(row, 3)?);
         }
         Asked::Requests => {
             let key = (UserId(number(row, 0)?), RequestId(id_bytes(row, 1)?));

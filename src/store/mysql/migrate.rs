@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../sql/mysql/0001_first.sql"),
     include_str!("../../../sql/mysql/0002_relations.sql"),
     include_str!("../../../sql/mysql/0003_groups.sql"),
+    include_str!("../../../sql/mysql/0004_issued_epochs.sql"),
 ];
 
 /// How long to wait for another process's migration, seconds. One that takes longer goes on, and

@@ -154,7 +154,7 @@ impl Questions<'_> {
         for sessions in plan.sessions.chunks(LIST_MAX) {
             self.statement(
                 Asked::Sessions,
-                "SELECT user_id, class, epoch FROM im_session FORCE INDEX (PRIMARY) \
+                "SELECT user_id, class, epoch, issued FROM im_session FORCE INDEX (PRIMARY) \
                  WHERE user_id IN ",
             )
             .numbers(sessions.iter().map(|(user, _)| user.0));
@@ -280,7 +280,7 @@ mod tests {
         let fill = "INSERT INTO im_conversation (lo, hi) SELECT 0, seq FROM seq_1_to_5000;
             INSERT INTO im_group_member SELECT seq, seq, 1, 0, 1, 1, 0 FROM seq_1_to_5000;
             INSERT INTO im_user SELECT seq, seq, '', '', '', 0, x'00', 1 FROM seq_1_to_5000;
-            INSERT INTO im_session SELECT seq, 1, 1 FROM seq_1_to_5000;
+            INSERT INTO im_session SELECT seq, 1, 1, 1 FROM seq_1_to_5000;
             INSERT INTO im_relation SELECT seq, seq + 1, 1, 0, 0, '', '', '' FROM seq_1_to_5000";
         for statement in fill.split(';') {
             conn.query_drop(statement).unwrap();

@@ -102,7 +102,10 @@ pub(super) struct Device {
 /// A row of im_session.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Session {
+    /// The newest one.
     pub epoch: u64,
+    /// The highest one that there ever was.
+    pub issued: u64,
     pub is_changed: bool,
 }
 

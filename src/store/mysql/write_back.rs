@@ -224,12 +224,13 @@ impl Packets<'_> {
             },
         )?;
         self.rows(
-            "INSERT INTO im_session (user_id, class, epoch) VALUES ",
+            "INSERT INTO im_session (user_id, class, epoch, issued) VALUES ",
             sorted_keys(&set.sessions, |session| session.is_changed),
-            " ON DUPLICATE KEY UPDATE epoch = VALUES(epoch)",
+            " ON DUPLICATE KEY UPDATE epoch = VALUES(epoch), issued = VALUES(issued)",
             |sql, (user, class)| {
-                let epoch = set.sessions[&(user, class)].epoch;
-                sql.number(user.0).push(",").signed(class.number()).push(",").number(epoch);
+                let session = set.sessions[&(user, class)];
+                sql.number(user.0).push(",").signed(class.number());
+                sql.push(",").number(session.epoch).push(",").number(session.issued);
             },
         )
     }

@@ -103,15 +103,24 @@ impl Batch<'_> {
                  WHERE class <> excluded.class OR name <> excluded.name",
             )?
             .execute((user, &job.device_id, class, &job.device_name))?;
+        let before: u64 = self
+            .conn
+            .prepare_cached("SELECT epoch FROM im_session WHERE user_id = ? AND class = ?")?
+            .query_row((user, class), |row| number(row, 0))
+            .optional()?
+            .unwrap_or(0);
         let epoch = self
             .conn
             .prepare_cached(
-                "INSERT INTO im_session (user_id, class, epoch) VALUES (?, ?, 1)
-                 ON CONFLICT (user_id, class) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
+                "INSERT INTO im_session (user_id, class, epoch, issued) VALUES (?, ?, 1, 1)
+                 ON CONFLICT (user_id, class)
+                 DO UPDATE SET epoch = MAX(epoch, issued) + 1, issued = MAX(epoch, issued) + 1
+                 RETURNING epoch",
             )?
             .query_row((user, class), |row| number(row, 0))?;
-        let (user, class, epoch) = (job.user, job.class, Epoch(epoch));
-        Ok(Written::SessionOpened(SessionOpened { user, class, epoch, generations }))
+        let (user, class) = (job.user, job.class);
+        let (epoch, before) = (Epoch(epoch), Epoch(before));
+        Ok(Written::SessionOpened(SessionOpened { user, class, epoch, before, generations }))
     }
 
     /// A LOGIN that came to nothing. A newer one is not touched.
@@ -120,13 +129,13 @@ impl Batch<'_> {
         user: UserId,
         class: DeviceClass,
         epoch: Epoch,
+        before: Epoch,
     ) -> Result<Written, Stop> {
         self.conn
             .prepare_cached(
-                "UPDATE im_session SET epoch = epoch - 1
-                 WHERE user_id = ? AND class = ? AND epoch = ? AND epoch > 0",
+                "UPDATE im_session SET epoch = ? WHERE user_id = ? AND class = ? AND epoch = ?",
             )?
-            .execute((user.0 as i64, class.number(), epoch.0 as i64))?;
+            .execute((before.0 as i64, user.0 as i64, class.number(), epoch.0 as i64))?;
         Ok(Written::SessionReleased)
     }
 

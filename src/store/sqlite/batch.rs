@@ -76,8 +76,8 @@ impl Batch<'_> {
             WriteJob::Append(job) => self.append(ticket, job),
             WriteJob::Register(user) => self.register(user),
             WriteJob::OpenSession(job) => self.open_session(job),
-            WriteJob::ReleaseSession { user, class, epoch } => {
-                self.release_session(*user, *class, *epoch)
+            WriteJob::ReleaseSession { user, class, epoch, before } => {
+                self.release_session(*user, *class, *epoch, *before)
             }
             WriteJob::RevokeDevice { user, device_id } => self.revoke_device(*user, device_id),
             WriteJob::MarkDelivered { user, device_id, seq } => {

@@ -85,6 +85,21 @@ fn only_ones_own_record_is_taken_back() {
 }
 
 #[test]
+fn a_session_that_was_never_registered_can_be_asserted() {
+    on_every_backend(|bench| {
+        let old = bench.record(0, 0, DeviceClass::Web, 1);
+        let new = bench.record(1, 0, DeviceClass::Web, 2);
+        assert_eq!(bench.apply(0, &[DirectoryJob::Assert(old)]), [None]);
+        bench.settle();
+        assert_eq!(bench.seen(0), [old]);
+        bench.register(1, new);
+        assert_eq!(bench.apply(0, &[DirectoryJob::Assert(old)]), [None]);
+        bench.settle();
+        assert_eq!(bench.seen(0), [new]);
+    });
+}
+
+#[test]
 fn a_batch_is_carried_out_in_order() {
     on_every_backend(|bench| {
         let one = bench.record(0, 0, DeviceClass::Phone, 1);

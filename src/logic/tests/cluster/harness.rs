@@ -129,6 +129,18 @@ impl Net {
         self.settle();
     }
 
+    /// A node says that it does not have a session that it was sent an entry for.
+    pub fn deny(&mut self, from: u16, to: u16, text: &str, (user, seq): (UserId, u64), epoch: u64) {
+        let entry = message_data(&event(text, &[]).message, Seq(0)).encode_to_vec();
+        let class = DeviceClass::Phone.number() as u64;
+        let said = node_pb::Misplacement { user_id: user.0, seq, class, epoch, newer_epoch: 0 };
+        let misplaced = node_pb::Misplaced { sessions: vec![said], entry: entry.into() };
+        let message = node_pb::NodeMessage { body: Some(Body::Misplaced(misplaced)) };
+        let (now_ms, message) = (self.now_ms, Bytes::from(message.encode_to_vec()));
+        self.node(to).hub.handle_message(now_ms, NodeId(from), message).unwrap();
+        self.settle();
+    }
+
     pub fn kick(&mut self, from: u16, order: KickOrder) {
         let now_ms = self.now_ms;
         self.node(from).hub.handle_kick_order(now_ms, order);

@@ -93,6 +93,19 @@ fn a_message_follows_a_session_that_has_moved_but_only_once() {
 }
 
 #[test]
+fn all_messages_that_were_under_way_to_where_a_session_was_follow_it() {
+    let mut net = Net::new(3);
+    net.login(2, BEN, PHONE, 1);
+    net.commit(1, "one", &[(BEN, 1)]);
+    net.leave(2, BEN, PHONE, 1);
+    let moved = net.login(3, BEN, PHONE, 2);
+    // Two were sent by the old route; the answer to the first one corrects it.
+    net.deny(2, 1, "two", (BEN, 2), 1);
+    net.deny(2, 1, "three", (BEN, 3), 1);
+    assert_eq!(net.node(3).delivered, [got(moved, 2, "two"), got(moved, 3, "three")]);
+}
+
+#[test]
 fn a_newer_session_on_the_same_node_gets_the_message_and_corrects_the_route() {
     let mut net = Net::new(2);
     net.login(2, BEN, PHONE, 1);

@@ -176,7 +176,8 @@ pub fn login_until_opening(service: &mut Service, conn: ConnId, user: UserId) ->
 
 pub fn opened(user: UserId, epoch: u64) -> SessionOpened {
     let (class, generations) = (DeviceClass::Phone, Generations::default());
-    SessionOpened { user, class, epoch: Epoch(epoch), generations }
+    let before = Epoch(epoch - 1);
+    SessionOpened { user, class, epoch: Epoch(epoch), before, generations }
 }
 
 pub fn login(service: &mut Service, conn: ConnId, user: UserId, epoch: u64) -> pb::LoginResp {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aldis_logic::job::{
-    BootId, JobError, NodeId, ReactorId, ReadJob, ReadReply, ReadResult, SessionRecord, SyncPage,
-    Ticket, UserHead,
+    BootId, DirectoryJob, DirectoryRequest, JobError, LoginState, NodeId, ReactorId, ReadJob,
+    ReadReply, ReadResult, SessionRecord, SyncPage, Ticket, UserHead,
 };
 use aldis_logic::{CreditLimits, Effect, Goodbye, HeadCheckTimes, Node, Now, Service};
 use aldis_wire::{Command, ConnId, DeviceClass, Epoch, Message, Seq, UserId, pb};
@@ -67,6 +67,45 @@ fn is_kicked(effects: &[Effect], conn: ConnId) -> bool {
     };
     let closed = |effect: &Effect| matches!(effect, Effect::Close { conn: c, reason: Goodbye::Kicked } if *c == conn);
     effects.iter().any(told) && effects.iter().any(closed)
+}
+
+#[test]
+fn a_session_that_found_no_room_at_the_directory_is_told_to_it_with_its_next_check() {
+    let (_node, mut service) = start();
+    let ticket = login_until_registered(&mut service, conn(1), ADA, 4);
+    let record = SessionRecord {
+        user: ADA,
+        class: DeviceClass::Phone,
+        epoch: Epoch(4),
+        node: NodeId(0),
+        boot: BootId(1),
+    };
+    let refused = DirectoryRequest { ticket, job: DirectoryJob::Register(record) };
+    service.handle_directory_full(NOW, &refused);
+    assert_eq!(ticket_of(&effects(&mut service)), ticket, "the login goes on");
+    let state = LoginState { head: Seq(5), username: "ada".into(), ..Default::default() };
+    read(&mut service, ticket, ReadResult::LoginState(state));
+    let told = |service: &mut Service, ms: u64| {
+        service.handle_turn_end(at(ms));
+        let mut told = Vec::new();
+        for effect in effects(service) {
+            match effect {
+                Effect::Directory(request) => told.push(request),
+                Effect::Read(request) => {
+                    read(service, request.ticket, heads(ADA, 5, 4));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        told
+    };
+    let first = told(&mut service, 1_500);
+    assert_eq!(first.iter().map(|r| r.job).collect::<Vec<_>>(), [DirectoryJob::Assert(record)]);
+    service.handle_directory_full(at(1_500), &first[0]);
+    assert!(effects(&mut service).is_empty(), "nobody waits");
+    let second = told(&mut service, 15_000);
+    assert_eq!(second.len(), 1, "there was no room again");
+    assert!(told(&mut service, 30_000).is_empty(), "the directory knows");
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn a_login_that_replaced_a_session_elsewhere_has_it_ended_once_it_is_complete() 
 fn released(effects: &[Effect]) -> Vec<(UserId, DeviceClass, Epoch)> {
     let release = |effect: &Effect| match effect {
         Effect::Write(request) => match request.job {
-            WriteJob::ReleaseSession { user, class, epoch } => Some((user, class, epoch)),
+            WriteJob::ReleaseSession { user, class, epoch, .. } => Some((user, class, epoch)),
             _ => None,
         },
         _ => None,

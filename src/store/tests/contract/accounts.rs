@@ -112,10 +112,14 @@ fn tokens_hold_until_their_device_is_revoked() {
 fn an_epoch_is_given_back_only_while_it_is_the_newest() {
     on_every_backend(|bench| {
         let user = bench.users(1)[0];
-        let release = |class, epoch| WriteJob::ReleaseSession { user, class, epoch: Epoch(epoch) };
+        let release = |class, epoch: u64| {
+            let (epoch, before) = (Epoch(epoch), Epoch(2));
+            WriteJob::ReleaseSession { user, class, epoch, before }
+        };
         let class = DeviceClass::Phone;
         for epoch in [1, 2, 3] {
-            assert_eq!(open(bench, login(user, "a", class)).unwrap().epoch, Epoch(epoch));
+            let opened = open(bench, login(user, "a", class)).unwrap();
+            assert_eq!((opened.epoch, opened.before), (Epoch(epoch), Epoch(epoch - 1)));
         }
         // Neither an older one nor another class's.
         for job in [release(class, 2), release(DeviceClass::Web, 3), release(class, 4)] {
@@ -126,8 +130,12 @@ fn an_epoch_is_given_back_only_while_it_is_the_newest() {
         bench.restart();
         let epochs = [(class, Epoch(2))].into_iter().collect();
         let heads = ReadResult::Heads(vec![UserHead { user, head: Seq(0), epochs }]);
+        assert_eq!(bench.read(ReadJob::Heads { users: vec![user] }), Ok(heads.clone()));
+        // Others may have heard of 3, so nobody gets it again; and the live one is the newest again.
+        let next = open(bench, login(user, "b", class)).unwrap();
+        assert_eq!((next.epoch, next.before), (Epoch(4), Epoch(2)));
+        assert_eq!(bench.run(release(class, 4)), Ok(Written::SessionReleased));
         assert_eq!(bench.read(ReadJob::Heads { users: vec![user] }), Ok(heads));
-        assert_eq!(open(bench, login(user, "b", class)).unwrap().epoch, Epoch(3));
     });
 }
 

@@ -74,7 +74,8 @@ fn job() -> impl Strategy<Value = WriteJob> {
         }),
         1 => (user(), 1..3i64, 0..6u64).prop_map(|(user, class, epoch)| {
             let class = DeviceClass::from_number(class).unwrap();
-            WriteJob::ReleaseSession { user, class, epoch: Epoch(epoch) }
+            let (epoch, before) = (Epoch(epoch), Epoch(epoch / 2));
+            WriteJob::ReleaseSession { user, class, epoch, before }
         }),
         1 => (user(), device()).prop_map(|(user, device_id)| {
             WriteJob::RevokeDevice { user, device_id }

@@ -1,24 +1,23 @@
 //! Which session of the link is the one with which node, and what the log says of them. Knows no
 //! message.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use aldis_logic::job::NodeId;
-use aldis_rudp::{PeerId, Rejected};
+use aldis_rudp::{PeerId, Rejected, Time};
 
-/// Pause between two complaints about the same, so that a stranger cannot fill the log.
-const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
+/// Pause between two complaints about the same, so that a stranger cannot fill the log. ns
+const COMPLAINT_PAUSE_NS: u64 = 10_000_000_000;
 
 /// See the file's first line. At most one session per node, and a node number has 10 bits.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    peers: HashMap<NodeId, PeerId>,
-    nodes: HashMap<PeerId, NodeId>,
+    peers: BTreeMap<NodeId, PeerId>,
+    nodes: BTreeMap<PeerId, NodeId>,
     /// Tries under way, and where to.
-    tries: HashMap<PeerId, (NodeId, SocketAddr)>,
-    complained: HashMap<NodeId, Instant>,
+    tries: BTreeMap<PeerId, (NodeId, SocketAddr)>,
+    complained: BTreeMap<NodeId, Time>,
 }
 
 impl Sessions {
@@ -38,9 +37,9 @@ impl Sessions {
     }
 
     /// A session, or a try, is over: of which node, if the node has no other session.
-    pub fn remove(&mut self, peer: PeerId, how: &str) -> Option<NodeId> {
+    pub fn remove(&mut self, now: Time, peer: PeerId, how: &str) -> Option<NodeId> {
         if let Some((node, address)) = self.tries.remove(&peer) {
-            self.complain(node, || {
+            self.complain(now, node, || {
                 format!("node {} at {address} does not answer on the link", node.0)
             });
             return (!self.peers.contains_key(&node)).then_some(node);
@@ -70,10 +69,9 @@ impl Sessions {
     }
 
     /// A warning about a node, at most now and then.
-    pub fn complain(&mut self, node: NodeId, what: impl FnOnce() -> String) {
-        let now = Instant::now();
+    pub fn complain(&mut self, now: Time, node: NodeId, what: impl FnOnce() -> String) {
         let last = self.complained.get(&node);
-        if last.is_none_or(|at| now.duration_since(*at) >= COMPLAINT_PAUSE) {
+        if last.is_none_or(|at| !is_soon(now, *at)) {
             self.complained.insert(node, now);
             log::warn!("{}", what());
         }
@@ -84,14 +82,13 @@ impl Sessions {
 #[derive(Debug, Default)]
 pub struct Strangers {
     said: Rejected,
-    said_at: Option<Instant>,
+    said_at: Option<Time>,
 }
 
 impl Strangers {
     /// Looks at what was dropped since, and says it now and then.
-    pub fn note(&mut self, now: Instant, rejected: Rejected) {
-        let is_soon = |at: Instant| now.duration_since(at) < COMPLAINT_PAUSE;
-        if rejected == self.said || self.said_at.is_some_and(is_soon) {
+    pub fn note(&mut self, now: Time, rejected: Rejected) {
+        if rejected == self.said || self.said_at.is_some_and(|at| is_soon(now, at)) {
             return;
         }
         let handshakes = rejected.handshakes - self.said.handshakes;
@@ -112,4 +109,8 @@ impl Strangers {
         }
         (self.said, self.said_at) = (rejected, Some(now));
     }
+}
+
+fn is_soon(now: Time, at: Time) -> bool {
+    now.0 < at.0 + COMPLAINT_PAUSE_NS
 }

@@ -1,7 +1,7 @@
 //! The sessions of this node that one server has to know: which of them it must be told again and
 //! when, and which it must be told are over. Knows no connection.
 //!
-//! Redis forgets: it is restarted, flushed, fails over to a replica that lacks the newest writes. So
+//! A directory forgets: Redis is restarted, flushed, fails over to a replica that lacks the newest writes. So
 //! each session is announced again from time to time, and all at once when something was lost.
 
 use std::collections::hash_map::Entry;
@@ -56,7 +56,7 @@ impl Ledger {
     }
 
     /// How many sessions there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.sessions.len()
     }
 
@@ -66,7 +66,7 @@ impl Ledger {
         if self.sessions.get(&key_of(record)).is_some_and(is_fenced) {
             return false;
         }
-        // An epoch that was given back comes again: what ended under it is not owed any more.
+        // What ended under this epoch is not owed any more.
         self.owed.remove(&(key_of(record), record.epoch));
         self.put(key_of(record), record.epoch, next_due_ms(now_ms, record.user));
         true
@@ -88,6 +88,13 @@ impl Ledger {
         let key = key_of(record);
         if self.sessions.get(&key).is_some_and(|own| own.epoch == record.epoch) {
             self.put(key, record.epoch, now_ms + RETRY_MS);
+        }
+    }
+
+    /// The server may not know of a session that lives.
+    pub fn assert_one(&mut self, now_ms: u64, record: &SessionRecord) {
+        if self.enter(now_ms, record) {
+            self.put(key_of(record), record.epoch, now_ms);
         }
     }
 
@@ -238,7 +245,7 @@ mod tests {
         assert!(!ledger.take_asserted(1_000), "there is more to tell");
         assert_eq!(ledger.take_due(1_000, 600).len(), 400);
         assert_eq!(ledger.take_due(1_000, 600), []);
-        assert_eq!(ledger.len(), 1_000);
+        assert_eq!(ledger.count(), 1_000);
         assert!(ledger.take_asserted(1_000) && !ledger.take_asserted(1_000), "once");
     }
 
@@ -251,7 +258,7 @@ mod tests {
         ledger.assert_all(0);
         assert_eq!(ledger.take_due(0, 10), [record(0, 5)]);
         ledger.leave(&record(0, 5));
-        assert_eq!((ledger.len(), ledger.poll_timeout()), (0, None));
+        assert_eq!((ledger.count(), ledger.poll_timeout()), (0, None));
     }
 
     #[test]
@@ -272,11 +279,11 @@ mod tests {
         let (mut old, mut new) = (ledger(3), ledger(0));
         old.owe_removal(0, &record(7, 1));
         let (sessions, owed) = old.take_all();
-        assert_eq!((old.len(), old.poll_timeout()), (0, None));
+        assert_eq!((old.count(), old.poll_timeout()), (0, None));
         assert_eq!((sessions.len(), owed.as_slice()), (3, [record(7, 1)].as_slice()));
         for (record, due_ms) in sessions {
             new.restore(&record, due_ms);
         }
-        assert_eq!(new.len(), 3);
+        assert_eq!(new.count(), 3);
     }
 }
