@@ -85,7 +85,12 @@ fn judge_latencies(stack: &Stack, cell: &Cell, latencies: &Latencies, misses: &m
         if factor > most {
             let name = SHARE_NAMES[*index];
             let (measured, bound) = (measured as f64 / 1e6, bound as f64 / 1e6);
-            misses.push(format!("{name} {measured:.2} ms is {factor:.2} of {bound:.2} ms"));
+            let beside = latencies.own_beside[*index];
+            let (lower, upper) = (beside.0 as f64 / 1e6, beside.1 as f64 / 1e6);
+            misses.push(format!(
+                "{name} {measured:.2} ms is {factor:.2} of {bound:.2} ms (neighbours in the bound: \
+                 {lower:.2} and {upper:.2} ms)"
+            ));
         }
     }
     let is_clean = cell.loss == LossKind::Independent(0)

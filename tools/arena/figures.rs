@@ -8,7 +8,7 @@ use crate::cell::{Cell, JitterKind};
 use crate::contest::{LARGE_BYTES, addresses};
 use crate::ledger::{Faults, Ledger};
 use crate::link;
-use crate::quantiles::{Quantiles, quantiles};
+use crate::quantiles::{Neighbours, Quantiles, quantiles, with_neighbours};
 use crate::run::{Finished, Schedule, Trouble};
 use crate::stacks::{Keeps, Stack};
 
@@ -32,6 +32,8 @@ pub struct Latencies {
     pub unordered: Quantiles,
     /// The lower bound of the stack's own order, ns.
     pub own: Quantiles,
+    /// Neighbours of each of its quantiles.
+    pub own_beside: Neighbours,
 }
 
 /// What a stack costs, both ends, the simulation's own part taken off.
@@ -200,18 +202,19 @@ fn latencies(
     let judged = |delivered: Vec<u64>| {
         let offered = arrivals.iter().map(|(_, at_ns, _)| *at_ns);
         let late = offered.zip(delivered).filter(|(at_ns, _)| *at_ns >= from_ns);
-        quantiles(late.map(|(at_ns, delivered_ns)| delivered_ns - at_ns).collect())
+        with_neighbours(late.map(|(at_ns, delivered_ns)| delivered_ns - at_ns).collect())
     };
     let unordered = judged(arrivals.iter().map(|(_, _, arrived_ns)| *arrived_ns).collect())?;
     let own = match stack.keeps {
         Keeps::Nothing => unordered,
         Keeps::Flow | Keeps::Total => judged(in_order(&arrivals))?,
     };
+    let ((unordered, _), (own, own_beside)) = (unordered, own);
     // What was never delivered is later than everything that was.
     let never_ns = schedule.drain_ns + schedule.measured_ns;
     let measured = small()
         .filter(|sent| sent.at_ns >= from_ns)
         .map(|sent| sent.latency_ns().unwrap_or(never_ns))
         .collect();
-    Some(Latencies { measured: quantiles(measured)?, unordered, own })
+    Some(Latencies { measured: quantiles(measured)?, unordered, own, own_beside })
 }

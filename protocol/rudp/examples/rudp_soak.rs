@@ -8,6 +8,8 @@ mod sim;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use sim::hostile::Hostile;
+
 fn main() {
     let mut args = std::env::args().skip(1);
     let (mut seeds, mut start) = (10_000, 0);
@@ -24,7 +26,7 @@ fn main() {
     }
     let (begun, mut failed) = (Instant::now(), Vec::new());
     let (mut sent, mut delivered, mut datagrams, mut endings) = (0, 0, 0, 0);
-    let mut slowest = (0, 0);
+    let (mut slowest, mut hostile) = ((0, 0), Hostile::default());
     for seed in start..start + seeds {
         match catch_unwind(AssertUnwindSafe(|| sim::run(seed))) {
             Ok(outcome) => {
@@ -32,12 +34,14 @@ fn main() {
                 delivered += outcome.messages.1;
                 datagrams += outcome.datagram_count;
                 endings += outcome.ending_count;
+                hostile += outcome.hostile;
                 slowest = slowest.max((outcome.recovery_ns, seed));
             }
             Err(_) => failed.push(seed),
         }
     }
     println!("{sent} messages, {delivered} delivered, {datagrams} datagrams, {endings} endings");
+    println!("{hostile}");
     println!("slowest recovery {} ms in seed {}", slowest.0 / 1_000_000, slowest.1);
     println!(
         "{seeds} seeds from {start} in {:.1} s: {} failed {failed:?}",

@@ -25,6 +25,7 @@ use crate::receive::ack_timing::{ACK_DELAY_MAX_NS, AckTiming};
 use crate::receive::arrivals::Arrivals;
 use crate::receive::inbox::Inbox;
 use crate::receive::replay::ReplayWindow;
+use crate::redundancy::copies::Copies;
 use crate::redundancy::decoder::Decoder;
 use crate::redundancy::encoder::Encoder;
 use crate::redundancy::policy::Policy;
@@ -131,6 +132,7 @@ pub(crate) struct Peer {
     encoders: [Encoder; 2],
     decoder: Decoder,
     restored: Restored,
+    copies: Copies,
     /// The pieces of the datagram under way; kept for its memory.
     pieces: Vec<Chunk>,
     ack_bytes: Vec<u8>,
@@ -182,6 +184,7 @@ impl Peer {
             encoders: Default::default(),
             decoder: Decoder::default(),
             restored: Restored::default(),
+            copies: Copies::default(),
             pieces: Vec::new(),
             ack_bytes: Vec::new(),
         }
@@ -221,7 +224,7 @@ impl Peer {
         if let Some(ack) = self.acks.deadline() {
             deadline = deadline.min(ack);
         }
-        if let Some(repair) = self.repair_deadline()
+        if let Some(repair) = self.redundancy_deadline()
             && self.sent.in_flight() < self.controller.window()
         {
             deadline = deadline.min(repair.max(self.pacer.next(self.controller.pacing_rate())));
@@ -319,6 +322,7 @@ impl Peer {
         let scratch = self.pieces.capacity() * size_of::<Chunk>() + self.ack_bytes.capacity();
         let encoders: usize = self.encoders.iter().map(Encoder::memory_bytes).sum();
         let redundancy = encoders + self.decoder.memory_bytes() + self.restored.memory_bytes();
+        let redundancy = redundancy + self.copies.memory_bytes();
         let halves = self.sent.memory_bytes() + self.outbox.memory_bytes();
         fixed
             + redundancy

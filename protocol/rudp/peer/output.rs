@@ -121,7 +121,7 @@ impl Peer {
         if plan.has_window || plan.has_ping {
             room -= CONTROL_BYTES_MAX;
         }
-        self.gather(may_send, &plan, &mut room);
+        self.gather(now, may_send, &plan, &mut room);
         plan.has_ping |= plan.is_probe && self.pieces.is_empty();
         let is_eliciting = !self.pieces.is_empty() || plan.has_ping || plan.has_window;
         if !is_eliciting && !plan.has_ack {
@@ -221,7 +221,7 @@ impl Peer {
     }
 
     /// Chooses the pieces of messages.
-    fn gather(&mut self, may_send: bool, plan: &Plan, room: &mut usize) {
+    fn gather(&mut self, now: Time, may_send: bool, plan: &Plan, room: &mut usize) {
         self.pieces.clear();
         if plan.is_probe {
             self.gather_probe(room);
@@ -236,7 +236,8 @@ impl Peer {
         if is_protected {
             *room -= REPAIR_OVERHEAD;
         }
-        let mut expected = None;
+        let mut expected = if may_send { self.gather_copies(now, room) } else { None };
+        is_small_only |= is_protected && expected.is_some();
         while let Some(piece) = self.outbox.next_piece(*room, expected, is_small_only) {
             is_small_only |= is_protected;
             self.pieces.push(piece);
@@ -297,7 +298,7 @@ impl Peer {
     }
 
     /// Bytes that a piece takes with its frame.
-    fn framed_len(&self, piece: Chunk, expected: u64) -> usize {
+    pub(super) fn framed_len(&self, piece: Chunk, expected: u64) -> usize {
         let (bytes, total, order) = self.outbox.piece(piece);
         let part = total.map(|total| Part { total, offset: piece.offset });
         bytes.len() + overhead(piece.message, expected, order, part)

@@ -71,8 +71,13 @@ impl Peer {
             let packet = self.sent.lose(now, number);
             self.stats.datagrams_lost += 1;
             self.policy.handle_settled(0, 1);
+            self.copies.handle_lost(number);
+            let rtt_ns = self.rtt.smoothed();
             for chunk in self.sent.chunks(&packet) {
                 self.outbox.handle_lost(chunk);
+                if self.is_redundant && self.outbox.is_lost(chunk.message) {
+                    self.copies.push(now, chunk, self.data_gap_ns, rtt_ns);
+                }
             }
             self.pending.window |= packet.extras.window;
             if packet.extras.mtu_probe {

@@ -12,7 +12,7 @@ use crate::redundancy::decoder::content;
 use crate::redundancy::encoder::{Content, Encoder};
 use crate::session::seal::Whole;
 use crate::time::Time;
-use crate::wire::frame::put_repair;
+use crate::wire::frame::{FRAME_OVERHEAD_MAX, LENGTH_BYTES_MAX, put_repair};
 use crate::wire::header::{Header, expand};
 
 /// The window over datagrams of small messages: its repairs are small.
@@ -24,17 +24,34 @@ const PROTECTED_BYTES_MAX: usize = 16 * DATAGRAM_BYTES_BASE;
 
 impl Peer {
     /// Datagrams that one repair is to follow, if there is to be redundancy.
-    pub(super) fn repair_interval(&self) -> Option<u32> {
+    pub(super) fn repair_interval(&self) -> Option<f64> {
         if !self.is_redundant {
             return None;
         }
         self.policy.interval(self.rtt.smoothed(), self.data_gap_ns)
     }
 
-    /// When a repair is due although nothing is sent.
-    pub(super) fn repair_deadline(&self) -> Option<Time> {
-        self.repair_interval()?;
-        self.encoders.iter().filter_map(Encoder::deadline).min()
+    /// When a repair or a copy is due although nothing is sent.
+    pub(super) fn redundancy_deadline(&self) -> Option<Time> {
+        let is_active = self.repair_interval().is_some();
+        let repairs = self.encoders.iter().filter(|_| is_active).filter_map(Encoder::deadline);
+        repairs.chain(self.copies.deadline()).min()
+    }
+
+    /// Chooses copies that are due of what was sent again; the id that needs no mention after them.
+    pub(super) fn gather_copies(&mut self, now: Time, room: &mut usize) -> Option<u64> {
+        let mut expected = None;
+        while let Some(bytes_max) = room.checked_sub(FRAME_OVERHEAD_MAX)
+            && let Some(chunk) = self.copies.poll(now, bytes_max)
+        {
+            if let Some(piece) = self.outbox.copy_piece(chunk, *room) {
+                self.pieces.push(piece);
+                let used = self.framed_len(piece, expected.unwrap_or(piece.message));
+                *room = room.saturating_sub(used + LENGTH_BYTES_MAX);
+                expected = Some(piece.message + 1);
+            }
+        }
+        expected
     }
 
     /// Remembers a datagram that is sent, if repairs are to cover it: one of small messages, or one
@@ -69,7 +86,7 @@ impl Peer {
             header.put(out);
             let body_at = out.len();
             put_repair(out);
-            if !encoder.put_repair(header.number, is_missing, out) {
+            if !encoder.put_repair(header.number, interval, is_missing, out) {
                 out.truncate(start);
                 continue;
             }

@@ -4,7 +4,7 @@
 //! Packet numbers are never used again, so a gap that loss has torn stays. An old range is dropped
 //! once it was reported often enough that the sender must have seen it.
 
-use crate::recent_max::RecentMax;
+use crate::receive::overtaking::Overtaking;
 use crate::time::Time;
 use crate::wire::ack::{RANGES_MAX, Range};
 
@@ -27,7 +27,7 @@ struct Run {
 pub(crate) struct Arrivals {
     runs: Vec<Run>,
     /// How far packets were overtaken that came after all, in packets.
-    overtaken: RecentMax,
+    overtaken: Overtaking,
     /// Missing packets below this were noticed as losses.
     noticed: u64,
 }
@@ -68,9 +68,9 @@ impl Arrivals {
     /// Whether, since this was asked last, a packet has become missing for good: more were sent
     /// after it and came than ever overtook one.
     pub fn has_new_loss(&mut self, now: Time) -> bool {
-        self.overtaken.pass(now);
+        self.overtaken.handle_packet(now);
         let Some(newest) = self.runs.last() else { return false };
-        let Some(bound) = newest.range.last.checked_sub(self.overtaken.largest()) else {
+        let Some(bound) = newest.range.last.checked_sub(self.overtaken.distance()) else {
             return false;
         };
         let noticed = self.noticed;
@@ -129,7 +129,7 @@ impl Arrivals {
 
     /// Whether packets overtook each other of late.
     pub fn is_reordered(&self) -> bool {
-        self.overtaken.largest() > 0
+        self.overtaken.distance() > 0
     }
 
     fn insert_late(&mut self, single: Run) {

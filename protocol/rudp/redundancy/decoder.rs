@@ -15,9 +15,9 @@ use crate::wire::varint::Reader;
 
 /// Datagrams that are remembered: those of a window, those that came between its first one and the
 /// repair, and room for reordering.
-const SOURCES_MAX: usize = 2 * SPAN as usize;
+const SOURCES_MAX: usize = 8 * SPAN as usize;
 /// Equations at a time. Their unknowns are lost datagrams of some windows.
-const EQUATIONS_MAX: usize = 16;
+const EQUATIONS_MAX: usize = 64;
 /// Without repairs for so long nothing is remembered.
 const MEMORY_NS: u64 = 2 * SECOND;
 
@@ -83,7 +83,7 @@ impl Decoder {
         let mut known = Vec::new();
         for bit in numbers.rev() {
             let number = last.checked_sub(bit).ok_or(Malformed)?;
-            if let Some(index) = self.sources.iter().position(|source| source.number == number) {
+            if let Some(index) = self.sources.iter().rposition(|source| source.number == number) {
                 known.push(index);
             } else if is_seen(number) {
                 // It came when nobody remembered datagrams.

@@ -35,7 +35,7 @@ fn run(count: u64, interval: u64, is_lost: impl Fn(u64) -> bool) -> BTreeSet<u64
         number += 1;
         if (index + 1) % interval == 0 {
             let mut body = Vec::new();
-            assert!(encoder.put_repair(number, |_| true, &mut body));
+            assert!(encoder.put_repair(number, 1.0, |_| true, &mut body));
             if !is_lost(number) {
                 let is_seen = |number: u64| seen.contains(&number);
                 decoder.handle_repair(Time(0), number, &body, is_seen).unwrap();

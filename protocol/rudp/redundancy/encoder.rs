@@ -29,6 +29,8 @@ pub(crate) struct Encoder {
     sources: VecDeque<Source>,
     /// Datagrams since the last repair, and when the last one was sent.
     unprotected: u32,
+    /// Part of a datagram by which the last repair came too late.
+    carry: f64,
     latest: Time,
     sum: Vec<u8>,
 }
@@ -48,8 +50,13 @@ impl Encoder {
     }
 
     /// Whether a repair is due if one is to follow so many datagrams.
-    pub fn is_due(&self, now: Time, interval: u32) -> bool {
-        self.unprotected >= interval || self.deadline().is_some_and(|at| at <= now)
+    pub fn is_due(&self, now: Time, interval: f64) -> bool {
+        self.late_by(interval) >= 0.0 || self.deadline().is_some_and(|at| at <= now)
+    }
+
+    /// Datagrams that were sent since a repair was due, at intervals that need not be whole numbers.
+    fn late_by(&self, interval: f64) -> f64 {
+        f64::from(self.unprotected) + self.carry - interval
     }
 
     /// When a repair is due although no further datagram is sent.
@@ -62,9 +69,11 @@ impl Encoder {
     pub fn put_repair(
         &mut self,
         repair: u64,
+        interval: f64,
         missing: impl Fn(u64) -> bool,
         out: &mut Vec<u8>,
     ) -> bool {
+        self.carry = self.late_by(interval).clamp(0.0, 1.0);
         self.unprotected = 0;
         let Some(last) =
             self.sources.iter().rev().map(|source| source.number).find(|n| missing(*n))

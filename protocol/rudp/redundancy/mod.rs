@@ -4,6 +4,7 @@
 //! A sliding-window random linear code over GF(2^8), after RFC 8681: each repair is a combination of
 //! the latest datagrams that are not acknowledged, with coefficients that follow from packet numbers.
 
+pub(crate) mod copies;
 pub(crate) mod decoder;
 pub(crate) mod encoder;
 mod gf256;

@@ -6,7 +6,7 @@ const MEMORY: f64 = 2_048.0;
 const LOSS_MIN: f64 = 0.000_5;
 /// Repairs for each datagram that is lost: some are lost too, and losses come close together. At
 /// 5 % loss it is one repair in six, which brings nearly all of them back.
-const REPAIRS_PER_LOSS: f64 = 3.3;
+const REPAIRS_PER_LOSS: f64 = 3.2;
 /// At least one repair for so many datagrams, or it comes so late that it is of no use.
 const INTERVAL_MAX: f64 = 12.0;
 /// A lost datagram is brought back within this part of a round trip on average.
@@ -39,7 +39,7 @@ impl Policy {
 
     /// Datagrams that one repair follows, where they are `gap_ns` apart on a path of this round
     /// trip; `None` without loss.
-    pub fn interval(&self, rtt_ns: u64, gap_ns: u64) -> Option<u32> {
+    pub fn interval(&self, rtt_ns: u64, gap_ns: u64) -> Option<f64> {
         // With little seen yet a loss is not a rate.
         let rate = self.lost / self.settled.max(MEMORY / 8.0);
         if rate < LOSS_MIN {
@@ -48,7 +48,7 @@ impl Policy {
         let most = ROUND_TRIP_PART * rtt_ns as f64 / gap_ns.max(1) as f64;
         let most = most.clamp(INTERVAL_MIN, INTERVAL_MAX);
         let interval = 1.0 / (rate * REPAIRS_PER_LOSS);
-        Some(interval.clamp(INTERVAL_MIN, most).round() as u32)
+        Some(interval.clamp(INTERVAL_MIN, most))
     }
 }
 
@@ -57,12 +57,14 @@ mod tests {
     use super::*;
     use crate::time::MILLISECOND;
 
+    /// Rounded.
     fn interval(acknowledged: u64, lost: u64) -> Option<u32> {
         let mut policy = Policy::default();
         for _ in 0..50 {
             policy.handle_settled(acknowledged, lost);
         }
-        policy.interval(10 * MILLISECOND, MILLISECOND / 10)
+        let interval = policy.interval(10 * MILLISECOND, MILLISECOND / 10);
+        interval.map(|interval| interval.round() as u32)
     }
 
     #[test]

@@ -297,6 +297,12 @@ impl Outbox {
         }
     }
 
+    /// Whether a small message is to be sent again.
+    pub fn is_lost(&self, id: u64) -> bool {
+        let message = id.checked_sub(self.first).and_then(|n| self.messages.get(n as usize));
+        message.is_some_and(|message| message.state == State::Lost)
+    }
+
     /// Bytes of memory that are held, messages included.
     pub fn memory_bytes(&self) -> usize {
         let queues = [&self.lost, &self.fresh, &self.fresh_large, &self.round];

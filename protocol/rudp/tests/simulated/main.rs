@@ -8,13 +8,27 @@ mod sim;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use sim::hostile::{Hostile, Kind};
+
+const KINDS: [Kind; 4] = [Kind::Forged, Kind::Replayed, Kind::Flipped, Kind::Truncated];
+/// Hostile datagrams of each kind that a test's seeds must bring at least, or it shows nothing.
+const HOSTILE_MIN: u64 = 1_000;
+
 /// Runs seeds and tells which ones fail.
 fn run(seeds: Range<u64>) {
-    let only = std::env::var("RUDP_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = only.map_or(seeds, |seed: u64| seed..seed + 1);
-    let failed: Vec<_> =
-        seeds.filter(|seed| catch_unwind(AssertUnwindSafe(|| sim::run(*seed))).is_err()).collect();
+    let only: Option<u64> = std::env::var("RUDP_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seeds = only.map_or(seeds, |seed| seed..seed + 1);
+    let (mut failed, mut hostile) = (Vec::new(), Hostile::default());
+    for seed in seeds {
+        match catch_unwind(AssertUnwindSafe(|| sim::run(seed))) {
+            Ok(outcome) => hostile += outcome.hostile,
+            Err(_) => failed.push(seed),
+        }
+    }
     assert!(failed.is_empty(), "RUDP_SEED={} and others of {failed:?}", failed[0]);
+    println!("{hostile}");
+    let is_missing = |kind| only.is_none() && hostile.count(kind) < HOSTILE_MIN;
+    assert!(!KINDS.into_iter().any(is_missing), "too few to tell: {hostile}");
 }
 
 #[test]

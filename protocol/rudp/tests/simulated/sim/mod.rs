@@ -2,11 +2,12 @@
 //! seed alone.
 //!
 //! - `plan`: what a seed means. `world`: time, network and hosts. `host`: an endpoint and its
-//!   application. `judge`: what was promised about messages. `wary`: what was promised about
+//!   application. `hostile`: a count of what attackers do. `judge`: what was promised about messages. `wary`: what was promised about
 //!   everything else.
 
 pub mod content;
 pub mod host;
+pub mod hostile;
 pub mod judge;
 pub mod plan;
 mod wary;

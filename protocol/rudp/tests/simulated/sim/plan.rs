@@ -14,6 +14,7 @@ use aldis_rudp::{
 };
 
 use super::content::BYTES_MIN;
+use super::hostile::{Kind, Tally};
 use super::{MS, SECOND};
 
 /// The network is bad until then.
@@ -22,9 +23,14 @@ pub const HEALED_NS: u64 = 4 * SECOND;
 const LOAD_NS: u64 = HEALED_NS - 100 * MS;
 /// Silence after which a peer is lost: short, so that losing it is simulated too.
 pub const LOST_AFTER: Duration = Duration::from_secs(3);
+/// A replayed datagram comes so long after the one whose passage caused it, at most.
+pub const REPLAY_NS_MAX: u64 = SECOND;
 /// Where forged datagrams come from.
 pub const ATTACKER: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 6, 6, 6)), 666);
+
+/// Forged datagrams of a kind for each real one, from a nuisance to a flood.
+const FORGED_SHARES: [f64; 3] = [0.03, 0.3, 1.0];
 
 /// Something that a host does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +55,8 @@ pub struct LinkPlan {
     jitter: Option<(u64, Order)>,
     cuts: Vec<Range<u64>>,
     replays: f64,
-    forgeries: Vec<Forgery>,
+    /// With the share of datagrams that each is made of.
+    forgeries: Vec<(Forgery, f64)>,
 }
 
 /// A run.
@@ -129,7 +136,7 @@ impl Plan {
     }
 
     /// The pieces of a direction while the network is bad.
-    pub fn pieces(&self, direction: usize) -> Vec<Box<dyn Piece>> {
+    pub fn pieces(&self, direction: usize, tally: &Tally) -> Vec<Box<dyn Piece>> {
         let plan = &self.links[direction];
         let mut pieces: Vec<Box<dyn Piece>> = vec![Box::new(Partition::new(plan.cuts.clone()))];
         if let Some(config) = plan.bottleneck {
@@ -142,11 +149,16 @@ impl Plan {
         if let Some((share, length)) = plan.bursts {
             pieces.push(Box::new(Bursts::averaging(share, length)));
         }
-        pieces.push(Box::new(Corrupt::new(plan.flips)));
+        pieces.push(tally.counting(Kind::Flipped, Corrupt::new(plan.flips)));
         pieces.push(Box::new(Duplicate::new(plan.duplicates, 50 * MS)));
-        pieces.push(Box::new(Replay::new(plan.replays, 64, SECOND)));
-        for forgery in &plan.forgeries {
-            pieces.push(Box::new(Spoof::new(0.03, *forgery, 20 * MS)));
+        pieces.push(tally.counting(Kind::Replayed, Replay::new(plan.replays, 64, REPLAY_NS_MAX)));
+        for (forgery, share) in &plan.forgeries {
+            let kind = match forgery {
+                Forgery::Source(_) | Forgery::Noise => Kind::Forged,
+                Forgery::Flipped => Kind::Flipped,
+                Forgery::Truncated => Kind::Truncated,
+            };
+            pieces.push(tally.counting(kind, Spoof::new(*share, *forgery, 20 * MS)));
         }
         pieces.push(Box::new(Delay::new(self.one_way_ns)));
         if let Some((extra_ns, order)) = plan.jitter {
@@ -167,7 +179,11 @@ fn link(rng: &mut Rng, one_way_ns: u64, is_sealed: bool) -> LinkPlan {
     let forgeries =
         [Forgery::Source(ATTACKER), Forgery::Flipped, Forgery::Truncated, Forgery::Noise];
     // A checksum is no defence against forgery, only against damage.
-    let is_attacked = |rng: &mut Rng| is_sealed && rng.chance(0.25);
+    let mut attack = |forgery| {
+        let share = *pick(rng, &FORGED_SHARES);
+        (is_sealed && rng.chance(0.25)).then_some((forgery, share))
+    };
+    let forgeries = forgeries.into_iter().filter_map(&mut attack).collect();
     LinkPlan {
         loss: *pick(rng, &[0.0, 0.0, 0.001, 0.01, 0.05, 0.1, 0.2]),
         bursts: rng.chance(0.2).then(|| (rng.unit() * 0.1, 1.0 + rng.unit() * 10.0)),
@@ -177,8 +193,8 @@ fn link(rng: &mut Rng, one_way_ns: u64, is_sealed: bool) -> LinkPlan {
         mtu: rng.chance(0.3).then(|| rng.between(1_228, 1_500)),
         jitter: rng.chance(0.4).then_some((jitter_ns, order)),
         cuts: Vec::new(),
-        replays: *pick(rng, &[0.0, 0.0, 0.01, 0.1]),
-        forgeries: forgeries.into_iter().filter(|_| is_attacked(rng)).collect(),
+        replays: *pick(rng, &[0.0, 0.0, 0.01, 0.1, 1.0]),
+        forgeries,
     }
 }
 

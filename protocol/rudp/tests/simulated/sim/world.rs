@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use aldis_netsim::{Delay, Network};
 
 use super::host::Host;
+use super::hostile::{Hostile, Tally};
 use super::judge::Judge;
-use super::plan::{Deed, HEALED_NS, LOST_AFTER, Plan};
+use super::plan::{Deed, HEALED_NS, LOST_AFTER, Plan, REPLAY_NS_MAX};
 use super::{MS, SECOND};
 
 /// After this time on a healed network everything has arrived. It holds the time in which a dead
@@ -24,6 +25,8 @@ pub struct Outcome {
     pub messages: (usize, usize),
     /// Datagrams sent or made by the network.
     pub datagram_count: usize,
+    /// Hostile datagrams that came to the hosts besides.
+    pub hostile: Hostile,
     /// From the network's healing to the last delivery, ns.
     pub recovery_ns: u64,
     /// Sessions that ended.
@@ -41,6 +44,7 @@ pub struct World {
     judge: Judge,
     now_ns: u64,
     datagram_count: usize,
+    tally: Tally,
     digest: u64,
 }
 
@@ -48,9 +52,9 @@ impl World {
     /// At its beginning.
     pub fn new(plan: Plan) -> Self {
         let addresses = [1, 2].map(|number| SocketAddr::from(([10, 0, 0, number], 7_000)));
-        let mut network = Network::new(plan.seed);
+        let (mut network, tally) = (Network::new(plan.seed), Tally::default());
         for direction in 0..2 {
-            let link = network.add_link(plan.pieces(direction));
+            let link = network.add_link(plan.pieces(direction, &tally));
             network.route(addresses[direction], addresses[1 - direction], link);
         }
         Self {
@@ -60,6 +64,7 @@ impl World {
             judge: Judge::default(),
             now_ns: 0,
             datagram_count: 0,
+            tally,
             digest: 0xcbf2_9ce4_8422_2325,
         }
     }
@@ -88,6 +93,7 @@ impl World {
         Outcome {
             messages: self.judge.counts(),
             datagram_count: self.datagram_count,
+            hostile: self.tally.hostile(),
             recovery_ns,
             ending_count: endings.len(),
             digest: self.digest,
@@ -155,8 +161,10 @@ impl World {
     }
 
     fn keep_quiet(&mut self) {
-        // What is under way at first, such as acknowledgements, is not yet silence.
-        let from_ns = self.now_ns + 2 * self.plan.one_way_ns + 100 * MS;
+        // What is under way at first, such as acknowledgements, is not yet silence; nor is what a
+        // replayed HELLO is answered with.
+        let from_ns = self.now_ns.max(HEALED_NS + REPLAY_NS_MAX);
+        let from_ns = from_ns + 2 * self.plan.one_way_ns + 100 * MS;
         let mut before = self.datagram_count;
         while self.next_ns() < from_ns + QUIET_NS {
             self.now_ns = self.next_ns().max(self.now_ns);
