@@ -18,7 +18,7 @@ mod peers;
 mod router;
 mod routes;
 
-pub use effect::{KickOrder, LinkEffect, LinkFlow};
+pub use effect::{Backlog, KickOrder, LinkEffect, LinkFlow};
 pub use hub::{Found, Hub, HubConfig};
 pub use outgoing::{Outgoing, outgoing};
 pub use peers::{PeerAddress, PeerFault};

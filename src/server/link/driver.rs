@@ -14,11 +14,13 @@ use aldis_rudp::{ConnectError, Endpoint, Event, Flow, SendError, Time, Transmit}
 use crossbeam::channel::Sender;
 use mio::{Events, Poll, Token, Waker};
 
+use super::ending::{CLOSE_MAX, Ending, FLUSH_MAX};
 use super::post::{LinkMail, LinkMailEnd};
 use super::sessions::{Sessions, Strangers};
 use super::socket::LinkSocket;
 use super::timer::Timer;
 use crate::mail::PostOffice;
+use crate::metrics::{LinkCounts, kind_of};
 
 const SOCKET: Token = Token(0);
 const TIMER: Token = Token(1);
@@ -27,10 +29,6 @@ const WAKER: Token = Token(2);
 const EVENTS_MAX: usize = 4;
 /// Mails of one turn; the datagrams that came meanwhile are looked at in between.
 const MAILS_PER_TURN: usize = 64;
-/// Time for what was sent to be acknowledged when the node goes away.
-const FLUSH_MAX: Duration = Duration::from_millis(500);
-/// Time for the end of the sessions to be said after that, more than once.
-const CLOSE_MAX: Duration = Duration::from_millis(150);
 /// Pause before datagrams are sent again for which the kernel had no room, unless it says so before.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(1);
 
@@ -50,6 +48,8 @@ pub struct DriverParts {
     pub lookups: Sender<Lookup>,
     /// Datagrams are not encrypted, so none may leave the machine.
     pub is_plain: bool,
+    /// What happens is counted here.
+    pub counts: LinkCounts,
 }
 
 /// See the file's first line.
@@ -66,6 +66,9 @@ pub struct Driver {
     office: PostOffice,
     lookups: Sender<Lookup>,
     is_plain: bool,
+    counts: LinkCounts,
+    /// Something happened since the counts were published.
+    has_news: bool,
     /// There may be datagrams that no event tells of any more.
     is_readable: bool,
     /// Datagrams that did not fit the socket.
@@ -74,21 +77,10 @@ pub struct Driver {
     ending: Ending,
 }
 
-/// How far the end of the node has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// It is not.
-    No,
-    /// What was sent is waited for.
-    Flushing { until: Instant },
-    /// The sessions are closed.
-    Closing { until: Instant },
-}
-
 impl Driver {
     /// A link that knows no session yet.
     pub fn new(parts: DriverParts, mail: LinkMailEnd) -> io::Result<Self> {
-        let DriverParts { socket, endpoint, hub, node, office, lookups, is_plain } = parts;
+        let DriverParts { socket, endpoint, hub, node, office, lookups, is_plain, counts } = parts;
         let poll = Poll::new()?;
         socket.register(poll.registry(), SOCKET)?;
         let timer = Timer::new(poll.registry(), TIMER)?;
@@ -107,6 +99,8 @@ impl Driver {
             office,
             lookups,
             is_plain,
+            counts,
+            has_news: true,
             is_readable: true,
             unsent: None,
             buffer: Vec::new(),
@@ -157,11 +151,9 @@ impl Driver {
             None => self.endpoint.poll_timeout().map(|at| origin + Duration::from_nanos(at.0)),
         };
         let hub = self.hub.poll_timeout().map(|at_ms| origin + Duration::from_millis(at_ms));
-        let ending = match self.ending {
-            Ending::No => None,
-            Ending::Flushing { until } | Ending::Closing { until } => Some(until),
-        };
-        endpoint.into_iter().chain(hub).chain(ending).min()
+        let ending = self.ending.due_at();
+        let counts = self.has_news.then(|| self.counts.due_at(now));
+        endpoint.into_iter().chain(hub).chain(ending).chain(counts).min()
     }
 
     /// One turn, for which time stands still. True: it was the last one.
@@ -180,6 +172,7 @@ impl Driver {
         if self.mail.has_dropped.swap(false, Ordering::Relaxed) {
             log::warn!("entries for other nodes were dropped: the link's queue is full");
             self.hub.handle_dropped(now_ms);
+            self.counts.note_overflow();
         }
         self.drain(now);
         self.transmit(now);
@@ -187,6 +180,7 @@ impl Driver {
             self.office.deliver(ReactorId(reactor as u16), deliveries);
         }
         self.strangers.note(Instant::now(), self.endpoint.rejected());
+        self.publish();
         Ok(self.end(now))
     }
 
@@ -265,6 +259,7 @@ impl Driver {
             }
             Event::Message { peer, message, .. } => {
                 let Some(node) = self.sessions.node(peer) else { return };
+                self.counts.note_received(node, kind_of(&message));
                 if let Err(fault) = self.hub.handle_message(now_ms, node, message) {
                     log::error!("node {} cannot be linked: {fault}", node.0);
                 }
@@ -292,6 +287,7 @@ impl Driver {
 
     fn handle_end(&mut self, now_ms: u64, peer: aldis_rudp::PeerId, how: &str) {
         if let Some(node) = self.sessions.remove(peer, how) {
+            self.counts.note_end(node);
             self.hub.handle_down(now_ms, node);
         }
     }
@@ -310,9 +306,14 @@ impl Driver {
                     LinkFlow::Unordered => Flow::Unordered,
                     LinkFlow::Ordered(number) => Flow::Ordered(number),
                 };
+                let kind = kind_of(&message);
                 match self.endpoint.send(now, peer, flow, message) {
-                    Ok(_) | Err(SendError::NoPeer) => {}
-                    Err(SendError::WouldBlock) => self.hub.handle_blocked(node),
+                    Ok(_) => self.counts.note_sent(node, kind),
+                    Err(SendError::NoPeer) => {}
+                    Err(SendError::WouldBlock) => {
+                        self.counts.note_dropped(node);
+                        self.hub.handle_blocked(node);
+                    }
                     Err(SendError::TooLarge(bytes)) => {
                         log::error!("a message of {bytes} bytes is too large for the link");
                     }
@@ -381,6 +382,21 @@ impl Driver {
             // Whoever did not hear it finds out by silence.
             Ending::Closing { until } => now >= until,
         }
+    }
+
+    /// Figures are copied where others see them, now and then.
+    fn publish(&mut self) {
+        let now = Instant::now();
+        self.has_news = self.counts.due_at(now) > now;
+        if self.has_news {
+            return;
+        }
+        for (node, peer) in self.sessions.linked() {
+            if let Some(stats) = self.endpoint.stats(peer) {
+                self.counts.note_session(node, stats);
+            }
+        }
+        self.counts.publish(now, self.hub.backlog(), self.endpoint.rejected());
     }
 
     fn now(&self) -> Time {

@@ -3,6 +3,7 @@
 //! (protocol/rudp).
 
 mod driver;
+mod ending;
 mod post;
 mod sessions;
 mod setup;
