@@ -28,6 +28,8 @@ pub struct Probe {
 #[derive(Default)]
 struct Shared {
     is_over: AtomicBool,
+    /// The last message is about to be written, and counted.
+    has_ended: AtomicBool,
     /// Messages written.
     sent: AtomicU64,
     /// Messages that the reader has, without a gap.
@@ -123,6 +125,11 @@ impl Shared {
         self.is_over.load(Ordering::Relaxed)
     }
 
+    /// Whether so many are all.
+    fn is_complete(&self, count: u64) -> bool {
+        self.has_ended.load(Ordering::SeqCst) && count == self.sent.load(Ordering::SeqCst)
+    }
+
     /// The reader has one more.
     fn note(&self, is_fetched: bool) {
         let number = self.has.fetch_add(1, Ordering::Relaxed) as usize;
@@ -138,21 +145,24 @@ fn write(shared: &Shared, mut stream: &std::net::TcpStream, to_id: u64, pause: D
     for number in 1_u32.. {
         due += pause;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        if shared.is_over() {
-            return;
-        }
+        // What is written after this wakes whoever waits for it.
+        let is_last = shared.is_over();
+        shared.sent.fetch_add(1, Ordering::SeqCst);
+        shared.has_ended.store(is_last, Ordering::SeqCst);
         shared.due.lock().expect("nobody panics with it").push(due);
         let body = text_to(to_id, &number.to_string()).encode_to_vec();
         let bytes = frame(Command::MsgSend.id(), BEAT + number, &body);
         std::io::Write::write_all(&mut stream, &bytes).expect("the server reads");
-        shared.sent.fetch_add(1, Ordering::Relaxed);
+        if is_last {
+            return;
+        }
     }
 }
 
 /// The writer's own pushes are not looked at: it has no other device.
 fn read_answers(shared: &Shared, mut client: RawClient) {
     let mut answered = 0;
-    while !shared.is_over() || answered < shared.sent.load(Ordering::Relaxed) {
+    while !shared.is_complete(answered) {
         let reply = client.receive().expect("the connection stays");
         if reply.header.cmd == Command::MsgSendResp.id() {
             assert_eq!(reply.code(), Code::Ok, "{:?}", reply.error());
@@ -164,7 +174,7 @@ fn read_answers(shared: &Shared, mut client: RawClient) {
 /// What a client does: it applies what is next, and fetches when something is missing.
 fn read_messages(shared: &Shared, mut client: RawClient) {
     let has = || shared.has.load(Ordering::Relaxed);
-    while !shared.is_over() || has() < shared.sent.load(Ordering::Relaxed) {
+    while !shared.is_complete(has()) {
         let reply = client.receive().expect("the connection stays");
         if reply.header.cmd != Command::MsgPushNotify.id() {
             continue;
