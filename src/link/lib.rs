@@ -3,10 +3,12 @@
 //! time; no socket, clock or thread of its own. src/server/link drives it, and so does the simulation.
 
 mod counts;
+mod figures;
 mod link;
 mod mail;
 mod sessions;
 
 pub use counts::SessionCounts;
+pub use figures::{KINDS, LinkFigures, PeerFigures};
 pub use link::{Link, LinkOutput, LinkParts};
 pub use mail::LinkMail;

@@ -11,6 +11,7 @@ use aldis_logic::{Delivery, Node, PeerMail};
 use aldis_rudp::{ConnectError, Ecn, Endpoint, Event, Flow, PeerId, SendError, Time, Transmit};
 
 use crate::counts::SessionCounts;
+use crate::figures::{LinkFigures, kind_of};
 use crate::mail::LinkMail;
 use crate::sessions::{Sessions, Strangers};
 
@@ -61,6 +62,7 @@ pub struct Link {
     is_plain: bool,
     ending: Ending,
     counts: SessionCounts,
+    figures: LinkFigures,
 }
 
 /// How far the end of the node has come.
@@ -87,6 +89,7 @@ impl Link {
             is_plain,
             ending: Ending::No,
             counts: SessionCounts::default(),
+            figures: LinkFigures::default(),
         }
     }
 
@@ -125,6 +128,7 @@ impl Link {
 
     /// Entries were dropped on their way here.
     pub fn handle_dropped(&mut self, now: Time) {
+        self.figures.overflows += 1;
         self.hub.handle_dropped(ms(now));
     }
 
@@ -197,6 +201,18 @@ impl Link {
         }
     }
 
+    /// What is counted for whoever watches it, as of now.
+    pub fn figures(&mut self) -> &LinkFigures {
+        for (node, peer) in self.sessions.linked() {
+            if let Some(stats) = self.endpoint.stats(peer) {
+                self.figures.note_session(node, stats);
+            }
+        }
+        self.figures.backlog = Some(self.hub.backlog());
+        self.figures.rejected = self.endpoint.rejected();
+        &self.figures
+    }
+
     /// What became of its sessions.
     pub fn session_counts(&self) -> SessionCounts {
         self.counts
@@ -257,6 +273,7 @@ impl Link {
             }
             Event::Message { peer, message, .. } => {
                 let Some(node) = self.sessions.node(peer) else { return };
+                self.figures.note_received(node, kind_of(&message));
                 if let Err(fault) = self.hub.handle_message(now_ms, node, message) {
                     log::error!("node {} cannot be linked: {fault}", node.0);
                 }
@@ -294,6 +311,7 @@ impl Link {
 
     fn handle_end(&mut self, now: Time, peer: PeerId, how: &str) {
         if let Some(node) = self.sessions.remove(now, peer, how) {
+            self.figures.note_end(node);
             self.hub.handle_down(ms(now), node);
         }
     }
@@ -312,9 +330,14 @@ impl Link {
                     LinkFlow::Unordered => Flow::Unordered,
                     LinkFlow::Ordered(number) => Flow::Ordered(number),
                 };
+                let kind = kind_of(&message);
                 match self.endpoint.send(now, peer, flow, message) {
-                    Ok(_) | Err(SendError::NoPeer) => {}
-                    Err(SendError::WouldBlock) => self.hub.handle_blocked(node),
+                    Ok(_) => self.figures.note_sent(node, kind),
+                    Err(SendError::NoPeer) => {}
+                    Err(SendError::WouldBlock) => {
+                        self.figures.note_dropped(node);
+                        self.hub.handle_blocked(node);
+                    }
                     Err(SendError::TooLarge(bytes)) => {
                         log::error!("a message of {bytes} bytes is too large for the link");
                     }

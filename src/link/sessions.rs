@@ -63,6 +63,11 @@ impl Sessions {
         self.nodes.get(&peer).copied()
     }
 
+    /// The sessions with nodes.
+    pub fn linked(&self) -> impl Iterator<Item = (NodeId, PeerId)> {
+        self.peers.iter().map(|(node, peer)| (*node, *peer))
+    }
+
     /// All sessions and tries.
     pub fn all(&self) -> Vec<PeerId> {
         self.nodes.keys().chain(self.tries.keys()).copied().collect()

@@ -25,7 +25,7 @@ use crate::hash_pool::{self, Hasher};
 use crate::http::WatchedDirectory;
 use crate::link::{LinkPost, LinkSetup};
 use crate::mail::{Mail, PostOffice};
-use crate::metrics::{Metrics, Sources, TimedWriter};
+use crate::metrics::{LinkCounts, Metrics, Sources, TimedWriter};
 use crate::reactor_handler::{ClientHandler, Workers, unix_ms};
 
 /// Directory jobs that may wait: some of a reconnect storm; the directory of one machine takes
@@ -121,7 +121,8 @@ pub fn start(
     let link = match link {
         Some(setup) => {
             let (post, end) = LinkPost::new();
-            Some((post, setup.start(node.clone(), office.clone(), lookups, end)?))
+            let counts = LinkCounts::new(metrics.link.clone());
+            Some((post, setup.start(node.clone(), office.clone(), lookups, end, counts)?))
         }
         None => None,
     };

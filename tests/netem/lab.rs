@@ -42,6 +42,25 @@ impl Node {
         self.address
     }
 
+    /// Its namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The words before a program and its arguments that put it into this namespace, by exec(2) only.
+    /// For root.
+    pub fn wrapper(&self) -> Vec<String> {
+        let setpriv = ["setpriv", "--pdeathsig", "KILL", "--"];
+        let words = ["ip", "netns", "exec", &self.namespace].into_iter().chain(setpriv);
+        words.map(str::to_owned).collect()
+    }
+
+    /// Runs a program in this namespace to its end, which must be a good one; what it printed.
+    pub fn run(&self, program: &str, package: &str, args: &[&str]) -> String {
+        let command = self.command(&find(program, package));
+        run(command, args).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// A program in this namespace, ready for arguments.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = as_root("ip", "iproute2");
@@ -107,6 +126,11 @@ impl Lab {
             ip(&format!("-n {namespace} link set {interface} up"));
         }
         Self { prefix, nodes, router }
+    }
+
+    /// What all names of this lab begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Where the impairments happen.

@@ -36,7 +36,16 @@ impl Cluster {
         count: u16,
         change: impl Fn(u16, NodeOptions) -> NodeOptions,
     ) -> Self {
-        let redis = Redis::start();
+        Self::start_between(mariadb, Redis::start(), count, change)
+    }
+
+    /// The same with a Redis that was made ready for it.
+    pub fn start_between(
+        mariadb: &MariaDb,
+        redis: Redis,
+        count: u16,
+        change: impl Fn(u16, NodeOptions) -> NodeOptions,
+    ) -> Self {
         let url = mariadb.fresh_database();
         let nodes = (1..=count)
             .map(|id| change(id, NodeOptions::new(id, &url).with_redis(redis.url())).start())

@@ -42,6 +42,9 @@ const VIOLATIONS_SHOWN: usize = 12;
 pub struct HammerOptions {
     /// Of all nodes; one node may be named twice.
     pub addresses: Vec<SocketAddr>,
+    /// `http://host:port` of nodes that say where to connect; links ask there after they were at each
+    /// node.
+    pub gateways: Vec<String>,
     /// The first users of the crowd: all traffic that is not of groups is among them, and all of
     /// them are in all groups.
     pub hot_users: usize,
@@ -78,6 +81,7 @@ impl HammerOptions {
     pub fn new(addresses: Vec<SocketAddr>, seed: u64) -> Self {
         Self {
             addresses,
+            gateways: Vec::new(),
             hot_users: 50,
             groups: 10,
             group_members: 200,
@@ -213,6 +217,7 @@ impl Hammer {
         let round = self.rounds;
         let shared = Arc::get_mut(&mut self.shared).expect("the load was stopped");
         shared.options.addresses = addresses.to_vec();
+        shared.options.gateways.clear();
         let next = AtomicUsize::new(0);
         let reread = |number: usize| {
             let file = self.shared.history(&format!("final-{round}-{number}"));

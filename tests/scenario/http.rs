@@ -1,7 +1,9 @@
-//! Requests over HTTP/1.1 as bytes on a socket, so that wrong ones can be sent too. Knows no route.
+//! Requests over HTTP/1.1 as bytes on a socket, so that wrong ones can be sent too, and what is read
+//! from a page of metrics. Knows no other route.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -83,4 +85,42 @@ pub fn http_post_with(address: SocketAddr, path: &str, headers: &str, body: &str
 /// Posts JSON.
 pub fn http_post(address: SocketAddr, path: &str, body: &Value) -> HttpReply {
     http_post_with(address, path, "", &body.to_string())
+}
+
+/// The page of metrics at an admin listener.
+pub fn scrape(admin: SocketAddr) -> String {
+    let reply = http_get(admin, "/metrics");
+    assert_eq!(reply.status, 200);
+    assert!(reply.header("content-type").expect("a kind").starts_with("text/plain; version=0.0.4"));
+    reply.body
+}
+
+/// The value of a metric, with its labels if it has some, as on the page.
+pub fn metric(page: &str, name: &str) -> Option<f64> {
+    let line = page.lines().find(|line| line.rsplit_once(' ').is_some_and(|(key, _)| key == name));
+    line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok())
+}
+
+/// The sum of a metric over all its labels; 0 if there is none.
+pub fn metric_sum(page: &str, name: &str) -> f64 {
+    let rows = page.lines().filter_map(|line| line.strip_prefix(name));
+    let rows = rows.filter(|rest| rest.starts_with(' ') || rest.starts_with('{'));
+    rows.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+}
+
+/// `promtool check metrics`, which also knows the conventions for names and units.
+pub fn assert_clean(page: &str) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is missing: apt-get install prometheus (tests/run installs it)");
+    let mut input = promtool.stdin.take().expect("piped");
+    input.write_all(page.as_bytes()).expect("written");
+    drop(input);
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }

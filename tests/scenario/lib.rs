@@ -10,19 +10,23 @@ mod impair;
 pub mod kernel;
 mod mysql_node;
 mod pair;
+mod probe;
 pub mod process;
 mod raw_client;
 pub mod requests;
 mod scene;
 mod server;
+mod spread;
 
 pub use cluster::{Cluster, login, next_entry};
 pub use impair::Impair;
 pub use mysql_node::{NodeOptions, migrate, runtime_account};
 pub use pair::Pair;
+pub use probe::{Probe, Seen};
 pub use raw_client::{RawClient, Reply, frame};
 pub use scene::{Scene, wait_for};
 pub use server::{SeededUser, Server, ServerOptions, aldis, aldisd};
+pub use spread::Spread;
 
 /// The seed of a random test: ALDIS_SEED, or a fresh one. It is printed, so that a failure can be
 /// repeated.

@@ -2,6 +2,7 @@
 //! configuration and the accounts of the README, no protocol.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::process::Output;
 
 use aldis_services::MariaDb;
@@ -30,6 +31,10 @@ pub struct NodeOptions {
     pub log: Option<String>,
     /// Further tables.
     pub tables: String,
+    /// Words before the program, as in `ServerOptions`.
+    pub wrapper: Vec<String>,
+    /// Where it listens for clients, as in `ServerOptions`.
+    pub listen: Option<IpAddr>,
 }
 
 impl NodeOptions {
@@ -44,6 +49,8 @@ impl NodeOptions {
             cluster_keys: None,
             log: None,
             tables: String::new(),
+            wrapper: Vec::new(),
+            listen: None,
         }
     }
 
@@ -84,11 +91,11 @@ impl NodeOptions {
             write!(config, "[cluster]\n{keys}\n").expect("a string takes it");
         }
         let variable = self.log.iter().map(|level| format!("ALDIS_LOG={level}"));
-        let wrapper = match &self.log {
-            Some(_) => std::iter::once("env".to_owned()).chain(variable).collect(),
-            None => Vec::new(),
-        };
-        ServerOptions { config, wrapper, ..ServerOptions::default() }
+        let mut wrapper = self.wrapper.clone();
+        if self.log.is_some() {
+            wrapper.extend(std::iter::once("env".to_owned()).chain(variable));
+        }
+        ServerOptions { config, wrapper, listen: self.listen, ..ServerOptions::default() }
     }
 }
 

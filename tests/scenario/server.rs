@@ -1,7 +1,7 @@
 //! A server process of a test's own: private data directory, free port, gone at the end.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -24,6 +24,8 @@ pub struct ServerOptions {
     pub wrapper: Vec<String>,
     /// The program, if it is not the one of all tests.
     pub program: Option<PathBuf>,
+    /// Where it listens for clients, if not on loopback: an address of the wrapper's making.
+    pub listen: Option<IpAddr>,
 }
 
 /// A user made by `aldisd admin seed-users`: without password, with a token.
@@ -88,7 +90,8 @@ impl Server {
     /// Starts one that may refuse to; its log if it does.
     pub fn try_start_with(options: ServerOptions) -> Result<Self, String> {
         let dir = TempDir::with_prefix("aldis-scenario-").expect("a temporary directory");
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listen = options.listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let any = SocketAddr::from((listen, 0));
         let (child, address) = spawn(dir.path(), any, &options)?;
         Ok(Self { dir, child, address, options })
     }
@@ -283,7 +286,8 @@ fn write_config(dir: &Path, address: SocketAddr, options: &ServerOptions) -> Pat
     let path = dir.join("aldisd.toml");
     let data_dir = dir.join("data").display().to_string();
     let tables = &options.config;
-    let listen = format!("[listen]\nclient = \"{address}\"\n");
+    let is_plain = !address.ip().is_loopback();
+    let listen = format!("[listen]\nclient = \"{address}\"\nallow_plaintext = {is_plain}\n");
     std::fs::write(&path, format!("data_dir = {data_dir:?}\n{tables}\n{listen}"))
         .expect("the directory is writable");
     path

@@ -57,6 +57,17 @@ pub enum LinkEffect {
     CheckAll,
 }
 
+/// What waits in a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Entries whose owners are looked for in the directory.
+    pub parked: usize,
+    /// Bytes of these.
+    pub parked_bytes: usize,
+    /// Kicks that are not acknowledged.
+    pub kicks: usize,
+}
+
 /// In which order a message of the link arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkFlow {

@@ -10,7 +10,7 @@ use node_pb::node_message::Body;
 use smallvec::SmallVec;
 
 use super::counts::HubCounts;
-use super::effect::{KickOrder, LinkEffect, LinkFlow};
+use super::effect::{Backlog, KickOrder, LinkEffect, LinkFlow};
 use super::inbound;
 use super::kicks::Kicks;
 use super::outgoing::Outgoing;
@@ -104,6 +104,12 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<u64> {
         let parts = [self.peers.poll_timeout(), self.kicks.poll_timeout(), self.check_at_ms];
         parts.into_iter().flatten().min()
+    }
+
+    /// What waits, for the metrics.
+    pub fn backlog(&self) -> Backlog {
+        let (parked, parked_bytes) = self.lot.load();
+        Backlog { parked, parked_bytes, kicks: self.kicks.count() }
     }
 
     /// Does what is due.

@@ -45,6 +45,11 @@ impl Kicks {
         self.due_at_ms = now_ms;
     }
 
+    /// How many wait.
+    pub fn count(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The node knows.
     pub fn handle_ack(&mut self, from: NodeId, id: u64) {
         if self.waiting.get(&id).is_some_and(|waiting| waiting.to == from) {

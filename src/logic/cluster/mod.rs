@@ -21,7 +21,7 @@ mod router;
 mod routes;
 
 pub use counts::HubCounts;
-pub use effect::{KickOrder, LinkEffect, LinkFlow};
+pub use effect::{Backlog, KickOrder, LinkEffect, LinkFlow};
 pub use hub::{Found, Hub, HubConfig};
 pub use outgoing::{Outgoing, outgoing};
 pub use peers::{PeerAddress, PeerFault};

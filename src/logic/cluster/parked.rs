@@ -82,6 +82,11 @@ impl Lot {
         true
     }
 
+    /// Entries that wait, and their bytes.
+    pub fn load(&self) -> (usize, usize) {
+        (self.parked.len(), self.bytes)
+    }
+
     /// The next question to ask.
     pub fn poll_lookup(&mut self) -> Option<(u32, Vec<UserId>)> {
         if self.asked.len() >= LOOKUPS_MAX || self.wanted.is_empty() {

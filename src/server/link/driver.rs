@@ -19,6 +19,7 @@ use super::post::LinkMailEnd;
 use super::socket::LinkSocket;
 use super::timer::Timer;
 use crate::mail::PostOffice;
+use crate::metrics::LinkCounts;
 
 const SOCKET: Token = Token(0);
 const TIMER: Token = Token(1);
@@ -46,6 +47,8 @@ pub struct DriverParts {
     pub lookups: Sender<Lookup>,
     /// Datagrams are not encrypted, so none may leave the machine.
     pub is_plain: bool,
+    /// What happens is counted here.
+    pub counts: LinkCounts,
 }
 
 /// See the file's first line.
@@ -58,6 +61,9 @@ pub struct Driver {
     node: Arc<Node>,
     office: PostOffice,
     lookups: Sender<Lookup>,
+    counts: LinkCounts,
+    /// Something happened since the counts were published.
+    has_news: bool,
     /// There may be datagrams that no event tells of any more.
     is_readable: bool,
     /// Datagrams that did not fit the socket.
@@ -68,7 +74,7 @@ pub struct Driver {
 impl Driver {
     /// A link that knows no session yet.
     pub fn new(parts: DriverParts, mail: LinkMailEnd) -> io::Result<Self> {
-        let DriverParts { socket, endpoint, hub, node, office, lookups, is_plain } = parts;
+        let DriverParts { socket, endpoint, hub, node, office, lookups, is_plain, counts } = parts;
         let poll = Poll::new()?;
         socket.register(poll.registry(), SOCKET)?;
         let timer = Timer::new(poll.registry(), TIMER)?;
@@ -90,6 +96,8 @@ impl Driver {
             node,
             office,
             lookups,
+            counts,
+            has_news: true,
             is_readable: true,
             unsent: None,
             buffer: Vec::new(),
@@ -133,14 +141,13 @@ impl Driver {
     /// When something is due although nothing comes.
     fn due_at(&self, now: Instant) -> Option<Instant> {
         let at = |time: Time| self.mail.origin + Duration::from_nanos(time.0);
-        match self.unsent {
+        let (link, blocked) = match self.unsent {
             // The endpoint has something to send all the time.
-            Some(_) => {
-                let blocked = now + BLOCKED_PAUSE;
-                Some(self.link.poll_timeout_unsent().map(at).map_or(blocked, |at| at.min(blocked)))
-            }
-            None => self.link.poll_timeout().map(at),
-        }
+            Some(_) => (self.link.poll_timeout_unsent(), Some(now + BLOCKED_PAUSE)),
+            None => (self.link.poll_timeout(), None),
+        };
+        let counts = self.has_news.then(|| self.counts.due_at(now));
+        link.map(at).into_iter().chain(blocked).chain(counts).min()
     }
 
     /// One turn, for which time stands still. True: it was the last one.
@@ -160,7 +167,17 @@ impl Driver {
         for (reactor, deliveries) in self.link.take_deliveries() {
             self.office.deliver(ReactorId(reactor as u16), deliveries);
         }
+        self.publish();
         Ok(is_over)
+    }
+
+    /// Figures are copied where others see them, now and then.
+    fn publish(&mut self) {
+        let now = Instant::now();
+        self.has_news = self.counts.due_at(now) > now;
+        if !self.has_news {
+            self.counts.publish(now, self.link.figures());
+        }
     }
 
     fn receive(&mut self, now: Time) -> io::Result<()> {

@@ -17,6 +17,7 @@ use super::post::LinkMailEnd;
 use super::socket::LinkSocket;
 use crate::config::{Config, ControllerName, DirectoryKind};
 use crate::mail::PostOffice;
+use crate::metrics::LinkCounts;
 
 /// Exit code of a server whose link fails: a supervisor may start it again.
 const LINK_FAILED_EXIT_CODE: i32 = 75;
@@ -78,12 +79,14 @@ impl LinkSetup {
         office: PostOffice,
         lookups: Sender<Lookup>,
         mail: LinkMailEnd,
+        counts: LinkCounts,
     ) -> anyhow::Result<JoinHandle<()>> {
         let Self { socket, endpoint, hub, is_plain, advertised } = self;
         let how = if is_plain { "not encrypted" } else { "encrypted" };
         log::info!("the link listens on {} as {advertised}, {how}", socket.address());
         let run = move || {
-            let parts = DriverParts { socket, endpoint, hub, node, office, lookups, is_plain };
+            let parts =
+                DriverParts { socket, endpoint, hub, node, office, lookups, is_plain, counts };
             if let Err(error) = Driver::new(parts, mail).and_then(Driver::run) {
                 log::error!("the link failed: {error}");
                 std::process::exit(LINK_FAILED_EXIT_CODE);

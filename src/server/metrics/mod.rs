@@ -1,6 +1,8 @@
 //! What the server counts, each number written by one thread and read by whoever asks for the page.
 //! Knows no HTTP.
 
+mod link;
+mod link_page;
 mod page;
 mod process;
 mod timed;
@@ -14,6 +16,7 @@ use aldis_net::{CloseReason, Counters};
 use aldis_wire::{Code, Command, OutFrame};
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
 
+pub use link::{LinkCounts, PublishedLink};
 pub use page::{Sources, page};
 pub use timed::TimedWriter;
 
@@ -169,6 +172,8 @@ pub struct Metrics {
     pub writer: WriterCounts,
     /// Answered HTTP requests by listener and status.
     pub http: IntCounterVec,
+    /// What the link's thread counted.
+    pub link: PublishedLink,
     registry: Registry,
 }
 
@@ -197,7 +202,7 @@ impl Metrics {
         registry.register(Box::new(writer.commit_seconds.clone()))?;
         registry.register(Box::new(http.clone()))?;
         let reactors = (0..reactor_count).map(|_| Arc::default()).collect();
-        Ok(Self { reactors, writer, http, registry })
+        Ok(Self { reactors, writer, http, link: PublishedLink::default(), registry })
     }
 
     /// Of one reactor.

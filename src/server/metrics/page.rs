@@ -42,6 +42,7 @@ pub fn page(sources: &Sources) -> prometheus::Result<String> {
     page.traffic(&sources.metrics);
     page.store_and_directory(sources);
     page.queues(sources);
+    page.link(&sources.metrics.link.lock());
     for reading in process::readings() {
         let kind = if reading.is_counter { MetricType::COUNTER } else { MetricType::GAUGE };
         page.family(reading.name, reading.help, kind, vec![(Vec::new(), reading.value)]);
@@ -54,10 +55,11 @@ pub fn page(sources: &Sources) -> prometheus::Result<String> {
 /// One number of a reactor.
 type CountOf = fn(&ReactorCounts) -> &Count;
 /// Labels of one metric.
-type Labels = Vec<(&'static str, String)>;
+pub(super) type Labels = Vec<(&'static str, String)>;
 
+/// The page so far.
 #[derive(Default)]
-struct Page {
+pub(super) struct Page {
     families: Vec<MetricFamily>,
 }
 
@@ -195,15 +197,21 @@ impl Page {
         self.family("aldis_queue_limit_jobs", help, MetricType::GAUGE, limits.into());
     }
 
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.family(name, help, MetricType::COUNTER, vec![(Vec::new(), value as f64)]);
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: u64) {
         self.family(name, help, MetricType::GAUGE, vec![(Vec::new(), value as f64)]);
     }
 
-    fn family(&mut self, name: &str, help: &str, kind: MetricType, values: Vec<(Labels, f64)>) {
+    pub(super) fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        values: Vec<(Labels, f64)>,
+    ) {
         // The encoder takes a family without a metric for an error.
         if values.is_empty() {
             return;

@@ -67,6 +67,7 @@ impl Link {
         };
         let mut servers: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
         servers.rotate_left(node % addresses.len());
+        servers.extend(hammer.gateways.iter().cloned());
         let server = servers.remove(0);
         let mut config = ClientConfig::new(server, core);
         (config.others, config.call_timeout) = (servers, CALL_MAX);

@@ -1,12 +1,10 @@
 //! Goal: the admin listener says truthfully whether the process lives and can serve, and its metrics
 //! are what Prometheus expects and what happened.
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::process::{Command as Program, Stdio};
 use std::time::{Duration, Instant};
 
-use aldis_scenario::http::{http_get, http_post, http_raw};
+use aldis_scenario::http::{assert_clean, http_get, http_post, http_raw, metric, scrape};
 use aldis_scenario::requests::text_to;
 use aldis_scenario::{NodeOptions, RawClient, Scene, ServerOptions, wait_for};
 use aldis_services::MariaDb;
@@ -21,36 +19,6 @@ fn scene() -> (Scene, SocketAddr) {
     let scene = Scene::start_with(ServerOptions { config, ..ServerOptions::default() });
     let admin = scene.server.http_address("admin");
     (scene, admin)
-}
-
-/// The value of a metric, with its labels if it has some, as on the page.
-fn metric(page: &str, name: &str) -> Option<f64> {
-    let line = page.lines().find(|line| line.rsplit_once(' ').is_some_and(|(key, _)| key == name));
-    line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok())
-}
-
-fn scrape(admin: SocketAddr) -> String {
-    let reply = http_get(admin, "/metrics");
-    assert_eq!(reply.status, 200);
-    assert!(reply.header("content-type").expect("a kind").starts_with("text/plain; version=0.0.4"));
-    reply.body
-}
-
-/// `promtool check metrics`, which also knows the conventions for names and units.
-fn assert_clean(page: &str) {
-    let mut promtool = Program::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is missing: apt-get install prometheus (tests/run installs it)");
-    let mut input = promtool.stdin.take().expect("piped");
-    input.write_all(page.as_bytes()).expect("written");
-    drop(input);
-    let output = promtool.wait_with_output().expect("promtool ends");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }
 
 #[test]

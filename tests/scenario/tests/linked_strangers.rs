@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use aldis_scenario::http::{assert_clean, metric, scrape};
 use aldis_scenario::requests::text_to;
 use aldis_scenario::{Cluster, NodeOptions, Server, login, next_entry, seed, wait_for};
 use aldis_services::{MariaDb, Redis};
@@ -163,6 +164,7 @@ fn forged_repeated_and_stray_datagrams_change_nothing_and_are_counted() {
         let lines = format!("key = \"{KEY}\"\nadvertise = \"{advertised}\"");
         let mut options = NodeOptions::new(id, &url).with_redis(redis.url());
         options.log = Some("info,aldisd::link=debug".into());
+        options.tables = "[admin]\nlisten = \"127.0.0.1:0\"\n".into();
         options.with_cluster_keys(&keys(&lines)).start()
     });
     for (number, (relay, node)) in relays.iter().zip(&nodes).enumerate() {
@@ -202,4 +204,20 @@ fn forged_repeated_and_stray_datagrams_change_nothing_and_are_counted() {
         let log = node.log();
         assert!(!log.contains("panicked") && !log.contains("is lost"), "{log}");
     }
+    // The same by the metrics, which count each datagram.
+    let pages = nodes.each_ref().map(|node| scrape(node.http_address("admin")));
+    let rejected = |reason: &str| {
+        let name = format!("aldis_link_datagrams_rejected_total{{reason=\"{reason}\"}}");
+        pages.iter().map(|page| metric(page, &name).expect("a counter")).sum::<f64>()
+    };
+    let counts = ["forged", "replayed", "stray"].map(rejected);
+    let added: u64 = relays.iter().map(|relay| relay.added.load(Ordering::Relaxed)).sum();
+    println!("forged, replayed, stray: {counts:?} of {added} that were added");
+    // A copy with a bit flipped that comes behind its original counts as repeated, mostly.
+    let [forged, replayed, stray] = counts;
+    let quarter = MESSAGES as f64 / 4.0;
+    assert!(forged >= 1.0 && replayed > quarter && stray > quarter / 4.0, "{counts:?}");
+    let total = forged + replayed + stray;
+    assert!(total <= added as f64, "what was not added was not dropped: {total} of {added}");
+    pages.iter().for_each(|page| assert_clean(page));
 }
