@@ -21,8 +21,13 @@ pub fn normalize_username(name: &str) -> Option<String> {
 /// spaces, at most 128 bytes.
 pub fn is_display_name(name: &str) -> bool {
     name.len() <= DISPLAY_NAME_BYTES_MAX
-        && !name.chars().any(is_invisible_control)
+        && is_plain_line(name)
         && name.chars().any(|c| !c.is_whitespace())
+}
+
+/// Free text of one line: nothing that changes how what follows is shown.
+pub fn is_plain_line(text: &str) -> bool {
+    !text.chars().any(is_invisible_control)
 }
 
 /// Combining marks are part of letters in many scripts (Devanagari, Thai, Arabic).

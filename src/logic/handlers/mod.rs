@@ -2,7 +2,7 @@
 //! once) and, where a job was started, what its result becomes.
 
 use aldis_wire::limits::DISPLAY_NAME_BYTES_MAX;
-use aldis_wire::name::is_display_name;
+use aldis_wire::name::{is_display_name, is_plain_line};
 use aldis_wire::{Code, Command, GroupId, Seq, UserId, pb};
 
 use crate::job::{GroupChange, GroupJob, JobError, ReadResult, Ticket, WriteJob, Written};
@@ -247,7 +247,7 @@ fn check_note(text: &str, bytes_max: usize) -> Result<(), Refusal> {
     if text.len() > bytes_max {
         return Err(too_large("a text is over its limit"));
     }
-    if !text.is_empty() && !is_display_name(text) {
+    if !is_plain_line(text) {
         return Err(bad_request("a text is not printable"));
     }
     Ok(())

@@ -16,6 +16,8 @@ import time
 
 import check_accounts
 import check_frames
+import check_friends
+import check_group_admin
 import check_groups
 import check_messages
 import check_sessions
@@ -30,6 +32,8 @@ CHECKS = (
     check_messages.read_errors, check_messages.slow_reader,
     check_groups.life, check_groups.visibility, check_groups.repeats, check_groups.group_errors,
     check_groups.lists, check_groups.limits,
+    check_group_admin.administration, check_group_admin.administration_errors,
+    check_friends.friendship, check_friends.friend_errors,
     check_frames.frames, check_frames.pipelining, check_frames.waiting_frames, check_frames.half_close,
 )
 # These mostly wait; they run beside the others.

@@ -125,7 +125,7 @@ class Client:
     async def request(self, command, /, **fields):
         """The command's message; its own entry of the mailbox, if it has one, is synced (rule 5)."""
         body = await self.connection.request(command, **fields)
-        if command.startswith("GROUP_") and getattr(body, "seq", 0):
+        if not command.startswith("MSG_") and getattr(body, "seq", 0):
             self.mailbox.see_head(body.seq)
         if command == "HEARTBEAT":
             self.mailbox.see_head(body.head_seq)
