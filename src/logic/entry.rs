@@ -8,9 +8,10 @@ use crate::job::StoredMessage;
 /// The wire form. `seq` is the reader's; 0 in HISTORY and in what recipients share.
 pub fn message_data(message: &StoredMessage, seq: Seq) -> pb::MessageData {
     let group = message.conversation.as_group();
+    // The ids of other requests than sends are nobody's business.
     let client_msg_id = match message.client_msg_id {
-        ClientMsgId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) => Bytes::new(),
-        ClientMsgId(id) => Bytes::copy_from_slice(&id),
+        ClientMsgId(id) if message.kind.is_message() => Bytes::copy_from_slice(&id),
+        _ => Bytes::new(),
     };
     pb::MessageData {
         seq: seq.0,

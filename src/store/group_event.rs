@@ -36,11 +36,20 @@ pub(crate) fn each_once(users: &[UserId], except: Option<UserId>) -> Vec<UserId>
 }
 
 /// A role as the protocol counts them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Role {
     Member = 1,
+    /// Nobody can be made one yet.
+    Admin = 2,
     Owner = 3,
+}
+
+impl Role {
+    /// The role with this number in stores.
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        [Self::Member, Self::Admin, Self::Owner].into_iter().find(|role| *role as u8 == number)
+    }
 }
 
 /// A member, for the question who is next.

@@ -3,6 +3,7 @@
 use std::hash::Hasher;
 
 use aldis_logic::job::Append;
+use aldis_wire::pb;
 use siphasher::sip::SipHasher13;
 
 /// Hashes with the store's own secret, so that nobody can make two things collide on purpose.
@@ -23,11 +24,20 @@ impl StoredHash {
 
     /// Of what a resend must repeat.
     pub(crate) fn body(&self, job: &Append) -> i64 {
+        self.of(job.kind, &job.content, &job.extra)
+    }
+
+    /// Of what a repeat of a request that makes an entry of this kind must repeat.
+    pub(crate) fn event(&self, kind: pb::MsgType, body: &[u8]) -> i64 {
+        self.of(kind, body, &[])
+    }
+
+    fn of(&self, kind: pb::MsgType, content: &[u8], extra: &[u8]) -> i64 {
         let mut hasher = self.hasher();
-        hasher.write(&i32::from(job.kind).to_le_bytes());
-        hasher.write(&(job.content.len() as u64).to_le_bytes());
-        hasher.write(&job.content);
-        hasher.write(&job.extra);
+        hasher.write(&i32::from(kind).to_le_bytes());
+        hasher.write(&(content.len() as u64).to_le_bytes());
+        hasher.write(content);
+        hasher.write(extra);
         hasher.finish() as i64
     }
 }
@@ -40,7 +50,7 @@ impl std::fmt::Debug for StoredHash {
 
 #[cfg(test)]
 mod tests {
-    use aldis_wire::{ClientMsgId, ConversationKey, UserId, pb};
+    use aldis_wire::{ClientMsgId, ConversationKey, UserId};
     use bytes::Bytes;
 
     use super::*;

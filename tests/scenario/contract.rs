@@ -34,6 +34,8 @@ const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
     (Command::MsgSync, &[Code::Resync, Code::NotFound]),
     (Command::History, &[Code::NotFound]),
     (Command::MarkDelivered, &[Code::NotFound]),
+    (Command::Recall, &[Code::NotFound, Code::Forbidden]),
+    (Command::Edit, &[Code::NotFound, Code::Forbidden, Code::Conflict, Code::TooLarge]),
     (Command::GroupCreate, &[Code::NotFound, Code::TooLarge]),
     (Command::GroupList, &[]),
     (Command::GroupMembers, &[Code::NotFound]),

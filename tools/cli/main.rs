@@ -2,6 +2,7 @@
 
 mod alarm;
 mod bench;
+mod change;
 mod chat;
 mod check;
 mod connect;
@@ -40,6 +41,8 @@ enum Command {
     Sync(sync::SyncArgs),
     History(history::HistoryArgs),
     Group(group::GroupArgs),
+    Recall(change::RecallArgs),
+    Edit(change::EditArgs),
     Chat(chat::ChatArgs),
     Replay(replay::ReplayArgs),
     Bench(bench::BenchArgs),
@@ -57,6 +60,8 @@ fn main() -> ExitCode {
         Command::Sync(args) => sync::run(args),
         Command::History(args) => history::run(args),
         Command::Group(args) => group::run(args),
+        Command::Recall(args) => change::recall(args),
+        Command::Edit(args) => change::edit(args),
         Command::Chat(args) => chat::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),

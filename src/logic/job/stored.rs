@@ -54,7 +54,7 @@ pub struct StoredMessage {
     pub msg_no: MsgNo,
     /// Who made it.
     pub sender: UserId,
-    /// All zero for the server's own entries.
+    /// As sent; of a server's own entry the id of the request that made it, or all zero.
     pub client_msg_id: ClientMsgId,
     /// What it is.
     pub kind: pb::MsgType,

@@ -74,6 +74,44 @@ pub enum WriteJob {
     },
     /// FRIEND_APPLY and the rest of what two users are to each other.
     Friend(FriendJob),
+    /// RECALL and what else becomes of a message after it was sent.
+    Message(MessageJob),
+}
+
+/// A change of a message that was sent.
+#[derive(Clone, Debug)]
+pub struct MessageJob {
+    /// Who changes it.
+    pub actor: UserId,
+    /// Where it is.
+    pub conversation: ConversationKey,
+    /// Its place there.
+    pub conv_seq: ConvSeq,
+    /// What.
+    pub change: MessageChange,
+}
+
+/// See [`MessageJob`]. A repeat of one that took effect changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageChange {
+    /// RECALL.
+    Recall {
+        /// How long after sending its sender may, ms.
+        within_ms: u64,
+    },
+    /// EDIT.
+    Edit {
+        /// (conversation, actor, this) is unique, among messages too.
+        request_id: RequestId,
+        /// What the text says now; already validated.
+        content: Bytes,
+        /// What goes with it now.
+        extra: Bytes,
+        /// How long after sending its sender may, ms.
+        within_ms: u64,
+        /// As in [`Append`].
+        friends_only: bool,
+    },
 }
 
 /// A change of what two users are to each other.

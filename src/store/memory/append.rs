@@ -93,7 +93,7 @@ impl Run<'_> {
         owners: &[UserId],
     ) -> (Seq, ConvSeq) {
         let conversation = self.state.conversations.entry(draft.conversation).or_default();
-        conversation.message_count += u64::from(draft.client_msg_id.is_some());
+        conversation.message_count += u64::from(draft.kind.is_message());
         let message = Arc::new(StoredMessage {
             msg_id: draft.msg_id,
             conversation: draft.conversation,
@@ -114,7 +114,7 @@ impl Run<'_> {
         for &owner in owners {
             let head = self.state.heads.entry(owner).or_default();
             *head += 1;
-            self.state.mailboxes.insert((owner, *head), message.clone());
+            self.state.mailboxes.insert((owner, *head), (message.conversation, conv_seq));
             places.push((owner, Seq(*head)));
             if owner == draft.sender {
                 sender_seq = Seq(*head);

@@ -212,6 +212,8 @@ impl Writer for MemoryWriter {
                 GROUP_MEMBERS_MAX
             }
             WriteJob::CreateGroup(job) => job.members.len() + 1,
+            WriteJob::Message(job) if job.conversation.as_group().is_some() => GROUP_MEMBERS_MAX,
+            WriteJob::Friend(_) | WriteJob::Message(_) => 2,
             _ => 1,
         }
     }
@@ -270,6 +272,8 @@ fn takes_id(job: &WriteJob) -> bool {
             | WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }
+            | WriteJob::Friend(_)
+            | WriteJob::Message(_)
     )
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aldis_logic::job::{Appended, Event, JobError, StoredMessage, WriteJob, WriteRequest, Written};
 use aldis_wire::{
-    ClientMsgId, ConversationKey, DeviceClass, GroupId, MsgId, RequestId, UserId, pb,
+    ClientMsgId, ConvSeq, ConversationKey, DeviceClass, GroupId, MsgId, RequestId, UserId, pb,
 };
 use bytes::Bytes;
 
@@ -28,7 +28,7 @@ pub(super) struct State {
     pub group_requests: BTreeMap<(UserId, RequestId), GroupId>,
     pub conversations: BTreeMap<ConversationKey, Conversation>,
     /// By (owner, seq).
-    pub mailboxes: BTreeMap<(UserId, u64), Arc<StoredMessage>>,
+    pub mailboxes: BTreeMap<(UserId, u64), (ConversationKey, ConvSeq)>,
     pub heads: BTreeMap<UserId, u64>,
     pub sent: BTreeMap<(ConversationKey, UserId, ClientMsgId), Sent>,
     pub rows: BTreeMap<(Table, Key), Row>,
@@ -71,6 +71,8 @@ pub(super) struct Stay {
 pub(super) struct Conversation {
     pub entries: Vec<Arc<StoredMessage>>,
     pub message_count: u64,
+    /// By the conv_seq of a message that was edited: that of the entry with its newest edit.
+    pub edits: BTreeMap<ConvSeq, u64>,
     pub ties: Ties,
 }
 
@@ -95,6 +97,11 @@ impl State {
 
     pub(super) fn next_group_id(&self) -> GroupId {
         GroupId(self.groups.keys().next_back().map_or(FIRST_ID, |last| last.0 + 1))
+    }
+
+    pub(super) fn entry(&self, key: ConversationKey, at: ConvSeq) -> Option<&Arc<StoredMessage>> {
+        let index = usize::try_from(at.0.checked_sub(1)?).ok()?;
+        self.conversations.get(&key)?.entries.get(index)
     }
 
     pub(super) fn head(&self, user: UserId) -> u64 {
@@ -153,7 +160,7 @@ impl Run<'_> {
                 self.invite_members(ticket, *actor, *group, members)
             }
             WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
-            job @ WriteJob::Friend(_) => rules::run(self, ticket, job),
+            job @ (WriteJob::Friend(_) | WriteJob::Message(_)) => rules::run(self, ticket, job),
         }
     }
 

@@ -100,11 +100,10 @@ impl Batch<'_, '_> {
     pub(super) fn deliver(&mut self, origin: Ticket, draft: Draft, owners: Owners) -> Placed {
         // A conversation that was not locked is one of users or of a group of this very batch.
         let conversation = self.set.conversations.entry(draft.conversation).or_default();
-        let is_message = draft.client_msg_id.is_some();
         let now = &mut conversation.now;
         now.max_seq += 1;
         now.change_seq += 1;
-        now.msg_count += u64::from(is_message);
+        now.msg_count += u64::from(draft.kind.is_message());
         let conv_seq = ConvSeq(now.max_seq);
         let message = StoredMessage {
             msg_id: draft.msg_id,
@@ -122,7 +121,7 @@ impl Batch<'_, '_> {
         let entry = self.made.entries.len();
         self.made.entries.push(Entry {
             message,
-            is_message,
+            has_client_msg_id: draft.client_msg_id.is_some(),
             body_hash: draft.body_hash,
             owners,
             sender_seq: Seq(0),

@@ -5,14 +5,16 @@
 //! are step B, see `mailboxes`; the two are apart because owners and conversations may once be in
 //! different databases.
 
+use std::collections::BTreeMap;
+
 use aldis_logic::job::{JobError, StoredMessage, Ticket, WriteJob, WriteRequest, Written};
-use aldis_wire::{GroupId, RequestId, Seq, UserId};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId};
 use smallvec::SmallVec;
 
 use super::claim::Claim;
 use super::failure::{Abort, Stop};
 use super::working_set::{Caches, DeviceKey, WorkingSet};
-use crate::rules;
+use crate::rules::{self, BodyChange};
 use crate::stored_hash::StoredHash;
 
 /// What a job gave, but for the seq, which is known once the mailboxes are locked.
@@ -33,8 +35,8 @@ impl From<Written> for Outcome {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub message: StoredMessage,
-    /// Of a message; the server's own entries have no client_msg_id.
-    pub is_message: bool,
+    /// Most of the server's own entries have no client_msg_id.
+    pub has_client_msg_id: bool,
     pub body_hash: i64,
     /// Ascending. Seqs come with step B.
     pub owners: SmallVec<[(UserId, Seq); 2]>,
@@ -84,6 +86,8 @@ pub(super) struct StayRow {
 pub(super) struct Made<'a> {
     pub entries: Vec<Entry>,
     pub marks: Vec<Mark>,
+    /// What entries say from now on, also some of this batch.
+    pub bodies: BTreeMap<(ConversationKey, ConvSeq), BodyChange>,
     pub accounts: Vec<NewAccount<'a>>,
     pub groups: Vec<NewGroup<'a>>,
     /// In the order in which they happened.
@@ -142,7 +146,7 @@ impl<'r> Batch<'r, '_> {
                 self.invite_members(ticket, *actor, *group, members)
             }
             WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
-            job @ WriteJob::Friend(_) => {
+            job @ (WriteJob::Friend(_) | WriteJob::Message(_)) => {
                 let first = self.made.entries.len();
                 let written = rules::run(self, ticket, job)?;
                 let is_any = self.made.entries.len() > first;

@@ -19,6 +19,7 @@ use crate::traits::StoreError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../sql/mysql/0001_first.sql"),
     include_str!("../../../sql/mysql/0002_relations.sql"),
+    include_str!("../../../sql/mysql/0003_messages.sql"),
 ];
 
 /// How long to wait for another process's migration, seconds. One that takes longer goes on, and

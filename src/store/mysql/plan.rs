@@ -2,28 +2,11 @@
 //! are taken. Knows the jobs, no SQL and no rules.
 
 use aldis_logic::job::{Append, WriteJob, WriteRequest};
-use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, GroupId, RequestId, UserId};
+use aldis_wire::{ConvSeq, ConversationKey, DeviceClass, GroupId, RequestId, UserId};
 
 use crate::record::{Key, Table};
 use crate::rules;
-
-/// What is unique about a message that somebody sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct SentKey {
-    pub client_msg_id: ClientMsgId,
-    pub sender: UserId,
-    pub conversation: ConversationKey,
-}
-
-impl SentKey {
-    pub(super) fn of(job: &Append) -> Self {
-        Self {
-            client_msg_id: job.client_msg_id,
-            sender: job.sender,
-            conversation: job.conversation,
-        }
-    }
-}
+pub(super) use crate::rules::SentKey;
 
 /// A conversation of users and how many messages the batch has for it, resends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +36,8 @@ pub(super) struct Plan<'a> {
     pub leavers: Vec<(GroupId, UserId)>,
     /// Rows that the rules ask for.
     pub rows: Vec<(Table, Key)>,
+    /// Entries that the rules ask for.
+    pub targets: Vec<(ConversationKey, ConvSeq)>,
     pub takes_user_ids: bool,
     pub takes_group_ids: bool,
     /// Whether a message id may be needed.
@@ -85,6 +70,7 @@ impl<'a> Plan<'a> {
         sort_once(&mut plan.counted);
         sort_once(&mut plan.leavers);
         sort_once(&mut plan.rows);
+        sort_once(&mut plan.targets);
         plan
     }
 
@@ -93,6 +79,9 @@ impl<'a> Plan<'a> {
             self.takes_msg_ids = true;
             self.users.extend(needs.users);
             self.rows.extend(needs.rows);
+            self.groups.extend(needs.groups);
+            self.targets.extend(needs.targets);
+            self.sent.extend(needs.once);
             let locked = |conversation| Direct { conversation, message_count: 0 };
             directs.extend(needs.conversations.into_iter().map(locked));
             return;
@@ -134,7 +123,9 @@ impl<'a> Plan<'a> {
                 self.groups.push(*group);
                 self.leavers.push((*group, *user));
             }
-            WriteJob::Friend(_) => unreachable!("the rules say what it needs"),
+            WriteJob::Friend(_) | WriteJob::Message(_) => {
+                unreachable!("the rules say what it needs")
+            }
         }
     }
 
@@ -175,7 +166,7 @@ fn sort_once<T: Ord>(list: &mut Vec<T>) {
 #[cfg(test)]
 mod tests {
     use aldis_logic::job::{ReactorId, Ticket};
-    use aldis_wire::{Command, ConnId, pb};
+    use aldis_wire::{ClientMsgId, Command, ConnId, pb};
     use bytes::Bytes;
 
     use super::*;

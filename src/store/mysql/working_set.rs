@@ -6,13 +6,14 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use aldis_logic::job::Appended;
-use aldis_wire::{ConversationKey, DeviceClass, GroupId, RequestId, UserId};
+use aldis_wire::{ConvSeq, ConversationKey, DeviceClass, GroupId, RequestId, UserId};
 use foldhash::fast::RandomState;
 
 use super::plan::SentKey;
 use crate::group_event::Standing;
 use crate::recent::Recent;
 use crate::record::{Key, Row, Table};
+use crate::rules::Target;
 
 /// Users known to exist: about 20 bytes each, 5 MiB. They are never deleted.
 const USERS_MAX: usize = 1 << 18;
@@ -181,6 +182,8 @@ pub(super) struct WorkingSet {
     pub ever_members: HashSet<(GroupId, UserId)>,
     /// Rows that the rules ask for, also those that are not stored.
     pub records: Map<(Table, Key), StoredRow>,
+    /// Entries that the rules ask for, of those that were stored before the batch.
+    pub targets: Map<(ConversationKey, ConvSeq), Target>,
     pub user_ids: Sequence,
     pub group_ids: Sequence,
 }

@@ -38,6 +38,7 @@ pub(super) fn write_back(
     sql.clear();
     let mut packets = Packets { session, sql, is_any_sent: false };
     packets.bodies(&batch.made.entries)?;
+    packets.changed_bodies(&batch.made)?;
     #[cfg(not(feature = "planted-bugs"))]
     packets.index_rows(mailboxes, "")?;
     #[cfg(feature = "planted-bugs")]
@@ -51,6 +52,7 @@ pub(super) fn write_back(
     packets.groups(&batch.made, &batch.set, batch.now_ms)?;
     packets.records(&batch.set)?;
     packets.sequences(&batch.set);
+    packets.redactions(&batch.made);
     let Packets { session, sql, is_any_sent } = packets;
     if let Some(barrier) = barrier
         && !is_any_sent
@@ -120,7 +122,7 @@ impl Packets<'_> {
                 sql.list(numbers, |sql, value| {
                     sql.number(value);
                 });
-                match entry.is_message {
+                match entry.has_client_msg_id {
                     true => sql.push(",").bytes(&message.client_msg_id.0),
                     false => sql.push(",NULL"),
                 };
@@ -129,6 +131,34 @@ impl Packets<'_> {
                 sql.push(",").bytes(&message.content).push(",").bytes(&message.extra);
             },
         )
+    }
+
+    /// What entries say from now on. Only who holds the conversation's row changes them.
+    fn changed_bodies(&mut self, made: &Made<'_>) -> Result<(), Failed> {
+        for ((key, conv_seq), change) in &made.bodies {
+            self.sql.statement("UPDATE im_message_body SET content = ").bytes(&change.content);
+            self.sql.push(", extra = ").bytes(&change.extra);
+            self.sql.push(", flags = ").number(change.flags.into());
+            self.sql.push(", edit_seq = ").number(change.edit_seq);
+            self.sql.push(" WHERE lo = ").number(key.lo).push(" AND hi = ").number(key.hi);
+            self.sql.push(" AND conv_seq = ").number(conv_seq.0);
+            if self.sql.len() >= PACKET_BYTES {
+                ask(self.session, self.sql)?;
+                self.sql.clear();
+                self.is_any_sent = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// See im_redaction. The last lock of all, held for the commit alone.
+    fn redactions(&mut self, made: &Made<'_>) {
+        if made.bodies.keys().any(|(key, _)| key.as_group().is_some()) {
+            self.sql.statement(
+                "INSERT INTO im_redaction (id, count) VALUES (1, 1) \
+                 ON DUPLICATE KEY UPDATE count = count + 1",
+            );
+        }
     }
 
     /// Places and counters, of which somebody else may have been given the same.

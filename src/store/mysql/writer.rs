@@ -273,7 +273,8 @@ impl Writer for MysqlWriter {
             },
             WriteJob::CreateGroup(job) => job.members.len() + 1,
             WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } => GROUP_MEMBERS_MAX,
-            WriteJob::Friend(_) => 2,
+            WriteJob::Message(job) if job.conversation.as_group().is_some() => GROUP_MEMBERS_MAX,
+            WriteJob::Friend(_) | WriteJob::Message(_) => 2,
             WriteJob::Register(_)
             | WriteJob::OpenSession(_)
             | WriteJob::ReleaseSession { .. }

@@ -22,6 +22,7 @@ pub(super) fn needs(job: &FriendJob) -> Needs {
         conversations: vec![ConversationKey::direct(actor, other), ConversationKey::own(actor)],
         users: vec![actor, other],
         rows: vec![relation(actor, other), relation(other, actor), tally(actor), tally(other)],
+        ..Needs::default()
     }
 }
 
@@ -235,6 +236,7 @@ impl Pair {
                     actor,
                     kind: pb::MsgType::SystemFriend,
                     content: encode(&pb::FriendEvent { kind, reason }),
+                    once: None,
                 };
                 let mut owners = [actor, other];
                 owners.sort_unstable();

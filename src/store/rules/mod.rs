@@ -6,15 +6,20 @@
 //! pair; a user's row guards the tally.
 
 mod friends;
+mod messages;
+mod once;
 mod ties;
 
 use aldis_logic::job::{JobError, Ticket, WriteJob, Written};
-use aldis_wire::{ConvSeq, ConversationKey, Seq, UserId, pb};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, Seq, UserId, pb};
 use bytes::Bytes;
 
+use crate::group_event::Role;
 use crate::record::{Key, Record, Row, Table};
 
 pub(crate) use friends::{info as relation_info, is_listed};
+pub(crate) use messages::{BodyChange, Target};
+pub(crate) use once::{Once, SentKey};
 pub(crate) use ties::Ties;
 
 /// An entry of the server's own that says what was changed.
@@ -24,6 +29,8 @@ pub(crate) struct NewEvent {
     pub actor: UserId,
     pub kind: pb::MsgType,
     pub content: Bytes,
+    /// Of a request that must not be done twice and has no natural key.
+    pub once: Option<Once>,
 }
 
 /// Where an entry was placed.
@@ -57,6 +64,35 @@ pub(crate) trait Rows {
     /// Changes it.
     fn set_ties(&mut self, pair: ConversationKey, ties: Ties) -> Result<(), Self::Stop>;
 
+    /// Members of a group, ascending; none: there is no such group.
+    fn members(&mut self, group: GroupId) -> Result<Vec<UserId>, Self::Stop>;
+
+    /// What somebody is in a group now.
+    fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Self::Stop>;
+
+    /// An entry of a conversation, with what this transaction changed in it.
+    fn target(
+        &mut self,
+        conversation: ConversationKey,
+        conv_seq: ConvSeq,
+    ) -> Result<Option<Target>, Self::Stop>;
+
+    /// Changes what an entry that exists says, for all readers.
+    fn change_body(
+        &mut self,
+        conversation: ConversationKey,
+        conv_seq: ConvSeq,
+        change: BodyChange,
+    ) -> Result<(), Self::Stop>;
+
+    /// Whether this was done before; with another body that is a conflict.
+    fn is_repeat(
+        &mut self,
+        key: &SentKey,
+        once: &Once,
+        kind: pb::MsgType,
+    ) -> Result<bool, Self::Stop>;
+
     /// Appends an entry to a conversation and to the mailboxes of these owners, who are ascending.
     fn add_event(
         &mut self,
@@ -75,12 +111,19 @@ pub(crate) struct Needs {
     pub users: Vec<UserId>,
     /// Rows that the rules ask for.
     pub rows: Vec<(Table, Key)>,
+    /// Groups to lock.
+    pub groups: Vec<GroupId>,
+    /// Entries that the rules ask for.
+    pub targets: Vec<(ConversationKey, ConvSeq)>,
+    /// Requests that may be repeats.
+    pub once: Vec<SentKey>,
 }
 
 /// What the rules need for a job; `None`: the backend runs it by itself.
 pub(crate) fn needs(job: &WriteJob) -> Option<Needs> {
     match job {
         WriteJob::Friend(job) => Some(friends::needs(job)),
+        WriteJob::Message(job) => Some(messages::needs(job)),
         _ => None,
     }
 }
@@ -93,6 +136,7 @@ pub(crate) fn run<R: Rows>(
 ) -> Result<Written, R::Stop> {
     match job {
         WriteJob::Friend(job) => friends::change(rows, origin, job),
+        WriteJob::Message(job) => messages::change(rows, origin, job),
         other => unreachable!("{other:?} has no needs"),
     }
 }
@@ -121,6 +165,7 @@ fn tell_self<R: Rows>(
         actor: user,
         kind: pb::MsgType::SystemSelf,
         content: encode(&pb::SelfEvent { what: Some(what) }),
+        once: None,
     };
     rows.add_event(origin, event, &[user])
 }

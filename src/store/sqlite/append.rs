@@ -15,7 +15,7 @@ use super::index::Index;
 use super::rows::number;
 use super::runs::{Entry, POSITION_MAX, pack};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
-use crate::rules::Ties;
+use crate::rules::{SentKey, Ties};
 
 /// An entry before it has its place.
 pub(super) struct Draft {
@@ -61,13 +61,13 @@ impl Batch<'_> {
             Ok(recipients) => recipients,
             // Who may no longer send still learns what became of a message sent before.
             Err(Stop::Refuse(why)) => {
-                let first = self.find_resend(job, body_hash)?;
+                let first = self.find_resend(&SentKey::of(job), body_hash)?;
                 return first.map(Written::Appended).ok_or(Stop::Refuse(why));
             }
             Err(abort) => return Err(abort),
         };
         let msg_id = self.ids.next_id(self.now_ms)?;
-        if let Some(first) = self.claim(job, msg_id, body_hash)? {
+        if let Some(first) = self.claim(&SentKey::of(job), msg_id, body_hash)? {
             return Ok(Written::Appended(first));
         }
         let draft = Draft {
@@ -115,7 +115,7 @@ impl Batch<'_> {
         draft: Draft,
         owners: &[UserId],
     ) -> Result<Placed, Stop> {
-        let is_message = draft.client_msg_id.is_some();
+        let is_message = draft.kind.is_message();
         let (number, conv_seq, msg_no) = {
             let conversation = self.conversation_or_new(draft.conversation)?;
             conversation.head += 1;

@@ -88,7 +88,7 @@ impl Batch<'_> {
                 self.invite_members(ticket, *actor, *group, members)
             }
             WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
-            job @ WriteJob::Friend(_) => rules::run(self, ticket, job),
+            job @ (WriteJob::Friend(_) | WriteJob::Message(_)) => rules::run(self, ticket, job),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::traits::StoreError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../sql/sqlite/0001_first.sql"),
     include_str!("../../../sql/sqlite/0002_relations.sql"),
+    include_str!("../../../sql/sqlite/0003_messages.sql"),
 ];
 
 /// Applies the migrations that the file lacks, all in one transaction under the write lock.

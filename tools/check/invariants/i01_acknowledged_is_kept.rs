@@ -46,7 +46,7 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
 type Identity = (SendKey, u64);
 
 fn identity(value: &Value) -> Identity {
-    let is_message = value.body.kind != KIND_SYSTEM_GROUP;
+    let is_message = value.body.kind < KIND_SYSTEM_GROUP;
     (value.key, if is_message { 0 } else { value.conv_seq })
 }
 

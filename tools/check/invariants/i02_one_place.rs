@@ -48,7 +48,7 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
     }
     for view in facts.views() {
         for value in view.entries.iter().map(|seen| facts.value(seen.value)) {
-            if value.body.kind != KIND_SYSTEM_GROUP {
+            if value.body.kind < KIND_SYSTEM_GROUP {
                 let place = Place { conv_seq: value.conv_seq, msg_id: value.msg_id };
                 note(findings, value.key, place, view.span.completion);
             }

@@ -61,7 +61,7 @@ fn conversations(
     for view in facts.views() {
         for seen in view.entries {
             let value = facts.value(seen.value);
-            let is_message = value.body.kind != KIND_SYSTEM_GROUP;
+            let is_message = value.body.kind < KIND_SYSTEM_GROUP;
             let msg_no = seen.msg_no.number().map(|number| (number, view.span.completion));
             note(value.key.conv, value.conv_seq, is_message, msg_no, view.span.end_ns);
         }
@@ -72,7 +72,7 @@ fn conversations(
         }
     }
     for row in &facts.history.stored {
-        let is_message = row.kind != KIND_SYSTEM_GROUP;
+        let is_message = row.kind < KIND_SYSTEM_GROUP;
         note(row.conv, row.conv_seq, is_message, Some((row.msg_no, row.line)), u64::MAX);
     }
     conversations

@@ -148,6 +148,8 @@ requests! {
         FriendList: FriendListReq => FriendListResp,
     }
     tell {
+        Recall: RecallReq => RecallResp,
+        Edit: EditReq => EditResp,
         GroupCreate: GroupCreateReq => GroupCreateResp,
         GroupInvite: GroupInviteReq => GroupInviteResp,
         GroupLeave: GroupLeaveReq => GroupLeaveResp,

@@ -276,6 +276,7 @@ fn test_node(id: NodeId, count: u16, has_directory: bool) -> TestNode {
         head_checks: None,
         link: LinkUse::Routed,
         direct_messages: Default::default(),
+        message_times: Default::default(),
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     let node = Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()));

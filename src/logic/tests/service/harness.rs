@@ -51,6 +51,7 @@ fn node_of(head_checks: Option<HeadCheckTimes>, link: LinkUse) -> Arc<Node> {
         head_checks,
         link,
         direct_messages: Default::default(),
+        message_times: Default::default(),
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()))

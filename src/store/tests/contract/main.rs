@@ -8,5 +8,6 @@ mod failures;
 mod friends;
 mod groups;
 mod harness;
+mod messages;
 mod pages;
 mod random;

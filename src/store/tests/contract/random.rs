@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use aldis_logic::job::{
-    FriendChange, FriendJob, HistoryRange, JobError, ReadJob, ReadResult, WriteJob, Written,
+    FriendChange, FriendJob, HistoryRange, JobError, MessageChange, MessageJob, ReadJob,
+    ReadResult, StoredMessage, WriteJob, Written,
 };
 use aldis_wire::{
-    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, RequestId, Seq, UserId, pb,
+    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, Message, MsgId, RequestId, Seq, UserId,
+    pb,
 };
+use bytes::Bytes;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -89,7 +92,34 @@ fn job() -> impl Strategy<Value = WriteJob> {
         }),
         2 => (user(), group()).prop_map(|(user, group)| WriteJob::LeaveGroup { user, group }),
         6 => friend(),
+        5 => message(),
     ]
+}
+
+/// Few places and ids, so that messages are met and repeats happen.
+fn message() -> impl Strategy<Value = WriteJob> {
+    let within_ms = || 0..60u64;
+    let change = prop_oneof![
+        2 => within_ms().prop_map(|within_ms| MessageChange::Recall { within_ms }),
+        3 => (0..12u8, 0..2u8, within_ms()).prop_map(|(id, text, within_ms)| {
+            MessageChange::Edit {
+                request_id: RequestId([id; 16]),
+                content: Bytes::from(format!("edit {text}")),
+                extra: Bytes::new(),
+                within_ms,
+                friends_only: false,
+            }
+        }),
+    ];
+    (conversation(), user(), 0..14u64, change).prop_map(|(conversation, actor, at, change)| {
+        let actor = match conversation.as_group() {
+            None if at % 7 > 0 => {
+                UserId(if at % 2 == 0 { conversation.lo } else { conversation.hi })
+            }
+            _ => actor,
+        };
+        WriteJob::Message(MessageJob { actor, conversation, conv_seq: ConvSeq(at), change })
+    })
 }
 
 /// Few pairs, so that requests meet and answers repeat.
@@ -207,7 +237,7 @@ fn compare(steps: Vec<Step>) {
     for user in FIRST_ID..FIRST_ID + USERS + 2 {
         same(&mut sides, |side| {
             let mut mailbox = side.bench.mailbox(UserId(user));
-            mailbox.iter_mut().for_each(|entry| side.ids.rename(&mut entry.msg_id));
+            mailbox.iter_mut().for_each(|entry| side.ids.rename_in(entry));
             mailbox
         });
     }
@@ -238,7 +268,7 @@ impl Side {
         let mut events = Vec::new();
         for event in &committed.events {
             let mut message = (*event.message).clone();
-            self.ids.rename(&mut message.msg_id);
+            self.ids.rename_in(&mut message);
             events.push(format!("{:?} {message:?} {:?}", event.origin, event.owners));
         }
         for result in &mut committed.results {
@@ -258,7 +288,7 @@ impl Side {
             _ => (),
         }
         for entry in mailbox.into_iter().map(|(_, entry)| entry).chain(history) {
-            self.ids.rename(&mut entry.msg_id);
+            self.ids.rename_in(entry);
         }
         answer
     }
@@ -272,6 +302,18 @@ struct Ids {
 }
 
 impl Ids {
+    /// The entry's own id, and the one in what it tells.
+    fn rename_in(&mut self, entry: &mut StoredMessage) {
+        if entry.kind == pb::MsgType::SystemMessage {
+            let mut event = pb::MessageEvent::decode(&entry.content[..]).unwrap();
+            let mut id = MsgId(event.msg_id);
+            self.rename(&mut id);
+            event.msg_id = id.0;
+            entry.content = Bytes::from(event.encode_to_vec());
+        }
+        self.rename(&mut entry.msg_id);
+    }
+
     fn rename(&mut self, id: &mut MsgId) {
         let next = MsgId(self.names.len() as u64 + 1);
         *id = *self.names.entry(*id).or_insert_with(|| {
