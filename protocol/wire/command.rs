@@ -47,6 +47,7 @@ commands! {
         MsgSend = 0x2001 => MsgSendResp = 0x2002,
         MsgSync = 0x2004 => MsgSyncResp = 0x2005,
         History = 0x2006 => HistoryResp = 0x2007,
+        MarkRead = 0x2008 => MarkReadResp = 0x2009,
         MarkDelivered = 0x200A => MarkDeliveredResp = 0x200B,
         Recall = 0x200C => RecallResp = 0x200D,
         Edit = 0x200E => EditResp = 0x200F,

@@ -16,3 +16,13 @@ CREATE TABLE IF NOT EXISTS im_redaction (
     id TINYINT UNSIGNED NOT NULL PRIMARY KEY,
     count BIGINT UNSIGNED NOT NULL
 ) ENGINE=InnoDB;
+
+-- What a conversation is to one of its members alone; the row of the user's own conversation guards it.
+CREATE TABLE IF NOT EXISTS im_read_mark (
+    owner BIGINT UNSIGNED NOT NULL,
+    lo BIGINT UNSIGNED NOT NULL,
+    hi BIGINT UNSIGNED NOT NULL,
+    conv_seq BIGINT UNSIGNED NOT NULL, -- everything up to it is read
+    msg_no BIGINT UNSIGNED NOT NULL, -- messages up to there
+    PRIMARY KEY (owner, lo, hi)
+) ENGINE=InnoDB;

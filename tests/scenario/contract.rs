@@ -33,6 +33,7 @@ const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
     (Command::MsgSend, &[Code::NotFound, Code::Forbidden, Code::Conflict, Code::TooLarge]),
     (Command::MsgSync, &[Code::Resync, Code::NotFound]),
     (Command::History, &[Code::NotFound]),
+    (Command::MarkRead, &[Code::NotFound]),
     (Command::MarkDelivered, &[Code::NotFound]),
     (Command::Recall, &[Code::NotFound, Code::Forbidden]),
     (Command::Edit, &[Code::NotFound, Code::Forbidden, Code::Conflict, Code::TooLarge]),

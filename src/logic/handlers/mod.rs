@@ -30,6 +30,7 @@ mod history;
 pub(crate) mod login;
 mod logout;
 mod mark_delivered;
+mod mark_read;
 mod msg_send;
 mod msg_sync;
 mod recall;
@@ -56,6 +57,7 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         Command::MsgSync => msg_sync::handle(service, request),
         Command::History => history::handle(service, request),
         Command::MarkDelivered => mark_delivered::handle(service, request),
+        Command::MarkRead => mark_read::handle(service, request),
         Command::Recall => recall::handle(service, request),
         Command::Edit => edit::handle(service, request),
         Command::GroupCreate => group_create::handle(service, request),
@@ -117,6 +119,7 @@ fn handle_changed(service: &mut Service, ticket: Ticket, seq: Seq) {
         Command::FriendUpdate => service.respond(ticket, &pb::FriendUpdateResp { seq }),
         Command::Block => service.respond(ticket, &pb::BlockResp { seq }),
         Command::Unblock => service.respond(ticket, &pb::UnblockResp { seq }),
+        Command::MarkRead => service.respond(ticket, &pb::MarkReadResp { seq }),
         Command::Recall => service.respond(ticket, &pb::RecallResp { seq }),
         Command::Edit => service.respond(ticket, &pb::EditResp { seq }),
         other => unreachable!("{other:?} changes more"),

@@ -22,7 +22,8 @@ pub use read::{
 pub use stored::{Event, JobError, StoredMessage};
 pub use write::{
     Append, Appended, CreateGroup, FailedSend, FriendChange, FriendJob, Generations, MessageChange,
-    MessageJob, NewUser, OpenSession, SessionOpened, WriteJob, WriteReply, WriteRequest, Written,
+    MessageJob, NewUser, OpenSession, SessionOpened, ViewChange, ViewJob, WriteJob, WriteReply,
+    WriteRequest, Written,
 };
 
 /// A reactor of this node, from 0.

@@ -76,6 +76,26 @@ pub enum WriteJob {
     Friend(FriendJob),
     /// RECALL and what else becomes of a message after it was sent.
     Message(MessageJob),
+    /// MARK_READ.
+    View(ViewJob),
+}
+
+/// A change of what a conversation is to one of its members alone.
+#[derive(Clone, Debug)]
+pub struct ViewJob {
+    /// Whose view it is.
+    pub user: UserId,
+    /// Of what.
+    pub conversation: ConversationKey,
+    /// What.
+    pub change: ViewChange,
+}
+
+/// See [`ViewJob`]. A repeat changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ViewChange {
+    /// MARK_READ: everything up to and with this entry, which the user can see. Never goes back.
+    Read(ConvSeq),
 }
 
 /// A change of a message that was sent.

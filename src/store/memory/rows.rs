@@ -7,11 +7,12 @@ use aldis_wire::{ConvSeq, ConversationKey, GroupId, UserId, pb};
 use bytes::Bytes;
 
 use super::append::Draft;
-use super::state::{Run, Sent};
+use super::state::{Run, Sent, Stay};
 use crate::group_event::Role;
+use crate::page::Span;
 use crate::record::{Key, Row, Table};
 use crate::refusal::{NO_SUCH_MESSAGE, OTHER_BODY};
-use crate::rules::{BodyChange, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
+use crate::rules::{BodyChange, Deferred, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
 
 impl Rows for Run<'_> {
     type Stop = JobError;
@@ -50,6 +51,18 @@ impl Rows for Run<'_> {
         let group = self.state.groups.get(&group);
         let stay = group.and_then(|group| group.current().find(|stay| stay.user == user));
         Ok(stay.map(|stay| stay.role))
+    }
+
+    fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, JobError> {
+        let stays = self.state.groups.get(&group).map_or(&[][..], |group| &group.stays);
+        let own = stays.iter().filter(|stay| stay.user == user);
+        let span =
+            |stay: &Stay| Span { first: stay.join_seq, last: stay.leave_seq.unwrap_or(u64::MAX) };
+        Ok(own.map(span).collect())
+    }
+
+    fn deferred(&mut self) -> &mut Deferred {
+        &mut self.deferred
     }
 
     fn target(

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::Bug;
 use crate::group_event::Role;
 use crate::record::{Key, Row, Table};
-use crate::rules::{self, Ties};
+use crate::rules::{self, Deferred, Ties};
 use crate::snowflake::Snowflake;
 
 /// Where ids of users and groups begin.
@@ -134,6 +134,7 @@ pub(super) struct Run<'a> {
     pub bug: Option<Bug>,
     pub now_ms: u64,
     pub events: Vec<Event>,
+    pub deferred: Deferred,
 }
 
 impl Run<'_> {
@@ -160,7 +161,9 @@ impl Run<'_> {
                 self.invite_members(ticket, *actor, *group, members)
             }
             WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
-            job @ (WriteJob::Friend(_) | WriteJob::Message(_)) => rules::run(self, ticket, job),
+            job @ (WriteJob::Friend(_) | WriteJob::Message(_) | WriteJob::View(_)) => {
+                rules::run(self, ticket, job)
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use super::claim::Claim;
 use super::failure::{Abort, Stop};
 use super::working_set::{Caches, DeviceKey, WorkingSet};
-use crate::rules::{self, BodyChange};
+use crate::rules::{self, BodyChange, Deferred};
 use crate::stored_hash::StoredHash;
 
 /// What a job gave, but for the seq, which is known once the mailboxes are locked.
@@ -100,6 +100,7 @@ pub(super) struct Made<'a> {
 pub(super) struct Batch<'r, 'w> {
     pub set: WorkingSet,
     pub made: Made<'r>,
+    pub deferred: Deferred,
     pub caches: &'w Caches,
     pub claim: &'w Claim,
     pub stored_hash: &'w StoredHash,
@@ -115,12 +116,19 @@ impl<'r> Batch<'r, '_> {
         requests: &'r [WriteRequest],
     ) -> Result<Vec<Result<Outcome, JobError>>, Abort> {
         let mut outcomes = Vec::with_capacity(requests.len());
-        for request in requests {
+        for (number, request) in requests.iter().enumerate() {
+            self.deferred.job = number;
             match self.run(request) {
                 Ok(outcome) => outcomes.push(Ok(outcome)),
                 Err(Stop::Refuse(why)) => outcomes.push(Err(why)),
                 Err(Stop::Abort(why)) => return Err(why),
             }
+        }
+        let first = self.made.entries.len();
+        let told = rules::finish(self).map_err(Stop::into_abort)?;
+        for (entry, (job, _)) in (first..).zip(told) {
+            let written = Written::Changed { seq: Seq(0) };
+            outcomes[job] = Ok(Outcome { written, entry: Some(entry) });
         }
         self.made.changed_groups.sort_unstable();
         self.made.changed_groups.dedup();
@@ -146,7 +154,7 @@ impl<'r> Batch<'r, '_> {
                 self.invite_members(ticket, *actor, *group, members)
             }
             WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
-            job @ (WriteJob::Friend(_) | WriteJob::Message(_)) => {
+            job @ (WriteJob::Friend(_) | WriteJob::Message(_) | WriteJob::View(_)) => {
                 let first = self.made.entries.len();
                 let written = rules::run(self, ticket, job)?;
                 let is_any = self.made.entries.len() > first;

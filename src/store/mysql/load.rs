@@ -131,6 +131,11 @@ fn take_row(
             let (key, stored) = records::take(row, table)?;
             set.records.insert((table, key), StoredRow { row: Some(stored), is_changed: false });
         }
+        Asked::Stays => {
+            let key = (GroupId(number(row, 0)?), UserId(number(row, 1)?));
+            let (first, last) = (number(row, 2)?, number(row, 3)?);
+            set.stays.entry(key).or_default().insert(first, last);
+        }
         Asked::Targets => {
             let key = ConversationKey { lo: number(row, 0)?, hi: number(row, 1)? };
             let target = target(row)?;

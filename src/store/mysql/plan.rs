@@ -38,6 +38,8 @@ pub(super) struct Plan<'a> {
     pub rows: Vec<(Table, Key)>,
     /// Entries that the rules ask for.
     pub targets: Vec<(ConversationKey, ConvSeq)>,
+    /// Whose stays in a group the rules ask for.
+    pub stays: Vec<(GroupId, UserId)>,
     pub takes_user_ids: bool,
     pub takes_group_ids: bool,
     /// Whether a message id may be needed.
@@ -71,6 +73,7 @@ impl<'a> Plan<'a> {
         sort_once(&mut plan.leavers);
         sort_once(&mut plan.rows);
         sort_once(&mut plan.targets);
+        sort_once(&mut plan.stays);
         plan
     }
 
@@ -82,6 +85,7 @@ impl<'a> Plan<'a> {
             self.groups.extend(needs.groups);
             self.targets.extend(needs.targets);
             self.sent.extend(needs.once);
+            self.stays.extend(needs.stays);
             let locked = |conversation| Direct { conversation, message_count: 0 };
             directs.extend(needs.conversations.into_iter().map(locked));
             return;
@@ -123,7 +127,7 @@ impl<'a> Plan<'a> {
                 self.groups.push(*group);
                 self.leavers.push((*group, *user));
             }
-            WriteJob::Friend(_) | WriteJob::Message(_) => {
+            WriteJob::Friend(_) | WriteJob::Message(_) | WriteJob::View(_) => {
                 unreachable!("the rules say what it needs")
             }
         }

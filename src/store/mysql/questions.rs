@@ -32,6 +32,7 @@ pub(super) enum Asked {
     EverMembers,
     Records(Table),
     Targets,
+    Stays,
 }
 
 /// A packet of questions while it is written.
@@ -178,6 +179,9 @@ impl Questions<'_> {
         self.join(Asked::Targets, &plan.targets, "(lo, hi, conv_seq)", |sql, (key, at)| {
             sql.number(key.lo).push(",").number(key.hi).push(",").number(at.0);
         });
+        self.join(Asked::Stays, &plan.stays, "(group_id, user_id)", |sql, key| {
+            sql.number(key.0.0).push(",").number(key.1.0);
+        });
         for rows in plan.rows.chunk_by(|a, b| a.0 == b.0) {
             let table = rows[0].0;
             self.asked.push(Asked::Records(table));
@@ -225,6 +229,11 @@ impl Questions<'_> {
             }
             Asked::EverMembers => {
                 ") SELECT m.group_id, m.user_id \
+                 FROM k STRAIGHT_JOIN im_group_member m FORCE INDEX (PRIMARY) \
+                 ON m.group_id = k.group_id AND m.user_id = k.user_id"
+            }
+            Asked::Stays => {
+                ") SELECT m.group_id, m.user_id, m.join_seq, m.leave_seq \
                  FROM k STRAIGHT_JOIN im_group_member m FORCE INDEX (PRIMARY) \
                  ON m.group_id = k.group_id AND m.user_id = k.user_id"
             }
@@ -276,6 +285,7 @@ mod tests {
             leavers: numbers().map(|n| (GroupId(n), UserId(n))).collect(),
             rows: numbers().map(|n| (Table::Relation, Key::from_slice(&[n, n + 1]))).collect(),
             targets: numbers().map(|n| (key(n), ConvSeq(n))).collect(),
+            stays: numbers().map(|n| (GroupId(n), UserId(n))).collect(),
             takes_user_ids: true,
             takes_group_ids: true,
             takes_msg_ids: true,

@@ -14,9 +14,10 @@ use super::sql_text::SqlText;
 use super::working_set::{Sent, StoredRow};
 use crate::group_event::Role;
 use crate::lists::Scan;
+use crate::page::Span;
 use crate::record::{Key, Row, Shape, Table, Value};
 use crate::refusal::OTHER_BODY;
-use crate::rules::{BodyChange, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
+use crate::rules::{BodyChange, Deferred, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
 
 impl Rows for Batch<'_, '_> {
     type Stop = Stop;
@@ -61,6 +62,18 @@ impl Rows for Batch<'_, '_> {
     fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Stop> {
         let group = self.set.groups.get(&group).filter(|group| group.member(user).is_some());
         Ok(group.map(|group| if group.owner == user { Role::Owner } else { Role::Member }))
+    }
+
+    fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
+        let mut stays = self.set.stays.get(&(group, user)).cloned().unwrap_or_default();
+        let made = self.made.stays.iter().filter(|stay| (stay.group, stay.user) == (group, user));
+        stays.extend(made.map(|stay| (stay.join_seq, stay.leave_seq)));
+        let span = |(first, last)| Span { first, last: if last == 0 { u64::MAX } else { last } };
+        Ok(stays.into_iter().map(span).collect())
+    }
+
+    fn deferred(&mut self) -> &mut Deferred {
+        &mut self.deferred
     }
 
     fn target(

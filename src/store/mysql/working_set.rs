@@ -1,7 +1,7 @@
 //! What a batch works on: the rows it has locked and looked up, changed in memory until they are
 //! written back. Also what the writer remembers between batches. Knows no SQL and no rules.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -184,6 +184,8 @@ pub(super) struct WorkingSet {
     pub records: Map<(Table, Key), StoredRow>,
     /// Entries that the rules ask for, of those that were stored before the batch.
     pub targets: Map<(ConversationKey, ConvSeq), Target>,
+    /// Stays that the rules ask for, as stored: leave_seq (0: none yet) by join_seq.
+    pub stays: Map<(GroupId, UserId), BTreeMap<u64, u64>>,
     pub user_ids: Sequence,
     pub group_ids: Sequence,
 }

@@ -211,7 +211,7 @@ fn message<R: Rows>(rows: &mut R, job: &MessageJob) -> Result<Target, R::Stop> {
     target.ok_or_else(|| JobError::into(NO_SUCH_MESSAGE))
 }
 
-fn is_party(key: ConversationKey, user: UserId) -> bool {
+pub(super) fn is_party(key: ConversationKey, user: UserId) -> bool {
     !key.is_own() && (key.lo == user.0 || key.hi == user.0)
 }
 

@@ -9,18 +9,21 @@ mod friends;
 mod messages;
 mod once;
 mod ties;
+mod views;
 
 use aldis_logic::job::{JobError, Ticket, WriteJob, Written};
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, Seq, UserId, pb};
 use bytes::Bytes;
 
 use crate::group_event::Role;
+use crate::page::Span;
 use crate::record::{Key, Record, Row, Table};
 
 pub(crate) use friends::{info as relation_info, is_listed};
 pub(crate) use messages::{BodyChange, Target};
 pub(crate) use once::{Once, SentKey};
 pub(crate) use ties::Ties;
+pub(crate) use views::{Deferred, finish};
 
 /// An entry of the server's own that says what was changed.
 pub(crate) struct NewEvent {
@@ -70,6 +73,13 @@ pub(crate) trait Rows {
     /// What somebody is in a group now.
     fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Self::Stop>;
 
+    /// Which entries of a group somebody can see, ascending; the last one is open while the stay goes on
+    /// (`u64::MAX`).
+    fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, Self::Stop>;
+
+    /// What is told at the end of the transaction.
+    fn deferred(&mut self) -> &mut Deferred;
+
     /// An entry of a conversation, with what this transaction changed in it.
     fn target(
         &mut self,
@@ -117,6 +127,8 @@ pub(crate) struct Needs {
     pub targets: Vec<(ConversationKey, ConvSeq)>,
     /// Requests that may be repeats.
     pub once: Vec<SentKey>,
+    /// Whose stays in a group the rules ask for.
+    pub stays: Vec<(GroupId, UserId)>,
 }
 
 /// What the rules need for a job; `None`: the backend runs it by itself.
@@ -124,6 +136,7 @@ pub(crate) fn needs(job: &WriteJob) -> Option<Needs> {
     match job {
         WriteJob::Friend(job) => Some(friends::needs(job)),
         WriteJob::Message(job) => Some(messages::needs(job)),
+        WriteJob::View(job) => Some(views::needs(job)),
         _ => None,
     }
 }
@@ -137,6 +150,7 @@ pub(crate) fn run<R: Rows>(
     match job {
         WriteJob::Friend(job) => friends::change(rows, origin, job),
         WriteJob::Message(job) => messages::change(rows, origin, job),
+        WriteJob::View(job) => views::change(rows, origin, job),
         other => unreachable!("{other:?} has no needs"),
     }
 }

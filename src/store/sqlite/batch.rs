@@ -7,7 +7,7 @@ use rusqlite::{CachedStatement, Connection};
 use super::cache::Caches;
 use super::failure::{Abort, Stop};
 use super::runs::{self, Entry};
-use crate::rules;
+use crate::rules::{self, Deferred};
 use crate::snowflake::Snowflake;
 use crate::stored_hash::StoredHash;
 
@@ -66,6 +66,7 @@ pub(super) struct Batch<'a> {
     pub stored_hash: &'a StoredHash,
     pub now_ms: u64,
     pub events: Vec<Event>,
+    pub deferred: Deferred,
 }
 
 impl Batch<'_> {
@@ -88,7 +89,9 @@ impl Batch<'_> {
                 self.invite_members(ticket, *actor, *group, members)
             }
             WriteJob::LeaveGroup { user, group } => self.leave_group(ticket, *user, *group),
-            job @ (WriteJob::Friend(_) | WriteJob::Message(_)) => rules::run(self, ticket, job),
+            job @ (WriteJob::Friend(_) | WriteJob::Message(_) | WriteJob::View(_)) => {
+                rules::run(self, ticket, job)
+            }
         }
     }
 

@@ -15,8 +15,9 @@ use super::rows::{kind, number, small_number};
 use super::runs::pack;
 use crate::group_event::Role;
 use crate::lists::Scan;
+use crate::page::Span;
 use crate::record::{Key, Row, Table, Value};
-use crate::rules::{BodyChange, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
+use crate::rules::{BodyChange, Deferred, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
 
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -88,6 +89,28 @@ impl Rows for Batch<'_> {
             )?
             .query_row((group.0 as i64, user.0 as i64), |row| row.get(0))?;
         Role::from_number(role).map(Some).ok_or_else(|| damaged("a role that nobody knows"))
+    }
+
+    fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
+        let (Ok(group), Ok(user)) = (i64::try_from(group.0), i64::try_from(user.0)) else {
+            return Ok(vec![]);
+        };
+        let stays = self
+            .conn
+            .prepare_cached(
+                "SELECT join_seq, leave_seq FROM im_group_member
+                 WHERE group_id = ? AND user_id = ? ORDER BY join_seq",
+            )?
+            .query_map((group, user), |row| {
+                let (first, last) = (number(row, 0)?, number(row, 1)?);
+                Ok(Span { first, last: if last == 0 { u64::MAX } else { last } })
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(stays)
+    }
+
+    fn deferred(&mut self) -> &mut Deferred {
+        &mut self.deferred
     }
 
     fn target(

@@ -86,3 +86,30 @@ fn an_owner_recalls_what_a_member_said_on_another_node() {
     assert_eq!(recall(&mut owner, 0, group, 1), Code::NotFound, "no message of a user");
     cluster.assert_quiet();
 }
+
+#[test]
+fn a_read_mark_is_told_to_ones_device_on_the_other_node() {
+    let cluster = Cluster::start(2);
+    let [phones, desktops] = [DeviceClass::Phone, DeviceClass::Desktop]
+        .map(|class| cluster.nodes[0].seed_users("user", 2, class));
+    let (ada_id, ben_id) = (phones[0].id, phones[1].id);
+    let mut ada = login(&cluster.nodes[0], &phones[0]).0;
+    let mut phone = login(&cluster.nodes[0], &phones[1]).0;
+    let mut desktop = login(&cluster.nodes[1], &desktops[1]).0;
+    let sent = ada.send_message(&text_to(ben_id, "read me"));
+    for device in [&mut phone, &mut desktop] {
+        assert_eq!(next_entry(device).msg_id, sent.msg_id);
+    }
+    let mark = |conv_seq| pb::MarkReadReq { receiver_id: ada_id, group_id: 0, conv_seq };
+    let answer: pb::MarkReadResp = phone.call(Command::MarkRead, &mark(sent.conv_seq)).ok();
+    let told = next_entry(&mut desktop);
+    assert_eq!((told.seq, told.r#type()), (answer.seq, pb::MsgType::SystemSelf));
+    let event = pb::SelfEvent::decode(told.content.as_ref()).expect("a SelfEvent");
+    let view = pb::ConversationView { receiver_id: ada_id, group_id: 0, read_conv_seq: 1 };
+    assert_eq!(event.what, Some(pb::self_event::What::View(view)));
+    assert_eq!(phone.call(Command::MarkRead, &mark(sent.conv_seq)).ok::<pb::MarkReadResp>().seq, 0);
+    assert_eq!(desktop.call(Command::MarkRead, &mark(sent.conv_seq + 1)).code(), Code::NotFound);
+    let sender: Vec<_> = ada.sync_all(0).iter().map(pb::MessageData::r#type).collect();
+    assert_eq!(sender, [pb::MsgType::Text], "the sender is not told");
+    cluster.assert_quiet();
+}

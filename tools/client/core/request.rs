@@ -148,6 +148,7 @@ requests! {
         FriendList: FriendListReq => FriendListResp,
     }
     tell {
+        MarkRead: MarkReadReq => MarkReadResp,
         Recall: RecallReq => RecallResp,
         Edit: EditReq => EditResp,
         GroupCreate: GroupCreateReq => GroupCreateResp,

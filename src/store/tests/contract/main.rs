@@ -11,3 +11,4 @@ mod harness;
 mod messages;
 mod pages;
 mod random;
+mod views;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aldis_logic::job::{
     FriendChange, FriendJob, HistoryRange, JobError, MessageChange, MessageJob, ReadJob,
-    ReadResult, StoredMessage, WriteJob, Written,
+    ReadResult, StoredMessage, ViewChange, ViewJob, WriteJob, Written,
 };
 use aldis_wire::{
     ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, Message, MsgId, RequestId, Seq, UserId,
@@ -93,6 +93,14 @@ fn job() -> impl Strategy<Value = WriteJob> {
         2 => (user(), group()).prop_map(|(user, group)| WriteJob::LeaveGroup { user, group }),
         6 => friend(),
         5 => message(),
+        4 => (conversation(), user(), 0..14u64).prop_map(|(conversation, user, at)| {
+            let user = match conversation.as_group() {
+                None if at % 5 > 0 => UserId(if at % 2 == 0 { conversation.lo } else { conversation.hi }),
+                _ => user,
+            };
+            let change = ViewChange::Read(ConvSeq(at));
+            WriteJob::View(ViewJob { user, conversation, change })
+        }),
     ]
 }
 
