@@ -26,3 +26,13 @@ CREATE TABLE IF NOT EXISTS im_read_mark (
     msg_no BIGINT UNSIGNED NOT NULL, -- messages up to there
     PRIMARY KEY (owner, lo, hi)
 ) ENGINE=InnoDB;
+
+-- What a message refers to: an encoded MessageRefs, empty if there is nothing.
+SET @ddl = IF(
+    (SELECT COUNT(*) FROM information_schema.columns
+     WHERE table_schema = DATABASE() AND table_name = 'im_message_body' AND column_name = 'refs') = 0,
+    "ALTER TABLE im_message_body ADD COLUMN refs VARBINARY(512) NOT NULL DEFAULT ''",
+    'DO 0');
+PREPARE ddl FROM @ddl;
+EXECUTE ddl;
+DEALLOCATE PREPARE ddl;

@@ -12,3 +12,6 @@ CREATE TABLE im_read_mark (
     msg_no INTEGER NOT NULL, -- messages up to there
     PRIMARY KEY (owner, lo, hi)
 ) STRICT, WITHOUT ROWID;
+
+-- What a message refers to: an encoded MessageRefs, empty if there is nothing.
+ALTER TABLE im_message_body ADD COLUMN refs BLOB NOT NULL DEFAULT x'';

@@ -1,9 +1,10 @@
 //! MSG_SEND: validate, append; the answer follows the commit.
 
-use aldis_wire::limits::{CONTENT_BYTES_MAX, EXTRA_BYTES_MAX, TEXT_BYTES_MAX};
-use aldis_wire::{ClientMsgId, Code, pb};
+use aldis_wire::limits::{CONTENT_BYTES_MAX, EXTRA_BYTES_MAX, MENTIONS_MAX, TEXT_BYTES_MAX};
+use aldis_wire::{ClientMsgId, Code, Message, pb};
+use bytes::Bytes;
 
-use super::{bad_request, conversation, id_16, online, too_large};
+use super::{bad_request, conversation, id_16, online, too_large, user_id};
 use crate::job::{Append, Appended, Ticket, WriteJob};
 use crate::node::DirectMessages;
 use crate::request::{Refusal, Request};
@@ -21,9 +22,11 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         let message = "an earlier send to this conversation failed: send that one again first";
         return Err(Refusal::new(Code::Unavailable, message));
     }
+    let refs = refs(&body)?;
     let (content, extra) = (body.content, body.extra);
     let friends_only = service.node.config.direct_messages == DirectMessages::Friends;
-    let append = Append { conversation, sender, client_msg_id, kind, content, extra, friends_only };
+    let append =
+        Append { conversation, sender, client_msg_id, kind, content, extra, refs, friends_only };
     service.write(request, WriteJob::Append(append));
     Ok(())
 }
@@ -37,6 +40,22 @@ pub(super) fn handle_appended(service: &mut Service, ticket: Ticket, appended: A
         send_time_ms: appended.time_ms,
     };
     service.respond(ticket, &body);
+}
+
+/// What the message refers to, as it is stored. Whether that exists is the clients' to see: they may
+/// have it where the server no longer has.
+fn refs(body: &pb::MsgSendReq) -> Result<Bytes, Refusal> {
+    if body.mention_ids.len() > MENTIONS_MAX {
+        return Err(too_large("too many users are mentioned"));
+    }
+    if body.mention_ids.iter().any(|&id| user_id(id).is_err()) {
+        return Err(bad_request("a mentioned user cannot exist"));
+    }
+    let refs = pb::MessageRefs {
+        reply_to_msg_id: body.reply_to_msg_id,
+        mention_ids: body.mention_ids.clone(),
+    };
+    Ok(Bytes::from(refs.encode_to_vec()))
 }
 
 fn check_content(body: &pb::MsgSendReq) -> Result<pb::MsgType, Refusal> {

@@ -62,6 +62,8 @@ pub struct StoredMessage {
     pub content: Bytes,
     /// What goes with it.
     pub extra: Bytes,
+    /// What it refers to: an encoded `MessageRefs`, empty if there is nothing.
+    pub refs: Bytes,
     /// When, Unix ms.
     pub time_ms: u64,
     /// Bit 0 recalled, bit 1 edited.

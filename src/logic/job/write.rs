@@ -187,6 +187,8 @@ pub struct Append {
     pub content: Bytes,
     /// What goes with it.
     pub extra: Bytes,
+    /// What it refers to: an encoded `MessageRefs`, empty if there is nothing.
+    pub refs: Bytes,
     /// A user takes messages of friends only.
     pub friends_only: bool,
 }

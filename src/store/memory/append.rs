@@ -22,6 +22,7 @@ pub(super) struct Draft {
     pub kind: pb::MsgType,
     pub content: Bytes,
     pub extra: Bytes,
+    pub refs: Bytes,
 }
 
 impl Run<'_> {
@@ -46,11 +47,17 @@ impl Run<'_> {
             kind: job.kind,
             content: job.content.clone(),
             extra: job.extra.clone(),
+            refs: job.refs.clone(),
         };
         let (seq, conv_seq) = self.deliver(origin, draft, &owners);
         let first = Appended { msg_id, seq, conv_seq, time_ms: self.now_ms };
-        let sent =
-            Sent { first, kind: job.kind, content: job.content.clone(), extra: job.extra.clone() };
+        let sent = Sent {
+            first,
+            kind: job.kind,
+            content: job.content.clone(),
+            extra: job.extra.clone(),
+            refs: job.refs.clone(),
+        };
         self.state.sent.insert((job.conversation, job.sender, job.client_msg_id), sent);
         Ok(Written::Appended(first))
     }
@@ -61,8 +68,10 @@ impl Run<'_> {
         }
         let key = (job.conversation, job.sender, job.client_msg_id);
         let Some(sent) = self.state.sent.get(&key) else { return Ok(None) };
-        let is_same =
-            sent.kind == job.kind && sent.content == job.content && sent.extra == job.extra;
+        let is_same = sent.kind == job.kind
+            && sent.content == job.content
+            && sent.extra == job.extra
+            && sent.refs == job.refs;
         if is_same { Ok(Some(sent.first)) } else { Err(OTHER_BODY) }
     }
 
@@ -104,6 +113,7 @@ impl Run<'_> {
             kind: draft.kind,
             content: draft.content,
             extra: draft.extra,
+            refs: draft.refs,
             time_ms: self.now_ms,
             flags: 0,
         });

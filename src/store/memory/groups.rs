@@ -145,6 +145,7 @@ impl Run<'_> {
             kind: pb::MsgType::SystemGroup,
             content,
             extra: Bytes::new(),
+            refs: Bytes::new(),
         };
         Ok(self.deliver(origin, draft, owners))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aldis_logic::job::{Appended, JobError, Ticket};
-use aldis_wire::{ConvSeq, ConversationKey, GroupId, UserId, pb};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, RECALLED, UserId, pb};
 use bytes::Bytes;
 
 use super::append::Draft;
@@ -96,6 +96,9 @@ impl Rows for Run<'_> {
         let mut changed = (**entry).clone();
         (changed.content, changed.extra) = (change.content, change.extra);
         changed.flags = change.flags;
+        if change.flags & RECALLED != 0 {
+            changed.refs = Bytes::new();
+        }
         // Events that were made before keep what was said then.
         *entry = Arc::new(changed);
         Ok(())
@@ -129,13 +132,20 @@ impl Rows for Run<'_> {
             kind: event.kind,
             content: event.content,
             extra: Bytes::new(),
+            refs: Bytes::new(),
         };
         let msg_id = draft.msg_id;
         let (seq, conv_seq) = self.deliver(origin, draft, owners);
         if let Some(once) = event.once {
             let first = Appended { msg_id, seq, conv_seq, time_ms: self.now_ms };
             let key = (event.conversation, event.actor, once.client_msg_id());
-            let sent = Sent { first, kind: event.kind, content: once.body, extra: Bytes::new() };
+            let sent = Sent {
+                first,
+                kind: event.kind,
+                content: once.body,
+                extra: Bytes::new(),
+                refs: Bytes::new(),
+            };
             self.state.sent.insert(key, sent);
         }
         Ok(Placed { seq, conv_seq })

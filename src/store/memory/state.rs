@@ -82,6 +82,7 @@ pub(super) struct Sent {
     pub kind: pb::MsgType,
     pub content: Bytes,
     pub extra: Bytes,
+    pub refs: Bytes,
 }
 
 impl State {

@@ -27,6 +27,7 @@ pub(super) struct Draft {
     pub kind: pb::MsgType,
     pub content: Bytes,
     pub extra: Bytes,
+    pub refs: Bytes,
 }
 
 /// Where an entry was placed.
@@ -64,6 +65,7 @@ impl Batch<'_, '_> {
             kind: job.kind,
             content: job.content.clone(),
             extra: job.extra.clone(),
+            refs: job.refs.clone(),
         };
         let msg_id = draft.msg_id;
         let Placed { entry, conv_seq } = self.deliver(origin, draft, owners);
@@ -115,6 +117,7 @@ impl Batch<'_, '_> {
             kind: draft.kind,
             content: draft.content,
             extra: draft.extra,
+            refs: draft.refs,
             time_ms: self.now_ms,
             flags: 0,
         };

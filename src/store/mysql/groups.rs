@@ -191,6 +191,7 @@ impl<'r> Batch<'r, '_> {
             kind: pb::MsgType::SystemGroup,
             content: event.content,
             extra: Bytes::new(),
+            refs: Bytes::new(),
         };
         let owners = event.owners.iter().map(|member| (member.user, Seq(0))).collect();
         self.deliver(origin, draft, owners)

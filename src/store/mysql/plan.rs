@@ -190,6 +190,7 @@ mod tests {
             kind: pb::MsgType::Text,
             content: Bytes::new(),
             extra: Bytes::new(),
+            refs: Bytes::new(),
             friends_only: false,
         }))
     }

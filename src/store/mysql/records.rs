@@ -139,6 +139,7 @@ impl Rows for Batch<'_, '_> {
             kind: event.kind,
             content: event.content,
             extra: Bytes::new(),
+            refs: Bytes::new(),
         };
         let owners = owners.iter().map(|&owner| (owner, Seq(0))).collect();
         let (msg_id, client_msg_id) = (draft.msg_id, draft.client_msg_id);

@@ -50,7 +50,7 @@ pub(super) fn kind(row: &mut Row, column: usize) -> Result<pb::MsgType, Abort> {
 
 /// Columns of an entry in the table `b`; [`message`] takes them.
 pub(super) const MESSAGE_COLUMNS: &str = "b.msg_id, b.lo, b.hi, b.conv_seq, b.msg_no, b.sender, b.client_msg_id, b.kind, b.time_ms, \
-     b.flags, b.content, b.extra";
+     b.flags, b.content, b.extra, b.refs";
 
 /// An entry whose columns begin at `first`.
 pub(super) fn message(row: &mut Row, first: usize) -> Result<StoredMessage, Abort> {
@@ -72,6 +72,7 @@ pub(super) fn message(row: &mut Row, first: usize) -> Result<StoredMessage, Abor
         kind: kind(row, first + 7)?,
         content: Bytes::from(bytes(row, first + 10)?),
         extra: Bytes::from(bytes(row, first + 11)?),
+        refs: Bytes::from(bytes(row, first + 12)?),
         time_ms: number(row, first + 8)?,
         flags: small_number(row, first + 9)?,
     })

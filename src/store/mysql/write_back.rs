@@ -2,7 +2,7 @@
 //! tables, no rules.
 
 use aldis_logic::job::NewUser;
-use aldis_wire::{ConversationKey, GroupId};
+use aldis_wire::{ConversationKey, GroupId, RECALLED};
 
 use super::batch::{Batch, Entry, Made, NewAccount, NewGroup};
 use super::connection::Session;
@@ -104,7 +104,7 @@ impl Packets<'_> {
     fn bodies(&mut self, entries: &[Entry]) -> Result<(), Failed> {
         self.rows(
             "INSERT INTO im_message_body (msg_id, lo, hi, conv_seq, msg_no, sender, sender_seq, \
-             time_ms, client_msg_id, body_hash, kind, content, extra) VALUES ",
+             time_ms, client_msg_id, body_hash, kind, content, extra, refs) VALUES ",
             entries,
             "",
             |sql, entry| {
@@ -129,6 +129,7 @@ impl Packets<'_> {
                 sql.push(",").signed(entry.body_hash);
                 sql.push(",").signed(i32::from(message.kind).into());
                 sql.push(",").bytes(&message.content).push(",").bytes(&message.extra);
+                sql.push(",").bytes(&message.refs);
             },
         )
     }
@@ -140,6 +141,9 @@ impl Packets<'_> {
             self.sql.push(", extra = ").bytes(&change.extra);
             self.sql.push(", flags = ").number(change.flags.into());
             self.sql.push(", edit_seq = ").number(change.edit_seq);
+            if change.flags & RECALLED != 0 {
+                self.sql.push(", refs = ''");
+            }
             self.sql.push(" WHERE lo = ").number(key.lo).push(" AND hi = ").number(key.hi);
             self.sql.push(" AND conv_seq = ").number(conv_seq.0);
             if self.sql.len() >= PACKET_BYTES {

@@ -28,6 +28,7 @@ pub(super) struct Draft {
     pub kind: pb::MsgType,
     pub content: Bytes,
     pub extra: Bytes,
+    pub refs: Bytes,
 }
 
 /// Where an entry was placed.
@@ -79,6 +80,7 @@ impl Batch<'_> {
             kind: job.kind,
             content: job.content.clone(),
             extra: job.extra.clone(),
+            refs: job.refs.clone(),
         };
         let placed = self.deliver(origin, draft, recipients.as_slice())?;
         let Placed { seq, conv_seq } = placed;
@@ -152,6 +154,7 @@ impl Batch<'_> {
             kind: draft.kind,
             content: draft.content,
             extra: draft.extra,
+            refs: draft.refs,
             time_ms: self.now_ms,
             flags: 0,
         };
@@ -180,6 +183,7 @@ impl Batch<'_> {
             self.now_ms as i64,
             &draft.content[..],
             &draft.extra[..],
+            &draft.refs[..],
         ))?;
         Ok(())
     }

@@ -234,6 +234,7 @@ impl Batch<'_> {
             kind: pb::MsgType::SystemGroup,
             content,
             extra: Bytes::new(),
+            refs: Bytes::new(),
         };
         self.deliver(origin, draft, owners)
     }

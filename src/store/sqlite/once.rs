@@ -145,6 +145,7 @@ mod tests {
             kind: pb::MsgType::Text,
             content: Bytes::from(content),
             extra: Bytes::new(),
+            refs: Bytes::new(),
             friends_only: false,
         }
     }

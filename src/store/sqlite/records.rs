@@ -149,8 +149,9 @@ impl Rows for Batch<'_> {
         let msg_id = msg_id.ok_or_else(|| damaged("a change of an entry that is not there"))?;
         self.conn
             .prepare_cached(
-                "UPDATE im_message_body SET content = ?, extra = ?, flags = ?, edit_seq = ?
-                 WHERE msg_id = ?",
+                "UPDATE im_message_body SET content = ?1, extra = ?2, flags = ?3, edit_seq = ?4,
+                     refs = CASE WHEN ?3 & 1 THEN x'' ELSE refs END -- recalled
+                 WHERE msg_id = ?5",
             )?
             .execute((
                 &change.content[..],
@@ -182,6 +183,7 @@ impl Rows for Batch<'_> {
             kind: event.kind,
             content: event.content,
             extra: Bytes::new(),
+            refs: Bytes::new(),
         };
         if let (Some(once), Some(client_msg_id)) = (&event.once, draft.client_msg_id) {
             draft.body_hash = self.stored_hash.event(event.kind, &once.body);

@@ -20,7 +20,7 @@ pub(super) fn small_number(row: &Row<'_>, column: usize) -> rusqlite::Result<u32
 /// An entry by its id; [`message`] takes its columns.
 pub(super) const MESSAGE_BY_ID: &str =
     "SELECT msg_id, lo, hi, conv_seq, msg_no, sender, client_msg_id, kind, time_ms, flags,
-            content, extra
+            content, extra, refs
      FROM im_message_body WHERE msg_id = ?";
 
 /// A row of [`MESSAGE_BY_ID`].
@@ -37,6 +37,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         kind,
         content: blob(row, 10)?,
         extra: blob(row, 11)?,
+        refs: blob(row, 12)?,
         time_ms: number(row, 8)?,
         flags: small_number(row, 9)?,
     })

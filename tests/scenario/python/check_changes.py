@@ -53,6 +53,24 @@ async def changes(env):
     await _errors(env, sender, stranger, bob, sent)
 
 
+async def references(env):
+    alice, bob = await env.users(2)
+    sender, receiver = await env.client(alice), await env.client(bob)
+    with env.case("MSG_SEND: replies and mentions arrive, and belong to the message"):
+        fields = {"receiver_id": bob.user_id, "client_msg_id": uuid.uuid4().bytes,
+                  "reply_to_msg_id": 7, "mention_ids": [bob.user_id] * 50}
+        sent = await sender.send_ok("hi", **fields)
+        entry = await receiver.mailbox.until_message(sent.msg_id)
+        expect_equal((entry.reply_to_msg_id, list(entry.mention_ids)), (7, fields["mention_ids"]), "references")
+        other = {**fields, "type": messages.TEXT, "content": b"hi", "reply_to_msg_id": 8}
+        expect_code(await sender.answer("MSG_SEND", **other), Code.CONFLICT)
+    with env.case("MSG_SEND: 51 mentions are TOO_LARGE, a user that cannot exist is BAD_REQUEST"):
+        for ids, code in (([1] * 51, Code.TOO_LARGE), ([0], Code.BAD_REQUEST), ([2**31], Code.BAD_REQUEST)):
+            wrong = {"receiver_id": bob.user_id, "client_msg_id": uuid.uuid4().bytes, "type": messages.TEXT,
+                     "content": b"hi", "mention_ids": ids}
+            expect_code(await sender.answer("MSG_SEND", **wrong), code)
+
+
 async def _errors(env, sender, stranger, bob, sent):
     fields = {"EDIT": {"request_id": bytes(16), "content": b"x"}, "RECALL": {}, "MARK_READ": {}}
     for command in TELLING:

@@ -29,6 +29,7 @@ CHECKS = (
     check_messages.client_rule, check_messages.contents, check_messages.pushes, check_messages.sync,
     check_messages.history, check_messages.resending, check_messages.delivered, check_messages.send_errors,
     check_messages.read_errors, check_messages.slow_reader, check_changes.changes,
+    check_changes.references,
     check_groups.life, check_groups.visibility, check_groups.repeats, check_groups.group_errors,
     check_groups.lists, check_groups.limits,
     check_frames.frames, check_frames.pipelining, check_frames.waiting_frames, check_frames.half_close,

@@ -33,8 +33,15 @@ fn an_edit_and_a_recall_hold_on_the_other_node_once_they_are_answered() {
     let mut ben = login(&cluster.nodes[1], &users[1]).0;
     for round in 0..ROUNDS {
         let said = format!("first text {round}.");
-        let sent = ada.send_message(&text_to(ben_id, &said));
-        assert_eq!(next_entry(&mut ben).msg_id, sent.msg_id);
+        let body = pb::MsgSendReq {
+            reply_to_msg_id: round + 1,
+            mention_ids: vec![ada_id, ben_id],
+            ..text_to(ben_id, &said)
+        };
+        let sent = ada.send_message(&body);
+        let pushed = next_entry(&mut ben);
+        assert_eq!((pushed.msg_id, pushed.reply_to_msg_id), (sent.msg_id, round + 1));
+        assert_eq!(pushed.mention_ids, [ada_id, ben_id]);
         let edited = format!("second text {round}.");
         let edit = pb::EditReq {
             receiver_id: ben_id,
@@ -63,6 +70,7 @@ fn an_edit_and_a_recall_hold_on_the_other_node_once_they_are_answered() {
             assert!(!holds(entries, "text"), "of round {round} nothing is left");
         }
         assert_eq!(synced[0].flags, RECALLED | EDITED);
+        assert_eq!((synced[0].reply_to_msg_id, synced[0].mention_ids.len()), (0, 0));
         assert_eq!(event(&next_entry(&mut ben)).kind(), pb::MessageEventKind::MessageRecalled);
         assert_eq!(recall(&mut ada, ben_id, 0, sent.conv_seq), Code::Ok, "a repeat");
     }

@@ -307,6 +307,7 @@ fn event(text: &str, owners: &[(UserId, u64)]) -> Event {
         kind: pb::MsgType::Text,
         content: Bytes::copy_from_slice(text.as_bytes()),
         extra: Bytes::new(),
+        refs: Bytes::new(),
         time_ms: 0,
         flags: 0,
     };

@@ -222,6 +222,7 @@ pub fn event(owner: UserId, seq: u64, origin: ConnId) -> Event {
         kind: pb::MsgType::Text,
         content: Bytes::from_static(b"hi"),
         extra: Bytes::new(),
+        refs: Bytes::new(),
         time_ms: 0,
         flags: 0,
     };

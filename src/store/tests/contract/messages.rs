@@ -1,7 +1,7 @@
 //! What becomes of messages after they were sent: recalls and edits, who may, what readers see then.
 
 use aldis_logic::job::{
-    FriendChange, FriendJob, HistoryRange, JobError, MessageChange, MessageJob, ReadJob,
+    Append, FriendChange, FriendJob, HistoryRange, JobError, MessageChange, MessageJob, ReadJob,
     ReadResult, StoredMessage, WriteJob, Written,
 };
 use aldis_wire::{
@@ -92,6 +92,31 @@ fn a_recall_takes_the_content_from_all_readers_and_is_told() {
         let next = bench.send(key, ben, "next").unwrap();
         assert_eq!(next.conv_seq, ConvSeq(3));
         assert_eq!(bench.mailbox(ada)[2].msg_no.0, 2);
+    });
+}
+
+#[test]
+fn what_a_message_refers_to_is_kept_until_it_is_recalled() {
+    on_every_backend(|bench| {
+        let users = bench.users(2);
+        let key = direct(users[0], users[1]);
+        let id = bench.fresh_id();
+        let with = |refs: &'static [u8]| match append(key, users[0], id, "text") {
+            WriteJob::Append(job) => {
+                WriteJob::Append(Append { refs: Bytes::from_static(refs), ..job })
+            }
+            other => other,
+        };
+        let first = bench.run(with(b"refs")).unwrap();
+        assert_eq!(bench.run(with(b"refs")).unwrap(), first);
+        for other in [&b""[..], b"others"] {
+            assert_eq!(run(bench, with(other)), Err(Code::Conflict), "they belong to the message");
+        }
+        assert_eq!(run(bench, edit(users[0], key, ConvSeq(1), 1, "edited")), Ok(true));
+        assert_eq!(&bench.mailbox(users[1])[0].refs[..], b"refs");
+        assert_eq!(history(bench, users[1], key)[0].refs, Bytes::from_static(b"refs"));
+        assert_eq!(run(bench, recall(users[0], key, ConvSeq(1))), Ok(true));
+        assert_eq!(&bench.mailbox(users[1])[0].refs[..], b"");
     });
 }
 

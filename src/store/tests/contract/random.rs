@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aldis_logic::job::{
-    FriendChange, FriendJob, HistoryRange, JobError, MessageChange, MessageJob, ReadJob,
+    Append, FriendChange, FriendJob, HistoryRange, JobError, MessageChange, MessageJob, ReadJob,
     ReadResult, StoredMessage, ViewChange, ViewJob, WriteJob, Written,
 };
 use aldis_wire::{
@@ -47,18 +47,19 @@ fn conversation() -> impl Strategy<Value = ConversationKey> {
 
 /// Few ids and texts, so that resends and conflicts happen.
 fn send() -> impl Strategy<Value = WriteJob> {
-    (conversation(), user(), 0..40u64, 0..2u8).prop_map(|(key, sender, id, text)| {
+    (conversation(), user(), 0..40u64, 0..3u8).prop_map(|(key, sender, id, text)| {
         let sender = if key.as_group().is_some() || sender.0 % 5 == 0 {
             sender
         } else {
             UserId(if sender.0 % 2 == 0 { key.lo } else { key.hi })
         };
-        append(
-            key,
-            sender,
-            client_msg_id(1_700_000_000_000 + id * 700, id),
-            &format!("text {text}"),
-        )
+        let client_msg_id = client_msg_id(1_700_000_000_000 + id * 700, id);
+        match append(key, sender, client_msg_id, &format!("text {}", text % 2)) {
+            WriteJob::Append(job) if text == 2 => {
+                WriteJob::Append(Append { refs: Bytes::from_static(b"refs"), ..job })
+            }
+            job => job,
+        }
     })
 }
 
