@@ -8,6 +8,7 @@ mod command;
 mod deliver;
 mod frame;
 mod ids;
+mod kind;
 pub mod limits;
 pub mod name;
 mod push;
@@ -20,6 +21,7 @@ pub use ids::{
     ClientMsgId, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, MsgNo,
     RequestId, Seq, UserId,
 };
+pub use kind::{EDITED, RECALLED};
 pub use push::{PushTail, hint_frame};
 
 /// The generated messages of client.proto (package `aldis`).

@@ -10,6 +10,8 @@ pub const TEXT_BYTES_MAX: usize = 64 << 10;
 pub const CONTENT_BYTES_MAX: usize = BODY_BYTES_MAX - EXTRA_BYTES_MAX - 1024;
 /// Largest `extra` of a message, bytes.
 pub const EXTRA_BYTES_MAX: usize = 16 << 10;
+/// Users whom one message mentions.
+pub const MENTIONS_MAX: usize = 50;
 /// Unanswered requests per connection; the server stops reading there.
 pub const PIPELINED_REQUESTS_MAX: usize = 256;
 /// Time to log in after connecting, ms.
@@ -66,7 +68,7 @@ pub const TOKEN_BYTES_MAX: usize = 2_048;
 pub const REQUEST_ID_BYTES: usize = 16;
 
 /// What a MessageData needs besides content and extra, and a page around it, at most.
-pub const ENTRY_OVERHEAD_BYTES_MAX: usize = 256;
+pub const ENTRY_OVERHEAD_BYTES_MAX: usize = 512;
 
 const _: () = assert!(
     CONTENT_BYTES_MAX + EXTRA_BYTES_MAX + ENTRY_OVERHEAD_BYTES_MAX <= BODY_BYTES_MAX,

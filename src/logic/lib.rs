@@ -28,7 +28,7 @@ pub use credits::{CreditLimits, Credits};
 pub use effect::{Admit, Effect, Goodbye, Lane, PeerMail};
 pub use entry::message_data;
 pub use fanout::{Delivery, Target, fan_out};
-pub use node::{Alarms, DirectMessages, LinkUse, Node, NodeConfig, Outages};
+pub use node::{Alarms, DirectMessages, LinkUse, MessageTimes, Node, NodeConfig, Outages};
 pub use now::Now;
 pub use request::Refusal;
 pub use service::Service;

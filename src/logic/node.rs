@@ -33,6 +33,23 @@ pub struct NodeConfig {
     pub link: LinkUse,
     /// See there.
     pub direct_messages: DirectMessages,
+    /// See there.
+    pub message_times: MessageTimes,
+}
+
+/// How long after sending a message its sender may change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageTimes {
+    /// Take it back. ms
+    pub recall_ms: u64,
+    /// Say something else. ms
+    pub edit_ms: u64,
+}
+
+impl Default for MessageTimes {
+    fn default() -> Self {
+        Self { recall_ms: 120_000, edit_ms: 86_400_000 }
+    }
 }
 
 /// Whose messages a user gets, if nothing else is said between the two.

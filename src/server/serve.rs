@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{BootId, NodeId};
-use aldis_logic::{DirectMessages, HeadCheckTimes, Keyring, Node, NodeConfig, SigningKey};
+use aldis_logic::{
+    DirectMessages, HeadCheckTimes, Keyring, MessageTimes, Node, NodeConfig, SigningKey,
+};
 use aldis_net::Listeners;
 use aldis_store::{Boot, Store};
 use anyhow::Context;
@@ -73,6 +75,10 @@ fn serve(
         direct_messages: match config.policy.direct_messages {
             Senders::Anyone => DirectMessages::Anyone,
             Senders::Friends => DirectMessages::Friends,
+        },
+        message_times: MessageTimes {
+            recall_ms: u64::from(*config.policy.recall_s.get_ref()) * 1_000,
+            edit_ms: u64::from(*config.policy.edit_s.get_ref()) * 1_000,
         },
     };
     let node = Arc::new(Node::new(node_config, keyring(&boot)?));

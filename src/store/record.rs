@@ -28,6 +28,8 @@ pub(crate) enum Table {
     GroupSetting,
     /// Who asked to come into which group.
     GroupRequest,
+    /// What a conversation is to one of its members alone.
+    View,
 }
 
 /// A table's names.
@@ -69,7 +71,37 @@ impl Table {
                 columns: &["waiting", "asked_ms", "reason"],
                 number_count: 2,
             },
+            Table::View => &Shape {
+                name: "im_read_mark",
+                keys: &["owner", "lo", "hi"],
+                columns: &["conv_seq", "msg_no"],
+                number_count: 2,
+            },
         }
+    }
+}
+
+/// What a conversation is to one of its members alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct View {
+    /// Everything up to this conv_seq is read.
+    pub read_seq: u64,
+    /// Messages of the conversation up to there.
+    pub read_no: u64,
+}
+
+impl Record for View {
+    const TABLE: Table = Table::View;
+
+    fn from_row(row: Row) -> Option<Self> {
+        match row[..] {
+            [Value::Number(read_seq), Value::Number(read_no)] => Some(Self { read_seq, read_no }),
+            _ => None,
+        }
+    }
+
+    fn into_row(self) -> Row {
+        [self.read_seq, self.read_no].map(Value::Number).into()
     }
 }
 
@@ -276,10 +308,13 @@ mod tests {
         let tally = Tally { friends: 1, requests: 2, blocked: 3 };
         assert_eq!(Tally::from_row(tally.clone().into_row()), Some(tally));
         assert_eq!(Tally::from_row(Relation::default().into_row()), None);
-        for table in [Table::Relation, Table::Tally] {
+        let view = View { read_seq: 1, read_no: 2 };
+        assert_eq!(View::from_row(view.into_row()), Some(view));
+        for table in [Table::Relation, Table::Tally, Table::View] {
             assert!(!table.shape().keys.is_empty());
         }
         assert_eq!(Relation::default().into_row().len(), Table::Relation.shape().columns.len());
+        assert_eq!(View::default().into_row().len(), Table::View.shape().columns.len());
         assert_eq!(Tally::default().into_row().len(), Table::Tally.shape().columns.len());
     }
 }

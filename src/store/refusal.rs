@@ -25,6 +25,20 @@ pub(crate) const NAME_TAKEN: JobError = JobError::Refused(Code::Conflict, "the u
 pub(crate) const TOKEN_REVOKED: JobError =
     JobError::Refused(Code::BadCredentials, "the token was revoked");
 
+/// A place of a conversation without a message of somebody.
+pub(crate) const NO_SUCH_MESSAGE: JobError = JobError::Refused(Code::NotFound, "no such message");
+/// A change of somebody else's message.
+pub(crate) const NOT_THE_SENDER: JobError =
+    JobError::Refused(Code::Forbidden, "the message is somebody else's");
+/// A change of a message that is too old for it.
+pub(crate) const TOO_LATE: JobError =
+    JobError::Refused(Code::Forbidden, "the time for changing the message is over");
+/// An edit of what is no text.
+pub(crate) const NO_TEXT: JobError = JobError::Refused(Code::Forbidden, "only texts can be edited");
+/// An edit of a message whose content is gone.
+pub(crate) const IS_RECALLED: JobError =
+    JobError::Refused(Code::Conflict, "the message was recalled");
+
 /// A message or request between two of whom one blocks the other; it does not say who.
 pub(crate) const BLOCKED: JobError =
     JobError::Refused(Code::Forbidden, "one of the two blocks the other");

@@ -3,6 +3,7 @@
 use std::hash::Hasher;
 
 use aldis_logic::job::Append;
+use aldis_wire::pb;
 use siphasher::sip::SipHasher13;
 
 /// Hashes with the store's own secret, so that nobody can make two things collide on purpose.
@@ -23,11 +24,25 @@ impl StoredHash {
 
     /// Of what a resend must repeat.
     pub(crate) fn body(&self, job: &Append) -> i64 {
+        self.of(job.kind, &job.content, &job.extra, &job.refs)
+    }
+
+    /// Of what a repeat of a request that makes an entry of this kind must repeat.
+    pub(crate) fn event(&self, kind: pb::MsgType, body: &[u8]) -> i64 {
+        self.of(kind, body, &[], &[])
+    }
+
+    fn of(&self, kind: pb::MsgType, content: &[u8], extra: &[u8], refs: &[u8]) -> i64 {
         let mut hasher = self.hasher();
-        hasher.write(&i32::from(job.kind).to_le_bytes());
-        hasher.write(&(job.content.len() as u64).to_le_bytes());
-        hasher.write(&job.content);
-        hasher.write(&job.extra);
+        hasher.write(&i32::from(kind).to_le_bytes());
+        hasher.write(&(content.len() as u64).to_le_bytes());
+        hasher.write(content);
+        hasher.write(extra);
+        if !refs.is_empty() {
+            // Without them the hash is that of the first release.
+            hasher.write(refs);
+            hasher.write(&(refs.len() as u64).to_le_bytes());
+        }
         hasher.finish() as i64
     }
 }
@@ -40,7 +55,7 @@ impl std::fmt::Debug for StoredHash {
 
 #[cfg(test)]
 mod tests {
-    use aldis_wire::{ClientMsgId, ConversationKey, UserId, pb};
+    use aldis_wire::{ClientMsgId, ConversationKey, UserId};
     use bytes::Bytes;
 
     use super::*;
@@ -53,6 +68,7 @@ mod tests {
             kind: pb::MsgType::Text,
             content: Bytes::from(content),
             extra: Bytes::new(),
+            refs: Bytes::new(),
             friends_only: false,
         }
     }
@@ -66,6 +82,10 @@ mod tests {
         let mut moved = job("");
         moved.extra = Bytes::from("a");
         assert_ne!(hash.body(&job("a")), hash.body(&moved));
+        let reply = |extra, refs| Append { extra, refs, ..job("a") };
+        let (some, none) = (|| Bytes::from("r"), Bytes::new);
+        assert_ne!(hash.body(&reply(none(), some())), hash.body(&job("a")));
+        assert_ne!(hash.body(&reply(none(), some())), hash.body(&reply(some(), none())));
     }
 
     #[test]

@@ -143,6 +143,7 @@ impl World {
             kind: pb::MsgType::Text,
             content,
             extra: Bytes::new(),
+            refs: None,
         };
         if self.devices[d].core.send(message.clone()).is_ok() {
             self.ledger.note_send(d, user, &message);

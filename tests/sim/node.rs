@@ -88,6 +88,7 @@ impl Server {
             head_checks: plan.head_checks,
             link: plan.link.usage,
             direct_messages: Default::default(),
+            message_times: Default::default(),
         };
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
         let node = Arc::new(Node::new(config, keyring));

@@ -23,6 +23,15 @@ pub fn event_text(entry: &pb::MessageData, names: &Names) -> String {
             pb::FriendEventKind::Unspecified => "changed a friendship".to_owned(),
         };
     }
+    if let Some(event) = message_event(entry) {
+        return match event.kind() {
+            pb::MessageEventKind::MessageRecalled => format!("took entry {} back", event.conv_seq),
+            _ => match std::str::from_utf8(&event.content) {
+                Ok("") | Err(_) => format!("changed entry {}", event.conv_seq),
+                Ok(text) => format!("changed entry {}: {}", event.conv_seq, escape(text)),
+            },
+        };
+    }
     match self_event(entry).and_then(|event| event.what) {
         Some(pb::self_event::What::Relation(relation)) => {
             let who = names.user(relation.user_id);
@@ -40,6 +49,13 @@ pub fn event_text(entry: &pb::MessageData, names: &Names) -> String {
                 }
                 pb::GroupRequestState::Refused => format!("{group} does not take {who} in"),
             }
+        }
+        Some(pb::self_event::What::View(view)) => {
+            let conversation = match (view.group_id, view.receiver_id) {
+                (0, user) => names.user(user),
+                (group, _) => names.group(group),
+            };
+            format!("{conversation} is read up to entry {}", view.read_conv_seq)
         }
         None => "changed something".to_owned(),
     }
@@ -94,6 +110,7 @@ pub fn people_in(entry: &pb::MessageData) -> Vec<u64> {
     match self_event(entry).and_then(|event| event.what) {
         Some(pb::self_event::What::Relation(relation)) => vec![relation.user_id],
         Some(pb::self_event::What::GroupRequest(request)) => vec![request.user_id],
+        Some(pb::self_event::What::View(view)) => vec![view.receiver_id],
         None => Vec::new(),
     }
 }
@@ -105,6 +122,10 @@ pub fn group_event(entry: &pb::MessageData) -> Option<pb::GroupEvent> {
 
 fn friend_event(entry: &pb::MessageData) -> Option<pb::FriendEvent> {
     content(entry, pb::MsgType::SystemFriend)
+}
+
+fn message_event(entry: &pb::MessageData) -> Option<pb::MessageEvent> {
+    content(entry, pb::MsgType::SystemMessage)
 }
 
 fn self_event(entry: &pb::MessageData) -> Option<pb::SelfEvent> {

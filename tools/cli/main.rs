@@ -2,6 +2,7 @@
 
 mod alarm;
 mod bench;
+mod change;
 mod chat;
 mod check;
 mod connect;
@@ -43,6 +44,8 @@ enum Command {
     History(history::HistoryArgs),
     Group(group::GroupArgs),
     Friend(friend::FriendArgs),
+    Recall(change::RecallArgs),
+    Edit(change::EditArgs),
     Chat(chat::ChatArgs),
     Replay(replay::ReplayArgs),
     Bench(bench::BenchArgs),
@@ -61,6 +64,8 @@ fn main() -> ExitCode {
         Command::History(args) => history::run(args),
         Command::Group(args) => group::run(args),
         Command::Friend(args) => friend::run(args),
+        Command::Recall(args) => change::recall(args),
+        Command::Edit(args) => change::edit(args),
         Command::Chat(args) => chat::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),

@@ -47,7 +47,10 @@ pub fn entry_json(entry: &pb::MessageData, stream: u64, me: u64, names: &Names) 
 /// What an entry says, for people; may have several lines.
 pub fn entry_text(entry: &pb::MessageData, names: &Names) -> String {
     match entry.r#type() {
-        pb::MsgType::SystemGroup | pb::MsgType::SystemFriend | pb::MsgType::SystemSelf => {
+        pb::MsgType::SystemGroup
+        | pb::MsgType::SystemFriend
+        | pb::MsgType::SystemSelf
+        | pb::MsgType::SystemMessage => {
             return format!("* {}", event_text(entry, names));
         }
         _ => {}

@@ -55,6 +55,7 @@ pub fn run(args: SendArgs) -> anyhow::Result<ExitCode> {
         kind: pb::MsgType::Text,
         content: Bytes::from(text),
         extra: Bytes::new(),
+        refs: None,
     };
     // A session that was taken away keeps the message; the next one sends it again.
     session.client.core_mut().0.send(message)?;

@@ -1,9 +1,9 @@
 //! HISTORY: a page of one conversation, in either direction.
 
 use aldis_wire::limits::{HISTORY_ENTRIES_DEFAULT, SYNC_ENTRIES_MAX};
-use aldis_wire::{ConvSeq, ConversationKey, Seq, pb};
+use aldis_wire::{ConvSeq, Seq, pb};
 
-use super::{bad_request, group_id, online, page_rows, user_id};
+use super::{bad_request, conversation, online, page_rows};
 use crate::entry::message_data;
 use crate::job::{HistoryPage, HistoryRange, ReadJob, Ticket};
 use crate::request::{Refusal, Request};
@@ -12,11 +12,7 @@ use crate::service::Service;
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::HistoryReq = request.decode()?;
     let reader = online(service, request)?.user;
-    let conversation = match (body.receiver_id, body.group_id) {
-        (peer, 0) if peer != 0 => ConversationKey::direct(reader, user_id(peer)?),
-        (0, group) if group != 0 => ConversationKey::group(group_id(group)?),
-        _ => return Err(bad_request("either receiver_id or group_id is needed")),
-    };
+    let conversation = conversation(reader, body.receiver_id, body.group_id)?;
     let range = match (body.before_conv_seq, body.after_conv_seq) {
         (0, 0) => HistoryRange::Newest,
         (before, 0) => HistoryRange::Before(ConvSeq(before)),

@@ -3,7 +3,7 @@
 
 use aldis_wire::limits::DISPLAY_NAME_BYTES_MAX;
 use aldis_wire::name::{is_display_name, is_plain_line};
-use aldis_wire::{Code, Command, GroupId, Seq, UserId, pb};
+use aldis_wire::{Code, Command, ConversationKey, GroupId, Seq, UserId, pb};
 
 use crate::job::{GroupChange, GroupJob, JobError, ReadResult, Ticket, WriteJob, Written};
 use crate::request::{Refusal, Request};
@@ -12,6 +12,7 @@ use crate::session::OnlineSession;
 
 pub(crate) mod account;
 mod block;
+mod edit;
 mod friend;
 mod friend_apply;
 mod friend_delete;
@@ -38,8 +39,10 @@ mod history;
 pub(crate) mod login;
 mod logout;
 mod mark_delivered;
+mod mark_read;
 mod msg_send;
 mod msg_sync;
+mod recall;
 mod refresh_token;
 pub(crate) mod register;
 mod unblock;
@@ -63,6 +66,9 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         Command::MsgSync => msg_sync::handle(service, request),
         Command::History => history::handle(service, request),
         Command::MarkDelivered => mark_delivered::handle(service, request),
+        Command::MarkRead => mark_read::handle(service, request),
+        Command::Recall => recall::handle(service, request),
+        Command::Edit => edit::handle(service, request),
         Command::GroupCreate => group_create::handle(service, request),
         Command::GroupList => group_list::handle(service, request),
         Command::GroupMembers => group_members::handle(service, request),
@@ -139,6 +145,9 @@ fn handle_changed(service: &mut Service, ticket: Ticket, seq: Seq) {
         Command::FriendUpdate => service.respond(ticket, &pb::FriendUpdateResp { seq }),
         Command::Block => service.respond(ticket, &pb::BlockResp { seq }),
         Command::Unblock => service.respond(ticket, &pb::UnblockResp { seq }),
+        Command::MarkRead => service.respond(ticket, &pb::MarkReadResp { seq }),
+        Command::Recall => service.respond(ticket, &pb::RecallResp { seq }),
+        Command::Edit => service.respond(ticket, &pb::EditResp { seq }),
         other => unreachable!("{other:?} changes more"),
     }
 }
@@ -219,6 +228,16 @@ fn group_id(id: u64) -> Result<GroupId, Refusal> {
     match id {
         1..=ID_MAX => Ok(GroupId(id)),
         _ => Err(Refusal::new(Code::NotFound, "no such group")),
+    }
+}
+
+/// A conversation of the asker, by the two fields that name one.
+fn conversation(asker: UserId, receiver: u64, group: u64) -> Result<ConversationKey, Refusal> {
+    match (receiver, group) {
+        (0, 0) => Err(bad_request("receiver_id or group_id is needed")),
+        (receiver, 0) => Ok(ConversationKey::direct(asker, user_id(receiver)?)),
+        (0, group) => Ok(ConversationKey::group(group_id(group)?)),
+        _ => Err(bad_request("receiver_id and group_id exclude each other")),
     }
 }
 

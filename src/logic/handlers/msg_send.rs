@@ -1,9 +1,10 @@
 //! MSG_SEND: validate, append; the answer follows the commit.
 
-use aldis_wire::limits::{CONTENT_BYTES_MAX, EXTRA_BYTES_MAX, TEXT_BYTES_MAX};
-use aldis_wire::{ClientMsgId, Code, ConversationKey, UserId, pb};
+use aldis_wire::limits::{CONTENT_BYTES_MAX, EXTRA_BYTES_MAX, MENTIONS_MAX, TEXT_BYTES_MAX};
+use aldis_wire::{ClientMsgId, Code, Message, pb};
+use bytes::Bytes;
 
-use super::{bad_request, group_id, id_16, online, too_large, user_id};
+use super::{bad_request, conversation, id_16, online, too_large, user_id};
 use crate::job::{Append, Appended, Ticket, WriteJob};
 use crate::node::DirectMessages;
 use crate::request::{Refusal, Request};
@@ -12,7 +13,7 @@ use crate::service::Service;
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::MsgSendReq = request.decode()?;
     let sender = online(service, request)?.user;
-    let conversation = conversation(sender, &body)?;
+    let conversation = conversation(sender, body.receiver_id, body.group_id)?;
     let client_msg_id = id_16(&body.client_msg_id, "client_msg_id has 16 bytes")?;
     let client_msg_id = ClientMsgId(client_msg_id);
     let kind = check_content(&body)?;
@@ -21,9 +22,11 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         let message = "an earlier send to this conversation failed: send that one again first";
         return Err(Refusal::new(Code::Unavailable, message));
     }
+    let refs = refs(&body)?;
     let (content, extra) = (body.content, body.extra);
     let friends_only = service.node.config.direct_messages == DirectMessages::Friends;
-    let append = Append { conversation, sender, client_msg_id, kind, content, extra, friends_only };
+    let append =
+        Append { conversation, sender, client_msg_id, kind, content, extra, refs, friends_only };
     service.write(request, WriteJob::Append(append));
     Ok(())
 }
@@ -39,37 +42,49 @@ pub(super) fn handle_appended(service: &mut Service, ticket: Ticket, appended: A
     service.respond(ticket, &body);
 }
 
-fn conversation(sender: UserId, body: &pb::MsgSendReq) -> Result<ConversationKey, Refusal> {
-    match (body.receiver_id, body.group_id) {
-        (0, 0) => Err(bad_request("receiver_id or group_id is needed")),
-        (receiver, 0) => Ok(ConversationKey::direct(sender, user_id(receiver)?)),
-        (0, group) => Ok(ConversationKey::group(group_id(group)?)),
-        _ => Err(bad_request("receiver_id and group_id exclude each other")),
+/// What the message refers to, as it is stored. Whether that exists is the clients' to see: they may
+/// have it where the server no longer has.
+fn refs(body: &pb::MsgSendReq) -> Result<Bytes, Refusal> {
+    if body.mention_ids.len() > MENTIONS_MAX {
+        return Err(too_large("too many users are mentioned"));
     }
+    if body.mention_ids.iter().any(|&id| user_id(id).is_err()) {
+        return Err(bad_request("a mentioned user cannot exist"));
+    }
+    let refs = pb::MessageRefs {
+        reply_to_msg_id: body.reply_to_msg_id,
+        mention_ids: body.mention_ids.clone(),
+    };
+    Ok(Bytes::from(refs.encode_to_vec()))
 }
 
 fn check_content(body: &pb::MsgSendReq) -> Result<pb::MsgType, Refusal> {
-    if body.extra.len() > EXTRA_BYTES_MAX {
-        return Err(too_large("extra is over its limit"));
-    }
+    check_extra(&body.extra)?;
     match pb::MsgType::try_from(body.r#type) {
-        Ok(pb::MsgType::Text) if body.content.len() > TEXT_BYTES_MAX => {
-            Err(too_large("the text is over its limit"))
-        }
-        Ok(pb::MsgType::Text) if body.content.is_empty() => Err(bad_request("the text is empty")),
-        Ok(pb::MsgType::Text) if std::str::from_utf8(&body.content).is_err() => {
-            Err(bad_request("the text is not UTF-8"))
-        }
-        Ok(
-            pb::MsgType::Unspecified
-            | pb::MsgType::SystemGroup
-            | pb::MsgType::SystemFriend
-            | pb::MsgType::SystemSelf,
-        )
-        | Err(_) => Err(bad_request("clients cannot send this type")),
-        Ok(_) if body.content.len() > CONTENT_BYTES_MAX => {
+        Ok(pb::MsgType::Text) => check_text(&body.content).map(|()| pb::MsgType::Text),
+        Ok(kind) if kind.is_message() && body.content.len() > CONTENT_BYTES_MAX => {
             Err(too_large("the content is over its limit"))
         }
-        Ok(kind) => Ok(kind),
+        Ok(kind) if kind.is_message() => Ok(kind),
+        _ => Err(bad_request("clients cannot send this type")),
     }
+}
+
+/// Checks what goes with a message.
+pub(super) fn check_extra(extra: &[u8]) -> Result<(), Refusal> {
+    match extra.len() > EXTRA_BYTES_MAX {
+        true => Err(too_large("extra is over its limit")),
+        false => Ok(()),
+    }
+}
+
+/// Checks the content of a TEXT.
+pub(super) fn check_text(text: &[u8]) -> Result<(), Refusal> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(too_large("the text is over its limit"));
+    }
+    if text.is_empty() {
+        return Err(bad_request("the text is empty"));
+    }
+    std::str::from_utf8(text).map(|_| ()).map_err(|_| bad_request("the text is not UTF-8"))
 }

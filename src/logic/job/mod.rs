@@ -22,8 +22,8 @@ pub use read::{
 pub use stored::{Event, JobError, StoredMessage};
 pub use write::{
     Append, Appended, CreateGroup, FailedSend, FriendChange, FriendJob, Generations, GroupChange,
-    GroupJob, JoinMode, NewUser, OpenSession, SessionOpened, WriteJob, WriteReply, WriteRequest,
-    Written,
+    GroupJob, JoinMode, MessageChange, MessageJob, NewUser, OpenSession, SessionOpened, ViewChange,
+    ViewJob, WriteJob, WriteReply, WriteRequest, Written,
 };
 
 /// A reactor of this node, from 0.

@@ -54,7 +54,7 @@ pub struct StoredMessage {
     pub msg_no: MsgNo,
     /// Who made it.
     pub sender: UserId,
-    /// All zero for the server's own entries.
+    /// As sent; of a server's own entry the id of the request that made it, or all zero.
     pub client_msg_id: ClientMsgId,
     /// What it is.
     pub kind: pb::MsgType,
@@ -62,6 +62,8 @@ pub struct StoredMessage {
     pub content: Bytes,
     /// What goes with it.
     pub extra: Bytes,
+    /// What it refers to: an encoded `MessageRefs`, empty if there is nothing.
+    pub refs: Bytes,
     /// When, Unix ms.
     pub time_ms: u64,
     /// Bit 0 recalled, bit 1 edited.

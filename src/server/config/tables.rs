@@ -133,11 +133,16 @@ pub struct Connection {
 }
 
 /// What users may do to each other.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Whose messages a user gets.
     pub direct_messages: Senders,
+    /// How long after sending its sender may recall a message, seconds. Owners and admins of a group
+    /// always may.
+    pub recall_s: Spanned<u32>,
+    /// How long after sending its sender may edit a text, seconds.
+    pub edit_s: Spanned<u32>,
 }
 
 /// Who may write to a user who has said nothing else of them.
@@ -243,6 +248,16 @@ impl Default for Connection {
 impl Default for ApiTable {
     fn default() -> Self {
         Self { listen: None, requests_per_second: unspanned(50), behind_proxy: false }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            direct_messages: Senders::default(),
+            recall_s: unspanned(120),
+            edit_s: unspanned(24 * 3600),
+        }
     }
 }
 

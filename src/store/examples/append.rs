@@ -316,6 +316,7 @@ fn append(
         kind,
         content,
         extra,
+        refs: Bytes::new(),
         friends_only: false,
     })
 }

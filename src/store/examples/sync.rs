@@ -239,6 +239,7 @@ fn message(owner: UserId, sender: UserId, number: u64, payload: usize) -> WriteR
         kind: pb::MsgType::Text,
         content: Bytes::from(vec![b'x'; payload]),
         extra: Bytes::new(),
+        refs: Bytes::new(),
         friends_only: false,
     });
     WriteRequest { ticket, fence: 0, job }

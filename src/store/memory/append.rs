@@ -22,6 +22,7 @@ pub(super) struct Draft {
     pub kind: pb::MsgType,
     pub content: Bytes,
     pub extra: Bytes,
+    pub refs: Bytes,
 }
 
 impl Run<'_> {
@@ -46,11 +47,17 @@ impl Run<'_> {
             kind: job.kind,
             content: job.content.clone(),
             extra: job.extra.clone(),
+            refs: job.refs.clone(),
         };
         let (seq, conv_seq) = self.deliver(origin, draft, &owners);
         let first = Appended { msg_id, seq, conv_seq, time_ms: self.now_ms };
-        let sent =
-            Sent { first, kind: job.kind, content: job.content.clone(), extra: job.extra.clone() };
+        let sent = Sent {
+            first,
+            kind: job.kind,
+            content: job.content.clone(),
+            extra: job.extra.clone(),
+            refs: job.refs.clone(),
+        };
         self.state.sent.insert((job.conversation, job.sender, job.client_msg_id), sent);
         Ok(Written::Appended(first))
     }
@@ -61,8 +68,10 @@ impl Run<'_> {
         }
         let key = (job.conversation, job.sender, job.client_msg_id);
         let Some(sent) = self.state.sent.get(&key) else { return Ok(None) };
-        let is_same =
-            sent.kind == job.kind && sent.content == job.content && sent.extra == job.extra;
+        let is_same = sent.kind == job.kind
+            && sent.content == job.content
+            && sent.extra == job.extra
+            && sent.refs == job.refs;
         if is_same { Ok(Some(sent.first)) } else { Err(OTHER_BODY) }
     }
 
@@ -97,7 +106,7 @@ impl Run<'_> {
             return self.deliver_own(origin, draft);
         }
         let conversation = self.state.conversations.entry(draft.conversation).or_default();
-        conversation.message_count += u64::from(draft.client_msg_id.is_some());
+        conversation.message_count += u64::from(draft.kind.is_message());
         let conv_seq = ConvSeq(conversation.entries.len() as u64 + 1);
         let msg_no = MsgNo(conversation.message_count);
         let message = Arc::new(draft.placed(conv_seq, msg_no, self.now_ms));
@@ -107,7 +116,7 @@ impl Run<'_> {
         for &owner in owners {
             let head = self.state.heads.entry(owner).or_default();
             *head += 1;
-            self.state.mailboxes.insert((owner, *head), message.clone());
+            self.state.mailboxes.insert((owner, *head), (message.conversation, conv_seq));
             places.push((owner, Seq(*head)));
             if owner == message.sender {
                 sender_seq = Seq(*head);
@@ -124,7 +133,8 @@ impl Run<'_> {
         *head += 1;
         let (seq, conv_seq) = (Seq(*head), ConvSeq(*head));
         let message = Arc::new(draft.placed(conv_seq, MsgNo(0), self.now_ms));
-        self.state.mailboxes.insert((owner, seq.0), message.clone());
+        self.state.own.insert((owner, seq.0), message.clone());
+        self.state.mailboxes.insert((owner, seq.0), (message.conversation, conv_seq));
         let owners = SmallVec::from_slice(&[(owner, seq)]);
         self.events.push(Event { message, owners, origin });
         (seq, conv_seq)
@@ -143,6 +153,7 @@ impl Draft {
             kind: self.kind,
             content: self.content,
             extra: self.extra,
+            refs: self.refs,
             time_ms,
             flags: 0,
         }

@@ -17,13 +17,14 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use aldis_logic::job::{JobError, NewUser, ReadJob, ReadResult, WriteJob, WriteRequest};
+use aldis_logic::job::{JobError, NewUser, ReadJob, ReadResult, WriteJob, WriteRequest, Written};
 use aldis_wire::limits::GROUP_MEMBERS_MAX;
 use aldis_wire::{ClientMsgId, MsgId, RequestId, UserId};
 use parking_lot::Mutex;
 
 pub use planted::Bug;
 
+use crate::rules::{self, Deferred};
 use crate::snowflake::{NODE_MAX, Snowflake};
 use crate::sqlite::seed_names;
 use crate::traits::{Boot, Committed, Reader, SeedUsers, SigningKey, Store, StoreError, Writer};
@@ -211,6 +212,8 @@ impl Writer for MemoryWriter {
                 GROUP_MEMBERS_MAX
             }
             WriteJob::CreateGroup(job) => job.members.len() + 1,
+            WriteJob::Message(job) if job.conversation.as_group().is_some() => GROUP_MEMBERS_MAX,
+            WriteJob::Friend(_) | WriteJob::Message(_) => 2,
             _ => 1,
         }
     }
@@ -256,8 +259,16 @@ impl Shared {
             bug: self.bug,
             now_ms: staged.now_ms,
             events: Vec::new(),
+            deferred: Deferred::default(),
         };
-        let results = staged.batch.iter().map(|request| run.job(request)).collect();
+        let mut results = Vec::with_capacity(staged.batch.len());
+        for (number, request) in staged.batch.iter().enumerate() {
+            run.deferred.job = number;
+            results.push(run.job(request));
+        }
+        for (job, placed) in rules::finish(&mut run).expect("ids were there before the batch") {
+            results[job] = Ok(Written::Changed { seq: placed.seq });
+        }
         Committed { results, events: run.events }
     }
 }
@@ -269,6 +280,9 @@ fn takes_id(job: &WriteJob) -> bool {
             | WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }
+            | WriteJob::Friend(_)
+            | WriteJob::Message(_)
+            | WriteJob::View(_)
     )
 }
 

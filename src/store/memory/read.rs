@@ -102,8 +102,9 @@ impl State {
             .mailboxes
             .range((user, after.0.saturating_add(1))..=(user, u64::MAX))
             .take(limit.min(SYNC_ENTRIES_MAX))
+            .map_while(|((_, seq), &(key, at))| Some((Seq(*seq), self.entry(key, at)?)))
             .take_while(|(_, message)| bytes.take(message))
-            .map(|((_, seq), message)| (Seq(*seq), (**message).clone()))
+            .map(|(seq, message)| (seq, (**message).clone()))
             .collect();
         SyncPage { entries, head: Seq(self.head(user)) }
     }

@@ -1,14 +1,18 @@
 //! The rules' view of a memory store's transaction.
 
-use aldis_logic::job::{CreateGroup, JobError, Ticket};
-use aldis_wire::{ConversationKey, GroupId, RequestId, UserId};
+use std::sync::Arc;
+
+use aldis_logic::job::{Appended, CreateGroup, JobError, Ticket};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, RECALLED, RequestId, UserId, pb};
 use bytes::Bytes;
 
 use super::append::Draft;
-use super::state::{self, Run};
+use super::state::{self, Run, Sent};
 use crate::group::{Group, Stay};
+use crate::page::Span;
 use crate::record::{Key, Row, Table};
-use crate::rules::{NewEvent, Placed, Rows, Ties};
+use crate::refusal::{NO_SUCH_MESSAGE, OTHER_BODY};
+use crate::rules::{BodyChange, Deferred, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
 
 impl Rows for Run<'_> {
     type Stop = JobError;
@@ -97,6 +101,73 @@ impl Rows for Run<'_> {
         Ok(group.is_some_and(|group| group.stays.iter().any(|stay| stay.member.user == user)))
     }
 
+    fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, JobError> {
+        let stays = self.state.groups.get(&group).map_or(&[][..], |group| &group.stays);
+        let own = stays.iter().filter(|stay| stay.member.user == user);
+        let span = |stay: &state::Stay| Span {
+            first: stay.member.join_seq,
+            last: stay.leave_seq.unwrap_or(u64::MAX),
+        };
+        Ok(own.map(span).collect())
+    }
+
+    fn deferred(&mut self) -> &mut Deferred {
+        &mut self.deferred
+    }
+
+    fn target(
+        &mut self,
+        conversation: ConversationKey,
+        conv_seq: ConvSeq,
+    ) -> Result<Option<Target>, JobError> {
+        let Some(entry) = self.state.entry(conversation, conv_seq) else { return Ok(None) };
+        let edits = self.state.conversations.get(&conversation).map(|found| &found.edits);
+        Ok(Some(Target {
+            msg_id: entry.msg_id,
+            msg_no: entry.msg_no,
+            sender: entry.sender,
+            kind: entry.kind,
+            time_ms: entry.time_ms,
+            flags: entry.flags,
+            edit_seq: edits.and_then(|edits| edits.get(&conv_seq)).copied().unwrap_or(0),
+        }))
+    }
+
+    fn change_body(
+        &mut self,
+        key: ConversationKey,
+        conv_seq: ConvSeq,
+        change: BodyChange,
+    ) -> Result<(), JobError> {
+        let conversation = self.state.conversations.get_mut(&key).ok_or(NO_SUCH_MESSAGE)?;
+        conversation.edits.insert(conv_seq, change.edit_seq);
+        let entry = conversation.entries.get_mut(conv_seq.0 as usize - 1);
+        let entry = entry.ok_or(NO_SUCH_MESSAGE)?;
+        let mut changed = (**entry).clone();
+        (changed.content, changed.extra) = (change.content, change.extra);
+        changed.flags = change.flags;
+        if change.flags & RECALLED != 0 {
+            changed.refs = Bytes::new();
+        }
+        // Events that were made before keep what was said then.
+        *entry = Arc::new(changed);
+        Ok(())
+    }
+
+    fn is_repeat(
+        &mut self,
+        key: &SentKey,
+        once: &Once,
+        kind: pb::MsgType,
+    ) -> Result<bool, JobError> {
+        let key = (key.conversation, key.sender, key.client_msg_id);
+        match self.state.sent.get(&key) {
+            None => Ok(false),
+            Some(sent) if sent.kind == kind && sent.content == once.body => Ok(true),
+            Some(_) => Err(OTHER_BODY),
+        }
+    }
+
     fn add_event(
         &mut self,
         origin: Ticket,
@@ -107,12 +178,26 @@ impl Rows for Run<'_> {
             msg_id: self.next_id()?,
             conversation: event.conversation,
             sender: event.actor,
-            client_msg_id: None,
+            client_msg_id: event.once.as_ref().map(Once::client_msg_id),
             kind: event.kind,
             content: event.content,
             extra: Bytes::new(),
+            refs: Bytes::new(),
         };
+        let msg_id = draft.msg_id;
         let (seq, conv_seq) = self.deliver(origin, draft, owners);
+        if let Some(once) = event.once {
+            let first = Appended { msg_id, seq, conv_seq, time_ms: self.now_ms };
+            let key = (event.conversation, event.actor, once.client_msg_id());
+            let sent = Sent {
+                first,
+                kind: event.kind,
+                content: once.body,
+                extra: Bytes::new(),
+                refs: Bytes::new(),
+            };
+            self.state.sent.insert(key, sent);
+        }
         Ok(Placed { seq, conv_seq })
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use aldis_logic::job::{Appended, Event, JobError, StoredMessage, WriteJob, WriteRequest, Written};
 use aldis_wire::{
-    ClientMsgId, ConversationKey, DeviceClass, GroupId, MsgId, RequestId, UserId, pb,
+    ClientMsgId, ConvSeq, ConversationKey, DeviceClass, GroupId, MsgId, RequestId, UserId, pb,
 };
 use bytes::Bytes;
 
 use super::Bug;
 use crate::group::{self, Member, Role};
 use crate::record::{Key, Row, Table};
-use crate::rules::{self, Ties};
+use crate::rules::{self, Deferred, Ties};
 use crate::snowflake::Snowflake;
 
 /// Where ids of users and groups begin.
@@ -28,7 +28,9 @@ pub(super) struct State {
     pub group_requests: BTreeMap<(UserId, RequestId), GroupId>,
     pub conversations: BTreeMap<ConversationKey, Conversation>,
     /// By (owner, seq).
-    pub mailboxes: BTreeMap<(UserId, u64), Arc<StoredMessage>>,
+    pub mailboxes: BTreeMap<(UserId, u64), (ConversationKey, ConvSeq)>,
+    /// Entries of users' own, by their place in the mailbox.
+    pub own: BTreeMap<(UserId, u64), Arc<StoredMessage>>,
     pub heads: BTreeMap<UserId, u64>,
     pub sent: BTreeMap<(ConversationKey, UserId, ClientMsgId), Sent>,
     pub rows: BTreeMap<(Table, Key), Row>,
@@ -79,6 +81,8 @@ pub(super) struct Stay {
 pub(super) struct Conversation {
     pub entries: Vec<Arc<StoredMessage>>,
     pub message_count: u64,
+    /// By the conv_seq of a message that was edited: that of the entry with its newest edit.
+    pub edits: BTreeMap<ConvSeq, u64>,
     pub ties: Ties,
 }
 
@@ -88,13 +92,14 @@ pub(super) struct Sent {
     pub kind: pb::MsgType,
     pub content: Bytes,
     pub extra: Bytes,
+    pub refs: Bytes,
 }
 
 impl State {
     pub(super) fn largest_id(&self) -> Option<MsgId> {
         // Nodes' ids are not in the order of their commits.
-        // Each is in somebody's mailbox.
-        self.mailboxes.values().map(|entry| entry.msg_id).max()
+        let entries = self.conversations.values().flat_map(|conversation| &conversation.entries);
+        entries.chain(self.own.values()).map(|entry| entry.msg_id).max()
     }
 
     pub(super) fn next_user_id(&self) -> UserId {
@@ -103,6 +108,14 @@ impl State {
 
     pub(super) fn next_group_id(&self) -> GroupId {
         GroupId(self.groups.keys().next_back().map_or(FIRST_ID, |last| last.0 + 1))
+    }
+
+    pub(super) fn entry(&self, key: ConversationKey, at: ConvSeq) -> Option<&Arc<StoredMessage>> {
+        if key.is_own() {
+            return self.own.get(&(UserId(key.lo), at.0));
+        }
+        let index = usize::try_from(at.0.checked_sub(1)?).ok()?;
+        self.conversations.get(&key)?.entries.get(index)
     }
 
     pub(super) fn head(&self, user: UserId) -> u64 {
@@ -144,6 +157,7 @@ pub(super) struct Run<'a> {
     pub bug: Option<Bug>,
     pub now_ms: u64,
     pub events: Vec<Event>,
+    pub deferred: Deferred,
 }
 
 impl Run<'_> {
@@ -169,7 +183,9 @@ impl Run<'_> {
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }
             | WriteJob::Group(_)
-            | WriteJob::Friend(_)) => rules::run(self, ticket, job),
+            | WriteJob::Friend(_)
+            | WriteJob::Message(_)
+            | WriteJob::View(_)) => rules::run(self, ticket, job),
         }
     }
 

@@ -27,6 +27,7 @@ pub(super) struct Draft {
     pub kind: pb::MsgType,
     pub content: Bytes,
     pub extra: Bytes,
+    pub refs: Bytes,
 }
 
 /// Where an entry was placed.
@@ -64,6 +65,7 @@ impl Batch<'_, '_> {
             kind: job.kind,
             content: job.content.clone(),
             extra: job.extra.clone(),
+            refs: job.refs.clone(),
         };
         let msg_id = draft.msg_id;
         let Placed { entry, conv_seq } = self.deliver(origin, draft, owners);
@@ -97,7 +99,6 @@ impl Batch<'_, '_> {
     /// Gives the entry its place in the conversation. The sender is one of the owners, who are
     /// ascending.
     pub(super) fn deliver(&mut self, origin: Ticket, draft: Draft, owners: Owners) -> Placed {
-        let is_message = draft.client_msg_id.is_some();
         let (conv_seq, msg_no) = match draft.conversation.is_own() {
             // Its place is that in the mailbox, which comes with step B.
             true => (ConvSeq(0), MsgNo(0)),
@@ -108,7 +109,7 @@ impl Batch<'_, '_> {
                 let now = &mut conversation.now;
                 now.max_seq += 1;
                 now.change_seq += 1;
-                now.msg_count += u64::from(is_message);
+                now.msg_count += u64::from(draft.kind.is_message());
                 (ConvSeq(now.max_seq), MsgNo(now.msg_count))
             }
         };
@@ -122,13 +123,14 @@ impl Batch<'_, '_> {
             kind: draft.kind,
             content: draft.content,
             extra: draft.extra,
+            refs: draft.refs,
             time_ms: self.now_ms,
             flags: 0,
         };
         let entry = self.made.entries.len();
         self.made.entries.push(Entry {
             message,
-            is_message,
+            has_client_msg_id: draft.client_msg_id.is_some(),
             body_hash: draft.body_hash,
             owners,
             sender_seq: Seq(0),

@@ -5,15 +5,17 @@
 //! are step B, see `mailboxes`; the two are apart because owners and conversations may once be in
 //! different databases.
 
+use std::collections::BTreeMap;
+
 use aldis_logic::job::{JobError, StoredMessage, Ticket, WriteJob, WriteRequest, Written};
-use aldis_wire::{GroupId, RequestId, Seq, UserId};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId};
 use smallvec::SmallVec;
 
 use super::claim::Claim;
 use super::failure::{Abort, Stop};
 use super::working_set::{Caches, DeviceKey, WorkingSet};
 use crate::group::Stay;
-use crate::rules;
+use crate::rules::{self, BodyChange, Deferred};
 use crate::stored_hash::StoredHash;
 
 /// What a job gave, but for the seq, which is known once the mailboxes are locked.
@@ -34,8 +36,8 @@ impl From<Written> for Outcome {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub message: StoredMessage,
-    /// Of a message; the server's own entries have no client_msg_id.
-    pub is_message: bool,
+    /// Most of the server's own entries have no client_msg_id.
+    pub has_client_msg_id: bool,
     pub body_hash: i64,
     /// Ascending. Seqs come with step B.
     pub owners: SmallVec<[(UserId, Seq); 2]>,
@@ -80,6 +82,8 @@ pub(super) struct StayRow {
 pub(super) struct Made<'a> {
     pub entries: Vec<Entry>,
     pub marks: Vec<Mark>,
+    /// What entries say from now on, also some of this batch.
+    pub bodies: BTreeMap<(ConversationKey, ConvSeq), BodyChange>,
     pub accounts: Vec<NewAccount<'a>>,
     pub groups: Vec<NewGroup>,
     /// In the order in which they happened.
@@ -92,6 +96,7 @@ pub(super) struct Made<'a> {
 pub(super) struct Batch<'r, 'w> {
     pub set: WorkingSet,
     pub made: Made<'r>,
+    pub deferred: Deferred,
     pub caches: &'w Caches,
     pub claim: &'w Claim,
     pub stored_hash: &'w StoredHash,
@@ -107,12 +112,19 @@ impl<'r> Batch<'r, '_> {
         requests: &'r [WriteRequest],
     ) -> Result<Vec<Result<Outcome, JobError>>, Abort> {
         let mut outcomes = Vec::with_capacity(requests.len());
-        for request in requests {
+        for (number, request) in requests.iter().enumerate() {
+            self.deferred.job = number;
             match self.run(request) {
                 Ok(outcome) => outcomes.push(Ok(outcome)),
                 Err(Stop::Refuse(why)) => outcomes.push(Err(why)),
                 Err(Stop::Abort(why)) => return Err(why),
             }
+        }
+        let first = self.made.entries.len();
+        let told = rules::finish(self).map_err(Stop::into_abort)?;
+        for (entry, (job, _)) in (first..).zip(told) {
+            let written = Written::Changed { seq: Seq(0) };
+            outcomes[job] = Ok(Outcome { written, entry: Some(entry) });
         }
         self.made.changed_groups.sort_unstable();
         self.made.changed_groups.dedup();
@@ -137,7 +149,9 @@ impl<'r> Batch<'r, '_> {
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }
             | WriteJob::Group(_)
-            | WriteJob::Friend(_)) => self.run_by_rules(ticket, job),
+            | WriteJob::Friend(_)
+            | WriteJob::Message(_)
+            | WriteJob::View(_)) => self.run_by_rules(ticket, job),
         }
     }
 

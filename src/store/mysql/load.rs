@@ -3,7 +3,8 @@
 
 use aldis_logic::job::Appended;
 use aldis_wire::{
-    ClientMsgId, ConvSeq, ConversationKey, DeviceClass, GroupId, MsgId, RequestId, Seq, UserId,
+    ClientMsgId, ConvSeq, ConversationKey, DeviceClass, GroupId, MsgId, MsgNo, RequestId, Seq,
+    UserId,
 };
 use mysql::Row;
 
@@ -13,13 +14,14 @@ use super::packet::{Failed, ask};
 use super::plan::{Plan, SentKey};
 use super::questions::{self, Asked, LIST_MAX};
 use super::records;
-use super::rows::{bytes, number, signed, small_number, text};
+use super::rows::{bytes, kind, number, signed, small_number, text};
 use super::sql_text::SqlText;
 use super::working_set::{
     Caches, Conversation, Counters, Device, DeviceKey, NamedUser, Sent, Sequence, StoredRow,
     VersionedGroup, WorkingSet,
 };
 use crate::group::{Group, Member, Role};
+use crate::rules::Target;
 
 /// Learns which users of the plan's 1:1 conversations exist, outside of the transaction, and leaves
 /// out those conversations whose users do not.
@@ -31,7 +33,7 @@ pub(super) fn learn_users(
 ) -> Result<(), Failed> {
     let of_directs = |plan: &Plan<'_>| -> Vec<UserId> {
         let keys = plan.directs.iter().map(|direct| direct.conversation);
-        keys.flat_map(|key| [UserId(key.lo), UserId(key.hi)]).collect()
+        keys.flat_map(|key| [UserId(key.lo), UserId(key.hi)]).filter(|user| user.0 != 0).collect()
     };
     let mut unknown = of_directs(plan);
     unknown.retain(|&user| caches.users.get_mut(user).is_none());
@@ -129,6 +131,16 @@ fn take_row(
             let (key, stored) = records::take(row, table)?;
             set.records.insert((table, key), StoredRow { row: Some(stored), is_changed: false });
         }
+        Asked::Stays => {
+            let key = (GroupId(number(row, 0)?), UserId(number(row, 1)?));
+            let (first, last) = (number(row, 2)?, number(row, 3)?);
+            set.stays.entry(key).or_default().insert(first, last);
+        }
+        Asked::Targets => {
+            let key = ConversationKey { lo: number(row, 0)?, hi: number(row, 1)? };
+            let target = target(row)?;
+            set.targets.insert((key, ConvSeq(number(row, 2)?)), target);
+        }
         Asked::EverMembers => {
             set.ever_members.insert((GroupId(number(row, 0)?), UserId(number(row, 1)?)));
         }
@@ -173,6 +185,18 @@ fn sent(row: &mut Row) -> Result<(SentKey, Sent), Abort> {
         time_ms: number(row, 7)?,
     };
     Ok((key, Sent { first, body_hash: signed(row, 8)?, entry: None }))
+}
+
+fn target(row: &mut Row) -> Result<Target, Abort> {
+    Ok(Target {
+        msg_id: MsgId(number(row, 3)?),
+        msg_no: MsgNo(number(row, 4)?),
+        sender: UserId(number(row, 5)?),
+        kind: kind(row, 6)?,
+        time_ms: number(row, 7)?,
+        flags: small_number(row, 8)?,
+        edit_seq: number(row, 9)?,
+    })
 }
 
 fn device(row: &mut Row) -> Result<(DeviceKey, Device), Abort> {

@@ -2,28 +2,11 @@
 //! are taken. Knows the jobs, no SQL and no rules.
 
 use aldis_logic::job::{Append, WriteJob, WriteRequest};
-use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, GroupId, RequestId, UserId};
+use aldis_wire::{ConvSeq, ConversationKey, DeviceClass, GroupId, RequestId, UserId};
 
 use crate::record::{Key, Table};
 use crate::rules;
-
-/// What is unique about a message that somebody sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct SentKey {
-    pub client_msg_id: ClientMsgId,
-    pub sender: UserId,
-    pub conversation: ConversationKey,
-}
-
-impl SentKey {
-    pub(super) fn of(job: &Append) -> Self {
-        Self {
-            client_msg_id: job.client_msg_id,
-            sender: job.sender,
-            conversation: job.conversation,
-        }
-    }
-}
+pub(super) use crate::rules::SentKey;
 
 /// A 1:1 conversation and how many messages the batch has for it, resends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +36,10 @@ pub(super) struct Plan<'a> {
     pub leavers: Vec<(GroupId, UserId)>,
     /// Rows that the rules ask for.
     pub rows: Vec<(Table, Key)>,
+    /// Entries that the rules ask for.
+    pub targets: Vec<(ConversationKey, ConvSeq)>,
+    /// Whose stays in a group the rules ask for.
+    pub stays: Vec<(GroupId, UserId)>,
     pub takes_user_ids: bool,
     pub takes_group_ids: bool,
     /// Whether a message id may be needed.
@@ -85,6 +72,8 @@ impl<'a> Plan<'a> {
         sort_once(&mut plan.counted);
         sort_once(&mut plan.leavers);
         sort_once(&mut plan.rows);
+        sort_once(&mut plan.targets);
+        sort_once(&mut plan.stays);
         plan
     }
 
@@ -100,6 +89,9 @@ impl<'a> Plan<'a> {
                 self.requests.push(made);
             }
             self.rows.extend(needs.rows);
+            self.targets.extend(needs.targets);
+            self.sent.extend(needs.once);
+            self.stays.extend(needs.stays);
             let locked = |conversation| Direct { conversation, message_count: 0 };
             directs.extend(needs.conversations.into_iter().map(locked));
             return;
@@ -128,7 +120,9 @@ impl<'a> Plan<'a> {
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }
             | WriteJob::Group(_)
-            | WriteJob::Friend(_) => unreachable!("the rules say what it needs"),
+            | WriteJob::Friend(_)
+            | WriteJob::Message(_)
+            | WriteJob::View(_) => unreachable!("the rules say what it needs"),
         }
     }
 
@@ -150,7 +144,8 @@ impl<'a> Plan<'a> {
     pub(super) fn keep_directs(&mut self, mut exists: impl FnMut(UserId) -> bool) {
         self.directs.retain(|direct| {
             let ConversationKey { lo, hi } = direct.conversation;
-            exists(UserId(lo)) && (lo == hi || exists(UserId(hi)))
+            let is_alone = lo == hi || direct.conversation.is_own();
+            exists(UserId(lo)) && (is_alone || exists(UserId(hi)))
         });
     }
 }
@@ -163,7 +158,7 @@ fn sort_once<T: Ord>(list: &mut Vec<T>) {
 #[cfg(test)]
 mod tests {
     use aldis_logic::job::{ReactorId, Ticket};
-    use aldis_wire::{Command, ConnId, pb};
+    use aldis_wire::{ClientMsgId, Command, ConnId, pb};
     use bytes::Bytes;
 
     use super::*;
@@ -183,6 +178,7 @@ mod tests {
             kind: pb::MsgType::Text,
             content: Bytes::new(),
             extra: Bytes::new(),
+            refs: Bytes::new(),
             friends_only: false,
         }))
     }

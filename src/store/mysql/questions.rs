@@ -31,6 +31,8 @@ pub(super) enum Asked {
     GroupCounts,
     EverMembers,
     Records(Table),
+    Targets,
+    Stays,
 }
 
 /// A packet of questions while it is written.
@@ -174,6 +176,12 @@ impl Questions<'_> {
         self.join(Asked::EverMembers, &plan.leavers, "(group_id, user_id)", |sql, key| {
             sql.number(key.0.0).push(",").number(key.1.0);
         });
+        self.join(Asked::Targets, &plan.targets, "(lo, hi, conv_seq)", |sql, (key, at)| {
+            sql.number(key.lo).push(",").number(key.hi).push(",").number(at.0);
+        });
+        self.join(Asked::Stays, &plan.stays, "(group_id, user_id)", |sql, key| {
+            sql.number(key.0.0).push(",").number(key.1.0);
+        });
         for rows in plan.rows.chunk_by(|a, b| a.0 == b.0) {
             let table = rows[0].0;
             self.asked.push(Asked::Records(table));
@@ -224,6 +232,17 @@ impl Questions<'_> {
                  FROM k STRAIGHT_JOIN im_group_member m FORCE INDEX (PRIMARY) \
                  ON m.group_id = k.group_id AND m.user_id = k.user_id"
             }
+            Asked::Stays => {
+                ") SELECT m.group_id, m.user_id, m.join_seq, m.leave_seq \
+                 FROM k STRAIGHT_JOIN im_group_member m FORCE INDEX (PRIMARY) \
+                 ON m.group_id = k.group_id AND m.user_id = k.user_id"
+            }
+            Asked::Targets => {
+                ") SELECT b.lo, b.hi, b.conv_seq, b.msg_id, b.msg_no, b.sender, b.kind, \
+                 b.time_ms, b.flags, b.edit_seq \
+                 FROM k STRAIGHT_JOIN im_message_body b FORCE INDEX (im_message_place) \
+                 ON b.lo = k.lo AND b.hi = k.hi AND b.conv_seq = k.conv_seq"
+            }
             _ => unreachable!("only these have keys of several columns"),
         });
     }
@@ -232,7 +251,7 @@ impl Questions<'_> {
 #[cfg(test)]
 mod tests {
     use aldis_services::MariaDb;
-    use aldis_wire::{ClientMsgId, DeviceClass, GroupId, RequestId, UserId};
+    use aldis_wire::{ClientMsgId, ConvSeq, DeviceClass, GroupId, RequestId, UserId};
     use mysql::prelude::Queryable;
     use mysql::{Conn, Row};
 
@@ -265,6 +284,8 @@ mod tests {
             counted: numbers().map(UserId).collect(),
             leavers: numbers().map(|n| (GroupId(n), UserId(n))).collect(),
             rows: numbers().map(|n| (Table::Relation, Key::from_slice(&[n, n + 1]))).collect(),
+            targets: numbers().map(|n| (key(n), ConvSeq(n))).collect(),
+            stays: numbers().map(|n| (GroupId(n), UserId(n))).collect(),
             takes_user_ids: true,
             takes_group_ids: true,
             takes_msg_ids: true,

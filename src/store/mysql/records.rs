@@ -1,7 +1,7 @@
 //! Records in MySQL, and the rules' view of a batch. Knows no rule.
 
-use aldis_logic::job::{CreateGroup, Ticket};
-use aldis_wire::{ConversationKey, GroupId, RequestId, Seq, UserId};
+use aldis_logic::job::{Appended, CreateGroup, StoredMessage, Ticket};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId, pb};
 use bytes::Bytes;
 use mysql::Row as MysqlRow;
 
@@ -11,11 +11,13 @@ use super::connection::Session;
 use super::failure::{Abort, Stop, damaged};
 use super::rows::{number, text};
 use super::sql_text::SqlText;
-use super::working_set::{StoredRow, VersionedGroup};
+use super::working_set::{Sent, StoredRow, VersionedGroup};
 use crate::group::{Group, Member, Role, Stay};
 use crate::lists::Scan;
+use crate::page::Span;
 use crate::record::{Key, Row, Shape, Table, Value};
-use crate::rules::{NewEvent, Placed, Rows, Ties};
+use crate::refusal::OTHER_BODY;
+use crate::rules::{BodyChange, Deferred, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
 
 impl Rows for Batch<'_, '_> {
     type Stop = Stop;
@@ -104,24 +106,95 @@ impl Rows for Batch<'_, '_> {
         Ok(self.set.ever_members.contains(&(group, user)))
     }
 
+    fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
+        let mut stays = self.set.stays.get(&(group, user)).cloned().unwrap_or_default();
+        let made = self.made.stays.iter().filter(|made| made.group == group);
+        let own = made.map(|made| made.stay).filter(|stay| stay.member.user == user);
+        for Stay { member, leave_seq } in own {
+            stays.insert(member.join_seq, leave_seq);
+        }
+        let span = |(first, last)| Span { first, last: if last == 0 { u64::MAX } else { last } };
+        Ok(stays.into_iter().map(span).collect())
+    }
+
+    fn deferred(&mut self) -> &mut Deferred {
+        &mut self.deferred
+    }
+
+    fn target(
+        &mut self,
+        conversation: ConversationKey,
+        conv_seq: ConvSeq,
+    ) -> Result<Option<Target>, Stop> {
+        let made = self.made.entries.iter().map(|entry| &entry.message);
+        let stored = self.set.targets.get(&(conversation, conv_seq)).copied();
+        let target = stored.or_else(|| {
+            let is_it = |message: &&StoredMessage| {
+                (message.conversation, message.conv_seq) == (conversation, conv_seq)
+            };
+            made.rev().find(is_it).map(|message| Target {
+                msg_id: message.msg_id,
+                msg_no: message.msg_no,
+                sender: message.sender,
+                kind: message.kind,
+                time_ms: message.time_ms,
+                flags: message.flags,
+                edit_seq: 0,
+            })
+        });
+        let change = self.made.bodies.get(&(conversation, conv_seq));
+        Ok(target.map(|target| match change {
+            Some(change) => Target { flags: change.flags, edit_seq: change.edit_seq, ..target },
+            None => target,
+        }))
+    }
+
+    fn change_body(
+        &mut self,
+        conversation: ConversationKey,
+        conv_seq: ConvSeq,
+        change: BodyChange,
+    ) -> Result<(), Stop> {
+        self.made.bodies.insert((conversation, conv_seq), change);
+        Ok(())
+    }
+
+    fn is_repeat(&mut self, key: &SentKey, once: &Once, kind: pb::MsgType) -> Result<bool, Stop> {
+        let Some(sent) = self.set.sent.get(key) else { return Ok(false) };
+        match sent.body_hash == self.stored_hash.event(kind, &once.body) {
+            true => Ok(true),
+            false => Err(OTHER_BODY.into()),
+        }
+    }
+
     fn add_event(
         &mut self,
         origin: Ticket,
         event: NewEvent,
         owners: &[UserId],
     ) -> Result<Placed, Stop> {
+        let hash = |once: &Once| self.stored_hash.event(event.kind, &once.body);
+        let body_hash = event.once.as_ref().map(hash);
         let draft = Draft {
             msg_id: self.next_id()?,
             conversation: event.conversation,
             sender: event.actor,
-            client_msg_id: None,
-            body_hash: 0,
+            client_msg_id: event.once.as_ref().map(Once::client_msg_id),
+            body_hash: body_hash.unwrap_or(0),
             kind: event.kind,
             content: event.content,
             extra: Bytes::new(),
+            refs: Bytes::new(),
         };
         let owners = owners.iter().map(|&owner| (owner, Seq(0))).collect();
-        let EntryPlace { conv_seq, .. } = self.deliver(origin, draft, owners);
+        let (msg_id, client_msg_id) = (draft.msg_id, draft.client_msg_id);
+        let EntryPlace { entry, conv_seq } = self.deliver(origin, draft, owners);
+        if let (Some(client_msg_id), Some(body_hash)) = (client_msg_id, body_hash) {
+            let (sender, conversation) = (event.actor, event.conversation);
+            let key = SentKey { client_msg_id, sender, conversation };
+            let first = Appended { msg_id, seq: Seq(0), conv_seq, time_ms: self.now_ms };
+            self.set.sent.insert(key, Sent { first, body_hash, entry: Some(entry) });
+        }
         Ok(Placed { seq: Seq(0), conv_seq })
     }
 }

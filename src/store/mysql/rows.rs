@@ -42,9 +42,15 @@ pub(super) fn take<T: FromValue>(row: &mut Row, column: usize) -> Result<T, Abor
     }
 }
 
+/// A kind of entry.
+pub(super) fn kind(row: &mut Row, column: usize) -> Result<pb::MsgType, Abort> {
+    let kind: i32 = take(row, column)?;
+    pb::MsgType::try_from(kind).map_err(|_| damaged("a kind that nobody knows"))
+}
+
 /// Columns of an entry in the table `b`; [`message`] takes them.
 pub(super) const MESSAGE_COLUMNS: &str = "b.msg_id, b.lo, b.hi, b.conv_seq, b.msg_no, b.sender, b.client_msg_id, b.kind, b.time_ms, \
-     b.flags, b.content, b.extra";
+     b.flags, b.content, b.extra, b.refs";
 
 /// An entry whose columns begin at `first`.
 pub(super) fn message(row: &mut Row, first: usize) -> Result<StoredMessage, Abort> {
@@ -56,7 +62,6 @@ pub(super) fn message(row: &mut Row, first: usize) -> Result<StoredMessage, Abor
             ClientMsgId(id)
         }
     };
-    let kind: i32 = take(row, first + 7)?;
     Ok(StoredMessage {
         msg_id: MsgId(number(row, first)?),
         conversation: ConversationKey { lo: number(row, first + 1)?, hi: number(row, first + 2)? },
@@ -64,9 +69,10 @@ pub(super) fn message(row: &mut Row, first: usize) -> Result<StoredMessage, Abor
         msg_no: MsgNo(number(row, first + 4)?),
         sender: UserId(number(row, first + 5)?),
         client_msg_id,
-        kind: pb::MsgType::try_from(kind).map_err(|_| damaged("a kind that nobody knows"))?,
+        kind: kind(row, first + 7)?,
         content: Bytes::from(bytes(row, first + 10)?),
         extra: Bytes::from(bytes(row, first + 11)?),
+        refs: Bytes::from(bytes(row, first + 12)?),
         time_ms: number(row, first + 8)?,
         flags: small_number(row, first + 9)?,
     })

@@ -48,12 +48,15 @@ impl MysqlReader {
             self.secure(&[(user, part.head)])?;
             return Ok(SyncPage { entries: part.entries, head: Seq(part.head.seq) });
         }
-        let head = read_head(self.primary.session()?, &mut self.sql, user)?;
+        let (head, redactions) = read_standing(self.primary.session()?, &mut self.sql, user)?;
         self.secure(&[(user, head)])?;
         let range = Range { last: range.last.min(head.seq), ..range };
         let mut entries = Vec::new();
         if range.after < range.last {
             let from_replica = self.replicas.try_each(|session| {
+                if read_standing(session, &mut self.sql, user)?.1 < redactions {
+                    return Ok(None);
+                }
                 let part = read_part(session, &mut self.sql, range)?;
                 // It may lack what was there before the question.
                 Ok((part.head.seq >= head.seq).then_some(part.entries))
@@ -67,10 +70,22 @@ impl MysqlReader {
     }
 }
 
-fn read_head(session: &mut Session, sql: &mut SqlText, user: UserId) -> Result<Head, Abort> {
+/// The head, and how often something that was said in a group was changed.
+fn read_standing(
+    session: &mut Session,
+    sql: &mut SqlText,
+    user: UserId,
+) -> Result<(Head, u64), Abort> {
     sql.clear();
     write_head(sql, user);
-    first_head(session.run(sql.as_str())?.into_iter().next())
+    sql.statement("SELECT count FROM im_redaction WHERE id = 1");
+    let mut sets = session.run(sql.as_str())?.into_iter();
+    let head = first_head(sets.next())?;
+    let redactions = match sets.next().unwrap_or_default().first_mut() {
+        Some(row) => number(row, 0)?,
+        None => 0,
+    };
+    Ok((head, redactions))
 }
 
 /// Reads a range and the head, in one packet unless the range is large.

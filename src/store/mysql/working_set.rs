@@ -1,17 +1,18 @@
 //! What a batch works on: the rows it has locked and looked up, changed in memory until they are
 //! written back. Also what the writer remembers between batches. Knows no SQL and no rules.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
 use aldis_logic::job::Appended;
-use aldis_wire::{ConversationKey, DeviceClass, GroupId, RequestId, UserId};
+use aldis_wire::{ConvSeq, ConversationKey, DeviceClass, GroupId, RequestId, UserId};
 use foldhash::fast::RandomState;
 
 use super::plan::SentKey;
 use crate::group::Group;
 use crate::recent::Recent;
 use crate::record::{Key, Row, Table};
+use crate::rules::Target;
 
 /// Users known to exist: about 20 bytes each, 5 MiB. They are never deleted.
 const USERS_MAX: usize = 1 << 18;
@@ -174,6 +175,10 @@ pub(super) struct WorkingSet {
     pub ever_members: HashSet<(GroupId, UserId)>,
     /// Rows that the rules ask for, also those that are not stored.
     pub records: Map<(Table, Key), StoredRow>,
+    /// Entries that the rules ask for, of those that were stored before the batch.
+    pub targets: Map<(ConversationKey, ConvSeq), Target>,
+    /// Stays that the rules ask for, as stored: leave_seq (0: none yet) by join_seq.
+    pub stays: Map<(GroupId, UserId), BTreeMap<u64, u64>>,
     pub user_ids: Sequence,
     pub group_ids: Sequence,
 }

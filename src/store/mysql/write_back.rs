@@ -2,7 +2,7 @@
 //! tables, no rules.
 
 use aldis_logic::job::NewUser;
-use aldis_wire::ConversationKey;
+use aldis_wire::{ConversationKey, RECALLED};
 
 use super::batch::{Batch, Entry, Made, NewAccount, NewGroup, StayRow};
 use super::connection::Session;
@@ -39,6 +39,7 @@ pub(super) fn write_back(
     sql.clear();
     let mut packets = Packets { session, sql, is_any_sent: false };
     packets.bodies(&batch.made.entries)?;
+    packets.changed_bodies(&batch.made)?;
     #[cfg(not(feature = "planted-bugs"))]
     packets.index_rows(mailboxes, "")?;
     #[cfg(feature = "planted-bugs")]
@@ -52,6 +53,7 @@ pub(super) fn write_back(
     packets.groups(&batch.made, &batch.set, batch.now_ms)?;
     packets.records(&batch.set)?;
     packets.sequences(&batch.set);
+    packets.redactions(&batch.made);
     let Packets { session, sql, is_any_sent } = packets;
     if let Some(barrier) = barrier
         && !is_any_sent
@@ -103,7 +105,7 @@ impl Packets<'_> {
     fn bodies(&mut self, entries: &[Entry]) -> Result<(), Failed> {
         self.rows(
             "INSERT INTO im_message_body (msg_id, lo, hi, conv_seq, msg_no, sender, sender_seq, \
-             time_ms, client_msg_id, body_hash, kind, content, extra) VALUES ",
+             time_ms, client_msg_id, body_hash, kind, content, extra, refs) VALUES ",
             entries,
             "",
             |sql, entry| {
@@ -121,15 +123,47 @@ impl Packets<'_> {
                 sql.list(numbers, |sql, value| {
                     sql.number(value);
                 });
-                match entry.is_message {
+                match entry.has_client_msg_id {
                     true => sql.push(",").bytes(&message.client_msg_id.0),
                     false => sql.push(",NULL"),
                 };
                 sql.push(",").signed(entry.body_hash);
                 sql.push(",").signed(i32::from(message.kind).into());
                 sql.push(",").bytes(&message.content).push(",").bytes(&message.extra);
+                sql.push(",").bytes(&message.refs);
             },
         )
+    }
+
+    /// What entries say from now on. Only who holds the conversation's row changes them.
+    fn changed_bodies(&mut self, made: &Made<'_>) -> Result<(), Failed> {
+        for ((key, conv_seq), change) in &made.bodies {
+            self.sql.statement("UPDATE im_message_body SET content = ").bytes(&change.content);
+            self.sql.push(", extra = ").bytes(&change.extra);
+            self.sql.push(", flags = ").number(change.flags.into());
+            self.sql.push(", edit_seq = ").number(change.edit_seq);
+            if change.flags & RECALLED != 0 {
+                self.sql.push(", refs = ''");
+            }
+            self.sql.push(" WHERE lo = ").number(key.lo).push(" AND hi = ").number(key.hi);
+            self.sql.push(" AND conv_seq = ").number(conv_seq.0);
+            if self.sql.len() >= PACKET_BYTES {
+                ask(self.session, self.sql)?;
+                self.sql.clear();
+                self.is_any_sent = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// See im_redaction. The last lock of all, held for the commit alone.
+    fn redactions(&mut self, made: &Made<'_>) {
+        if made.bodies.keys().any(|(key, _)| key.as_group().is_some()) {
+            self.sql.statement(
+                "INSERT INTO im_redaction (id, count) VALUES (1, 1) \
+                 ON DUPLICATE KEY UPDATE count = count + 1",
+            );
+        }
     }
 
     /// Places and counters, of which somebody else may have been given the same.

@@ -22,6 +22,7 @@ use super::plan::Plan;
 use super::sql_text::SqlText;
 use super::working_set::Caches;
 use super::write_back::write_back;
+use crate::rules::Deferred;
 use crate::traits::{Committed, Fenced, StoreError, Writer};
 
 /// How often a transaction is tried that another node's was in the way of, before it is halved: the
@@ -80,6 +81,7 @@ impl MysqlWriter {
         let mut batch = Batch {
             set,
             made: Made::default(),
+            deferred: Deferred::default(),
             caches: &self.caches,
             claim: &self.shared.claim,
             stored_hash: &self.shared.stored_hash,
@@ -275,12 +277,14 @@ impl Writer for MysqlWriter {
             WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } | WriteJob::Group(_) => {
                 GROUP_MEMBERS_MAX
             }
-            WriteJob::Friend(_) => 2,
+            WriteJob::Message(job) if job.conversation.as_group().is_some() => GROUP_MEMBERS_MAX,
+            WriteJob::Friend(_) | WriteJob::Message(_) => 2,
             WriteJob::Register(_)
             | WriteJob::OpenSession(_)
             | WriteJob::ReleaseSession { .. }
             | WriteJob::RevokeDevice { .. }
-            | WriteJob::MarkDelivered { .. } => 1,
+            | WriteJob::MarkDelivered { .. }
+            | WriteJob::View(_) => 1,
         }
     }
 

@@ -236,6 +236,7 @@ impl Pair {
                     actor,
                     kind: pb::MsgType::SystemFriend,
                     content: encode(&pb::FriendEvent { kind, reason }),
+                    once: None,
                 };
                 let mut owners = [actor, other];
                 owners.sort_unstable();

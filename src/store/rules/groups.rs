@@ -161,6 +161,7 @@ pub(super) fn tell<R: Rows>(
         actor,
         kind: pb::MsgType::SystemGroup,
         content: encode(&event),
+        once: None,
     };
     rows.add_event(origin, event, owners)
 }

@@ -8,17 +8,24 @@
 mod friends;
 mod group_admin;
 mod groups;
+mod messages;
+mod once;
 mod ties;
+mod views;
 
 use aldis_logic::job::{CreateGroup, JobError, Ticket, WriteJob, Written};
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId, pb};
 use bytes::Bytes;
 
 use crate::group::{Group, Stay};
+use crate::page::Span;
 use crate::record::{Key, Record, Row, Table};
 
 pub(crate) use friends::{info as relation_info, is_listed};
+pub(crate) use messages::{BodyChange, Target};
+pub(crate) use once::{Once, SentKey};
 pub(crate) use ties::Ties;
+pub(crate) use views::{Deferred, finish};
 
 /// An entry of the server's own that says what was changed.
 pub(crate) struct NewEvent {
@@ -27,6 +34,8 @@ pub(crate) struct NewEvent {
     pub actor: UserId,
     pub kind: pb::MsgType,
     pub content: Bytes,
+    /// Of a request that must not be done twice and has no natural key.
+    pub once: Option<Once>,
 }
 
 /// Where an entry was placed.
@@ -87,6 +96,36 @@ pub(crate) trait Rows {
     /// Whether the user was ever in the group.
     fn was_member(&mut self, group: GroupId, user: UserId) -> Result<bool, Self::Stop>;
 
+    /// Which entries of a group somebody can see, ascending; the last one is open while the stay goes on
+    /// (`u64::MAX`).
+    fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, Self::Stop>;
+
+    /// What is told at the end of the transaction.
+    fn deferred(&mut self) -> &mut Deferred;
+
+    /// An entry of a conversation, with what this transaction changed in it.
+    fn target(
+        &mut self,
+        conversation: ConversationKey,
+        conv_seq: ConvSeq,
+    ) -> Result<Option<Target>, Self::Stop>;
+
+    /// Changes what an entry that exists says, for all readers.
+    fn change_body(
+        &mut self,
+        conversation: ConversationKey,
+        conv_seq: ConvSeq,
+        change: BodyChange,
+    ) -> Result<(), Self::Stop>;
+
+    /// Whether this was done before; with another body that is a conflict.
+    fn is_repeat(
+        &mut self,
+        key: &SentKey,
+        once: &Once,
+        kind: pb::MsgType,
+    ) -> Result<bool, Self::Stop>;
+
     /// Appends an entry to a conversation and to the mailboxes of these owners, who are ascending.
     fn add_event(
         &mut self,
@@ -107,6 +146,12 @@ pub(crate) struct Needs {
     pub users: Vec<UserId>,
     /// Rows that the rules ask for.
     pub rows: Vec<(Table, Key)>,
+    /// Entries that the rules ask for.
+    pub targets: Vec<(ConversationKey, ConvSeq)>,
+    /// Requests that may be repeats.
+    pub once: Vec<SentKey>,
+    /// Whose stays in a group the rules ask for.
+    pub stays: Vec<(GroupId, UserId)>,
     /// Users whose number of groups counts.
     pub counted: Vec<UserId>,
     /// Who may have been in which group.
@@ -144,6 +189,8 @@ pub(crate) fn needs(job: &WriteJob) -> Option<Needs> {
             Some(Needs { groups: vec![*group], leavers, ..Needs::default() })
         }
         WriteJob::Group(job) => Some(group_admin::needs(job)),
+        WriteJob::Message(job) => Some(messages::needs(job)),
+        WriteJob::View(job) => Some(views::needs(job)),
         _ => None,
     }
 }
@@ -156,6 +203,8 @@ pub(crate) fn actor(job: &WriteJob) -> UserId {
         WriteJob::InviteMembers { actor, .. } => *actor,
         WriteJob::LeaveGroup { user, .. } => *user,
         WriteJob::Group(job) => job.actor,
+        WriteJob::Message(job) => job.actor,
+        WriteJob::View(job) => job.user,
         other => unreachable!("{other:?} has no needs"),
     }
 }
@@ -174,6 +223,8 @@ pub(crate) fn run<R: Rows>(
         }
         WriteJob::LeaveGroup { user, group } => groups::leave(rows, origin, *user, *group),
         WriteJob::Group(job) => group_admin::change(rows, origin, job),
+        WriteJob::Message(job) => messages::change(rows, origin, job),
+        WriteJob::View(job) => views::change(rows, origin, job),
         other => unreachable!("{other:?} has no needs"),
     }
 }
@@ -202,6 +253,7 @@ fn tell_self<R: Rows>(
         actor: user,
         kind: pb::MsgType::SystemSelf,
         content: encode(&pb::SelfEvent { what: Some(what) }),
+        once: None,
     };
     rows.add_event(origin, event, &[user])
 }

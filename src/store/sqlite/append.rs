@@ -16,7 +16,7 @@ use super::rows::number;
 use super::runs::{Entry, POSITION_MAX, pack};
 use crate::group::Member;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
-use crate::rules::Ties;
+use crate::rules::{SentKey, Ties};
 
 /// An entry before it has its place.
 pub(super) struct Draft {
@@ -29,6 +29,7 @@ pub(super) struct Draft {
     pub kind: pb::MsgType,
     pub content: Bytes,
     pub extra: Bytes,
+    pub refs: Bytes,
 }
 
 /// Where an entry was placed.
@@ -62,13 +63,13 @@ impl Batch<'_> {
             Ok(recipients) => recipients,
             // Who may no longer send still learns what became of a message sent before.
             Err(Stop::Refuse(why)) => {
-                let first = self.find_resend(job, body_hash)?;
+                let first = self.find_resend(&SentKey::of(job), body_hash)?;
                 return first.map(Written::Appended).ok_or(Stop::Refuse(why));
             }
             Err(abort) => return Err(abort),
         };
         let msg_id = self.ids.next_id(self.now_ms)?;
-        if let Some(first) = self.claim(job, msg_id, body_hash)? {
+        if let Some(first) = self.claim(&SentKey::of(job), msg_id, body_hash)? {
             return Ok(Written::Appended(first));
         }
         let draft = Draft {
@@ -80,6 +81,7 @@ impl Batch<'_> {
             kind: job.kind,
             content: job.content.clone(),
             extra: job.extra.clone(),
+            refs: job.refs.clone(),
         };
         let placed = self.deliver(origin, draft, &recipients.users())?;
         let Placed { seq, conv_seq } = placed;
@@ -118,7 +120,7 @@ impl Batch<'_> {
         if draft.conversation.is_own() {
             return self.deliver_own(origin, draft);
         }
-        let is_message = draft.client_msg_id.is_some();
+        let is_message = draft.kind.is_message();
         let (number, conv_seq, msg_no) = {
             let conversation = self.conversation_or_new(draft.conversation)?;
             conversation.head += 1;
@@ -189,6 +191,7 @@ impl Batch<'_> {
             self.now_ms as i64,
             &draft.content[..],
             &draft.extra[..],
+            &draft.refs[..],
         ))?;
         Ok(())
     }
@@ -263,6 +266,7 @@ impl Draft {
             kind: self.kind,
             content: self.content,
             extra: self.extra,
+            refs: self.refs,
             time_ms,
             flags: 0,
         }

@@ -7,7 +7,7 @@ use rusqlite::{CachedStatement, Connection};
 use super::cache::Caches;
 use super::failure::{Abort, Stop};
 use super::runs::{self, Entry};
-use crate::rules;
+use crate::rules::{self, Deferred};
 use crate::snowflake::Snowflake;
 use crate::stored_hash::StoredHash;
 
@@ -29,8 +29,8 @@ impl<'a> HotStatements<'a> {
             once_find: conn.prepare_cached("SELECT 1 FROM im_message_once WHERE key = ?")?,
             body_insert: conn.prepare_cached(
                 "INSERT INTO im_message_body (msg_id, lo, hi, conv_seq, msg_no, sender, sender_seq,
-                     client_msg_id, body_hash, kind, time_ms, flags, content, extra)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, ?12, ?13)",
+                     client_msg_id, body_hash, kind, time_ms, flags, content, extra, refs)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, ?12, ?13, ?14)",
             )?,
             mailbox_insert: conn
                 .prepare_cached("INSERT INTO im_message_index (key, msgs) VALUES (?, ?)")?,
@@ -66,6 +66,7 @@ pub(super) struct Batch<'a> {
     pub stored_hash: &'a StoredHash,
     pub now_ms: u64,
     pub events: Vec<Event>,
+    pub deferred: Deferred,
 }
 
 impl Batch<'_> {
@@ -87,7 +88,9 @@ impl Batch<'_> {
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }
             | WriteJob::Group(_)
-            | WriteJob::Friend(_)) => rules::run(self, ticket, job),
+            | WriteJob::Friend(_)
+            | WriteJob::Message(_)
+            | WriteJob::View(_)) => rules::run(self, ticket, job),
         }
     }
 

@@ -14,6 +14,16 @@ pub(super) enum Stop {
     Abort(Abort),
 }
 
+impl Stop {
+    /// Where no job is left that could be refused.
+    pub(super) fn into_abort(self) -> Abort {
+        match self {
+            Stop::Abort(why) => why,
+            Stop::Refuse(_) => Abort::Poisoned("a rule refuses what it had allowed".to_owned()),
+        }
+    }
+}
+
 /// Why a transaction was given up.
 #[derive(Debug)]
 pub(super) enum Abort {

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../sql/sqlite/0002_relations.sql"),
     include_str!("../../../sql/sqlite/0003_groups.sql"),
     include_str!("../../../sql/sqlite/0004_issued_epochs.sql"),
+    include_str!("../../../sql/sqlite/0005_messages.sql"),
 ];
 
 /// Applies the migrations that the file lacks, all in one transaction under the write lock.

@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 
-use aldis_logic::job::{Append, Appended};
+use aldis_logic::job::Appended;
 use aldis_wire::{ConvSeq, MsgId, Seq};
 use rusqlite::OptionalExtension;
 
@@ -10,6 +10,7 @@ use super::batch::Batch;
 use super::failure::{Stop, damaged};
 use super::rows::number;
 use crate::refusal;
+use crate::rules::SentKey;
 use crate::stored_hash::StoredHash;
 
 /// Keys tried before a chain counts as damaged. With a keyed hash of 30 bits for each second even
@@ -24,12 +25,12 @@ const _: () = assert!(HASH_BITS + TIME_BITS == 63, "keys are positive");
 
 impl StoredHash {
     /// Where the search for a message begins.
-    fn first_key(&self, job: &Append) -> i64 {
-        let id = job.client_msg_id.0;
+    fn first_key(&self, sent: &SentKey) -> i64 {
+        let id = sent.client_msg_id.0;
         let mut hasher = self.hasher();
-        hasher.write(&job.conversation.lo.to_le_bytes());
-        hasher.write(&job.conversation.hi.to_le_bytes());
-        hasher.write(&job.sender.0.to_le_bytes());
+        hasher.write(&sent.conversation.lo.to_le_bytes());
+        hasher.write(&sent.conversation.hi.to_le_bytes());
+        hasher.write(&sent.sender.0.to_le_bytes());
         hasher.write(&id);
         let hash = hasher.finish() & ((1 << HASH_BITS) - 1);
         // UUIDv7 (RFC 9562, 5.7) begins with 48 bits of Unix ms.
@@ -45,7 +46,7 @@ fn next_key(key: i64) -> i64 {
 
 /// The first sending of a message.
 enum Found {
-    /// By the same job.
+    /// By the same request.
     Same { first: Appended, body_hash: i64 },
     /// The key belongs to another message.
     Other,
@@ -55,16 +56,16 @@ impl Batch<'_> {
     /// Registers the message under its new id, or finds what its first sending gave.
     pub(super) fn claim(
         &mut self,
-        job: &Append,
+        sent: &SentKey,
         msg_id: MsgId,
         body_hash: i64,
     ) -> Result<Option<Appended>, Stop> {
-        let mut key = self.stored_hash.first_key(job);
+        let mut key = self.stored_hash.first_key(sent);
         for _ in 0..PROBES_MAX {
             if self.hot.once_insert.execute((key, msg_id.0 as i64))? == 1 {
                 return Ok(None);
             }
-            if let Found::Same { first, body_hash: stored } = self.compare(key, job)? {
+            if let Found::Same { first, body_hash: stored } = self.compare(key, sent)? {
                 return same_body(first, stored, body_hash).map(Some);
             }
             key = next_key(key);
@@ -75,15 +76,15 @@ impl Batch<'_> {
     /// Finds what the first sending gave, without registering anything.
     pub(super) fn find_resend(
         &mut self,
-        job: &Append,
+        sent: &SentKey,
         body_hash: i64,
     ) -> Result<Option<Appended>, Stop> {
-        let mut key = self.stored_hash.first_key(job);
+        let mut key = self.stored_hash.first_key(sent);
         for _ in 0..PROBES_MAX {
             if !self.hot.once_find.exists([key])? {
                 return Ok(None);
             }
-            if let Found::Same { first, body_hash: stored } = self.compare(key, job)? {
+            if let Found::Same { first, body_hash: stored } = self.compare(key, sent)? {
                 return same_body(first, stored, body_hash).map(Some);
             }
             key = next_key(key);
@@ -91,7 +92,7 @@ impl Batch<'_> {
         Err(damaged("a chain in im_message_once is too long"))
     }
 
-    fn compare(&mut self, key: i64, job: &Append) -> Result<Found, Stop> {
+    fn compare(&mut self, key: i64, sent: &SentKey) -> Result<Found, Stop> {
         let found = self
             .conn
             .prepare_cached(
@@ -101,10 +102,10 @@ impl Batch<'_> {
                  WHERE o.key = ?",
             )?
             .query_row([key], |row| {
-                let is_same = number(row, 0)? == job.conversation.lo
-                    && number(row, 1)? == job.conversation.hi
-                    && number(row, 2)? == job.sender.0
-                    && row.get_ref(3)?.as_blob_or_null()? == Some(&job.client_msg_id.0);
+                let is_same = number(row, 0)? == sent.conversation.lo
+                    && number(row, 1)? == sent.conversation.hi
+                    && number(row, 2)? == sent.sender.0
+                    && row.get_ref(3)?.as_blob_or_null()? == Some(&sent.client_msg_id.0);
                 if !is_same {
                     return Ok(Found::Other);
                 }
@@ -127,7 +128,7 @@ fn same_body(first: Appended, stored: i64, body_hash: i64) -> Result<Appended, S
 
 #[cfg(test)]
 mod tests {
-    use aldis_logic::job::{ReactorId, Ticket, WriteJob, WriteRequest, Written};
+    use aldis_logic::job::{Append, ReactorId, Ticket, WriteJob, WriteRequest, Written};
     use aldis_wire::{ClientMsgId, Command, ConnId, ConversationKey, UserId, pb};
     use bytes::Bytes;
     use rusqlite::Connection;
@@ -144,6 +145,7 @@ mod tests {
             kind: pb::MsgType::Text,
             content: Bytes::from(content),
             extra: Bytes::new(),
+            refs: Bytes::new(),
             friends_only: false,
         }
     }
@@ -155,20 +157,20 @@ mod tests {
         for second in 0..100u64 {
             let mut id = [0xff; 16];
             id[..6].copy_from_slice(&(1_700_000_000_000 + second * 1024).to_be_bytes()[2..]);
-            let key = hash.first_key(&job(id, 1, ""));
+            let key = hash.first_key(&SentKey::of(&job(id, 1, "")));
             assert!(key > last, "a later client id has a higher key");
             last = key;
         }
-        assert!(hash.first_key(&job([0xff; 16], 1, "")) >= 0);
+        assert!(hash.first_key(&SentKey::of(&job([0xff; 16], 1, ""))) >= 0);
         assert_eq!(next_key(i64::MAX), 0);
     }
 
     #[test]
     fn keys_depend_on_sender_and_secret() {
         let hash = StoredHash::new([7; 16]);
-        let first = hash.first_key(&job([1; 16], 1, ""));
-        assert_ne!(first, hash.first_key(&job([1; 16], 2, "")));
-        assert_ne!(first, StoredHash::new([8; 16]).first_key(&job([1; 16], 1, "")));
+        let first = hash.first_key(&SentKey::of(&job([1; 16], 1, "")));
+        assert_ne!(first, hash.first_key(&SentKey::of(&job([1; 16], 2, ""))));
+        assert_ne!(first, StoredHash::new([8; 16]).first_key(&SentKey::of(&job([1; 16], 1, ""))));
     }
 
     #[test]
@@ -191,7 +193,7 @@ mod tests {
         let Ok(Written::Appended(placed)) = &first[0] else { panic!("{first:?}") };
 
         // The first message also takes the first three keys of the second one.
-        let key = store.stored_hash.first_key(&note(2));
+        let key = store.stored_hash.first_key(&SentKey::of(&note(2)));
         let other = Connection::open(&path).unwrap();
         for key in [key, next_key(key), next_key(next_key(key))] {
             let row = (key, placed.msg_id.0 as i64);

@@ -1,7 +1,7 @@
 //! Records in SQLite, and the rules' view of a transaction. Knows no rule.
 
 use aldis_logic::job::{CreateGroup, Ticket};
-use aldis_wire::{ConversationKey, GroupId, RequestId, UserId};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, MsgId, MsgNo, RequestId, UserId, pb};
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
@@ -10,11 +10,15 @@ use super::append::Draft;
 use super::batch::Batch;
 use super::failure::{Stop, damaged};
 use super::groups;
+use super::index::Index;
 use super::read::{Snapshot, id_or_max};
+use super::rows::{kind, number, small_number};
+use super::runs::pack;
 use crate::group::{Group, Role, Stay};
 use crate::lists::Scan;
+use crate::page::Span;
 use crate::record::{Key, Row, Table, Value};
-use crate::rules::{NewEvent, Placed, Rows, Ties};
+use crate::rules::{BodyChange, Deferred, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
 
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -98,22 +102,108 @@ impl Rows for Batch<'_> {
         self.has_stay(group, user)
     }
 
+    fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
+        let (Ok(group), Ok(user)) = (i64::try_from(group.0), i64::try_from(user.0)) else {
+            return Ok(vec![]);
+        };
+        let stays = self
+            .conn
+            .prepare_cached(
+                "SELECT join_seq, leave_seq FROM im_group_member
+                 WHERE group_id = ? AND user_id = ? ORDER BY join_seq",
+            )?
+            .query_map((group, user), |row| {
+                let (first, last) = (number(row, 0)?, number(row, 1)?);
+                Ok(Span { first, last: if last == 0 { u64::MAX } else { last } })
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(stays)
+    }
+
+    fn deferred(&mut self) -> &mut Deferred {
+        &mut self.deferred
+    }
+
+    fn target(
+        &mut self,
+        conversation: ConversationKey,
+        conv_seq: ConvSeq,
+    ) -> Result<Option<Target>, Stop> {
+        let Some(msg_id) = self.msg_id_at(conversation, conv_seq)? else { return Ok(None) };
+        let target = self
+            .conn
+            .prepare_cached(
+                "SELECT msg_no, sender, kind, time_ms, flags, edit_seq FROM im_message_body
+                 WHERE msg_id = ?",
+            )?
+            .query_row([msg_id.0 as i64], |row| {
+                Ok(Target {
+                    msg_id,
+                    msg_no: MsgNo(number(row, 0)?),
+                    sender: UserId(number(row, 1)?),
+                    kind: kind(row, 2)?,
+                    time_ms: number(row, 3)?,
+                    flags: small_number(row, 4)?,
+                    edit_seq: number(row, 5)?,
+                })
+            })?;
+        Ok(Some(target))
+    }
+
+    fn change_body(
+        &mut self,
+        conversation: ConversationKey,
+        conv_seq: ConvSeq,
+        change: BodyChange,
+    ) -> Result<(), Stop> {
+        let msg_id = self.msg_id_at(conversation, conv_seq)?;
+        let msg_id = msg_id.ok_or_else(|| damaged("a change of an entry that is not there"))?;
+        self.conn
+            .prepare_cached(
+                "UPDATE im_message_body SET content = ?1, extra = ?2, flags = ?3, edit_seq = ?4,
+                     refs = CASE WHEN ?3 & 1 THEN x'' ELSE refs END -- recalled
+                 WHERE msg_id = ?5",
+            )?
+            .execute((
+                &change.content[..],
+                &change.extra[..],
+                change.flags,
+                change.edit_seq as i64,
+                msg_id.0 as i64,
+            ))?;
+        Ok(())
+    }
+
+    fn is_repeat(&mut self, key: &SentKey, once: &Once, kind: pb::MsgType) -> Result<bool, Stop> {
+        let body_hash = self.stored_hash.event(kind, &once.body);
+        Ok(self.find_resend(key, body_hash)?.is_some())
+    }
+
     fn add_event(
         &mut self,
         origin: Ticket,
         event: NewEvent,
         owners: &[UserId],
     ) -> Result<Placed, Stop> {
-        let draft = Draft {
+        let mut draft = Draft {
             msg_id: self.ids.next_id(self.now_ms)?,
             conversation: event.conversation,
             sender: event.actor,
-            client_msg_id: None,
+            client_msg_id: event.once.as_ref().map(Once::client_msg_id),
             body_hash: 0,
             kind: event.kind,
             content: event.content,
             extra: Bytes::new(),
+            refs: Bytes::new(),
         };
+        if let (Some(once), Some(client_msg_id)) = (&event.once, draft.client_msg_id) {
+            draft.body_hash = self.stored_hash.event(event.kind, &once.body);
+            let (sender, conversation) = (event.actor, event.conversation);
+            let key = SentKey { client_msg_id, sender, conversation };
+            if self.claim(&key, draft.msg_id, draft.body_hash)?.is_some() {
+                return Err(damaged("a rule did not see that it repeats a request"));
+            }
+        }
         let placed = self.deliver(origin, draft, owners)?;
         Ok(Placed { seq: placed.seq, conv_seq: placed.conv_seq })
     }
@@ -149,6 +239,28 @@ impl Scan for Snapshot<'_> {
             found.push((second as u64, values(row, 1, shape.columns.len())?));
         }
         Ok(found)
+    }
+}
+
+impl Batch<'_> {
+    /// The id of an entry, also of one that this transaction made.
+    fn msg_id_at(
+        &mut self,
+        key: ConversationKey,
+        conv_seq: ConvSeq,
+    ) -> Result<Option<MsgId>, Stop> {
+        let Some(conversation) = self.conversation(key)?.copied() else { return Ok(None) };
+        if conv_seq.0 == 0 || conv_seq.0 > conversation.head {
+            return Ok(None);
+        }
+        let place = pack(conversation.number, conv_seq.0);
+        let pending = self.pending.conversations.iter().find(|entry| entry.key == place);
+        if let Some(entry) = pending {
+            return Ok(Some(MsgId(entry.msg_id as u64)));
+        }
+        let at = conv_seq.0;
+        let ids = Index::Conversations.ids(self.conn, conversation.number, at, at)?;
+        Ok(ids.first().copied())
     }
 }
 

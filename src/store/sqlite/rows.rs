@@ -20,17 +20,13 @@ pub(super) fn small_number(row: &Row<'_>, column: usize) -> rusqlite::Result<u32
 /// An entry by its id; [`message`] takes its columns.
 pub(super) const MESSAGE_BY_ID: &str =
     "SELECT msg_id, lo, hi, conv_seq, msg_no, sender, client_msg_id, kind, time_ms, flags,
-            content, extra
+            content, extra, refs
      FROM im_message_body WHERE msg_id = ?";
 
 /// A row of [`MESSAGE_BY_ID`].
 pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
     let client_msg_id: Option<[u8; 16]> = row.get(6)?;
-    let kind: i32 = row.get(7)?;
-    let kind = pb::MsgType::try_from(kind).map_err(|error| {
-        let error = FromSqlError::Other(Box::new(error));
-        rusqlite::Error::FromSqlConversionFailure(7, Type::Integer, Box::new(error))
-    })?;
+    let kind = kind(row, 7)?;
     Ok(StoredMessage {
         msg_id: MsgId(number(row, 0)?),
         conversation: ConversationKey { lo: number(row, 1)?, hi: number(row, 2)? },
@@ -41,8 +37,18 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
         kind,
         content: blob(row, 10)?,
         extra: blob(row, 11)?,
+        refs: blob(row, 12)?,
         time_ms: number(row, 8)?,
         flags: small_number(row, 9)?,
+    })
+}
+
+/// A kind of entry.
+pub(super) fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<pb::MsgType> {
+    let kind: i32 = row.get(column)?;
+    pb::MsgType::try_from(kind).map_err(|error| {
+        let error = FromSqlError::Other(Box::new(error));
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error))
     })
 }
 

@@ -15,6 +15,7 @@ use super::batch::{Batch, HotStatements, PendingEntries};
 use super::cache::Caches;
 use super::connection;
 use super::failure::{Abort, Stop, is_contention};
+use crate::rules::{self, Deferred};
 use crate::snowflake::Snowflake;
 use crate::stored_hash::StoredHash;
 use crate::traits::{Committed, Fenced, StoreError, Writer};
@@ -152,6 +153,7 @@ impl SqliteWriter {
             stored_hash: &self.stored_hash,
             now_ms,
             events: Vec::with_capacity(part.len()),
+            deferred: Deferred::default(),
         };
         let results = run_all(&mut batch, part)?;
         batch.write_pending()?;
@@ -188,12 +190,17 @@ fn run_all(
     part: &[WriteRequest],
 ) -> Result<Vec<Result<Written, JobError>>, Abort> {
     let mut results = Vec::with_capacity(part.len());
-    for request in part {
+    for (number, request) in part.iter().enumerate() {
+        batch.deferred.job = number;
         match batch.run(request) {
             Ok(written) => results.push(Ok(written)),
             Err(Stop::Refuse(why)) => results.push(Err(why)),
             Err(Stop::Abort(why)) => return Err(why),
         }
+    }
+    let told = rules::finish(batch).map_err(Stop::into_abort)?;
+    for (job, placed) in told {
+        results[job] = Ok(Written::Changed { seq: placed.seq });
     }
     Ok(results)
 }
@@ -248,12 +255,14 @@ impl Writer for SqliteWriter {
             WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } | WriteJob::Group(_) => {
                 GROUP_MEMBERS_MAX
             }
-            WriteJob::Friend(_) => 2,
+            WriteJob::Message(job) if job.conversation.as_group().is_some() => GROUP_MEMBERS_MAX,
+            WriteJob::Friend(_) | WriteJob::Message(_) => 2,
             WriteJob::Register(_)
             | WriteJob::OpenSession(_)
             | WriteJob::ReleaseSession { .. }
             | WriteJob::RevokeDevice { .. }
-            | WriteJob::MarkDelivered { .. } => 1,
+            | WriteJob::MarkDelivered { .. }
+            | WriteJob::View(_) => 1,
         }
     }
 

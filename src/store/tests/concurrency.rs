@@ -55,6 +55,7 @@ fn send(conversation: ConversationKey, sender: UserId, number: u64) -> WriteRequ
         kind: pb::MsgType::Text,
         content: Bytes::from(format!("message {number}")),
         extra: Bytes::new(),
+        refs: Bytes::new(),
         friends_only: false,
     }))
 }

@@ -28,6 +28,7 @@ fn note(user: UserId, number: u8) -> WriteRequest {
             kind: pb::MsgType::Text,
             content: Bytes::from(vec![number]),
             extra: Bytes::new(),
+            refs: Bytes::new(),
             friends_only: false,
         }),
     }

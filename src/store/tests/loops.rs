@@ -40,6 +40,7 @@ fn send(key: ConversationKey, sender: UserId, number: u32, bytes: usize) -> Writ
         kind: pb::MsgType::Text,
         content: Bytes::from(vec![b'x'; bytes]),
         extra: Bytes::new(),
+        refs: Bytes::new(),
         friends_only: false,
     })
 }

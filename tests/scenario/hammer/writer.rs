@@ -161,6 +161,7 @@ pub(super) fn message(target: Target, text: String) -> Outgoing {
         kind: pb::MsgType::Text,
         content: Bytes::from(text),
         extra: Bytes::new(),
+        refs: None,
     }
 }
 

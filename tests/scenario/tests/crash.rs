@@ -188,7 +188,8 @@ impl Sender {
             .send_message(now, target, pb::MsgType::Text, content.clone(), Bytes::new())
             .expect("the window has room");
         let kind = pb::MsgType::Text;
-        let message = Outgoing { target, client_msg_id: id, kind, content, extra: Bytes::new() };
+        let message =
+            Outgoing { target, client_msg_id: id, kind, content, extra: Bytes::new(), refs: None };
         self.sent.insert(id, message);
     }
 }

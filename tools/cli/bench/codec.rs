@@ -213,6 +213,8 @@ impl SendTemplate {
             r#type: pb::MsgType::Text.into(),
             content: content.into(),
             extra: Bytes::new(),
+            reply_to_msg_id: 0,
+            mention_ids: Vec::new(),
         };
         let frame = request_frame(Command::MsgSend, 0, &request);
         let offset_of = |number| {

@@ -213,6 +213,8 @@ impl Core {
             send_time_ms: ack.send_time_ms,
             flags: 0,
             client_msg_id: Bytes::copy_from_slice(&sent.client_msg_id.0),
+            reply_to_msg_id: sent.refs.as_ref().map_or(0, |refs| refs.reply_to_msg_id),
+            mention_ids: sent.refs.as_ref().map_or(vec![], |refs| refs.mention_ids.clone()),
         };
         let mut applied = Vec::new();
         if let Some(state) = self.streams.get_mut(&0) {

@@ -158,7 +158,7 @@ impl Core {
         extra: Bytes,
     ) -> Result<ClientMsgId, SubmitError> {
         let client_msg_id = self.ids.client_msg_id(self.unix_ms(now));
-        self.send(Outgoing { target, client_msg_id, kind, content, extra })?;
+        self.send(Outgoing { target, client_msg_id, kind, content, extra, refs: None })?;
         Ok(client_msg_id)
     }
 

@@ -38,6 +38,8 @@ pub struct Outgoing {
     pub content: Bytes,
     /// What goes with it.
     pub extra: Bytes,
+    /// What it refers to; most refer to nothing.
+    pub refs: Option<Box<pb::MessageRefs>>,
 }
 
 /// What a send came to.

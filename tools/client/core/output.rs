@@ -196,5 +196,7 @@ fn send_body(message: &Outgoing) -> pb::MsgSendReq {
         r#type: message.kind as i32,
         content: message.content.clone(),
         extra: message.extra.clone(),
+        reply_to_msg_id: message.refs.as_ref().map_or(0, |refs| refs.reply_to_msg_id),
+        mention_ids: message.refs.as_ref().map_or(vec![], |refs| refs.mention_ids.clone()),
     }
 }

@@ -149,6 +149,9 @@ requests! {
         FriendList: FriendListReq => FriendListResp,
     }
     tell {
+        MarkRead: MarkReadReq => MarkReadResp,
+        Recall: RecallReq => RecallResp,
+        Edit: EditReq => EditResp,
         GroupCreate: GroupCreateReq => GroupCreateResp,
         GroupInvite: GroupInviteReq => GroupInviteResp,
         GroupLeave: GroupLeaveReq => GroupLeaveResp,

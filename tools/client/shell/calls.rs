@@ -17,6 +17,14 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Whose history: the same as where a message goes.
 pub type Conversation = Target;
 
+/// `receiver_id` and `group_id` of a request.
+fn fields(conversation: Conversation) -> (u64, u64) {
+    match conversation {
+        Target::User(user) => (user.0, 0),
+        Target::Group(group) => (0, group.0),
+    }
+}
+
 impl Client {
     /// Creates a user. Needs no session.
     pub fn register(
@@ -118,13 +126,40 @@ impl Client {
         after_conv_seq: u64,
         limit: u32,
     ) -> Result<pb::HistoryResp, ClientError> {
-        let (receiver_id, group_id) = match conversation {
-            Target::User(user) => (user.0, 0),
-            Target::Group(group) => (0, group.0),
-        };
+        let (receiver_id, group_id) = fields(conversation);
         let request =
             pb::HistoryReq { receiver_id, group_id, before_conv_seq, after_conv_seq, limit };
         self.ask(request)
+    }
+
+    /// Takes the content of a message away.
+    pub fn recall(
+        &mut self,
+        conversation: Conversation,
+        conv_seq: u64,
+    ) -> Result<pb::RecallResp, ClientError> {
+        let (receiver_id, group_id) = fields(conversation);
+        self.ask(pb::RecallReq { receiver_id, group_id, conv_seq })
+    }
+
+    /// Makes a text say something else.
+    pub fn edit(
+        &mut self,
+        conversation: Conversation,
+        conv_seq: u64,
+        text: &str,
+    ) -> Result<pb::EditResp, ClientError> {
+        let (core, now) = self.core_mut();
+        let request_id = core.new_request_id(now).0;
+        let (receiver_id, group_id) = fields(conversation);
+        self.ask(pb::EditReq {
+            receiver_id,
+            group_id,
+            conv_seq,
+            request_id: Bytes::copy_from_slice(&request_id),
+            content: Bytes::copy_from_slice(text.as_bytes()),
+            extra: Bytes::new(),
+        })
     }
 
     /// Users by id, unknown ones left out.

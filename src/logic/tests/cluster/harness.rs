@@ -288,6 +288,7 @@ fn test_node(id: NodeId, count: u16, has_directory: bool) -> TestNode {
         head_checks: None,
         link: LinkUse::Routed,
         direct_messages: Default::default(),
+        message_times: Default::default(),
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     let node = Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()));
@@ -318,6 +319,7 @@ fn event(text: &str, owners: &[(UserId, u64)]) -> Event {
         kind: pb::MsgType::Text,
         content: Bytes::copy_from_slice(text.as_bytes()),
         extra: Bytes::new(),
+        refs: Bytes::new(),
         time_ms: 0,
         flags: 0,
     };

@@ -51,6 +51,7 @@ fn node_of(head_checks: Option<HeadCheckTimes>, link: LinkUse) -> Arc<Node> {
         head_checks,
         link,
         direct_messages: Default::default(),
+        message_times: Default::default(),
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()))
@@ -222,6 +223,7 @@ pub fn event(owner: UserId, seq: u64, origin: ConnId) -> Event {
         kind: pb::MsgType::Text,
         content: Bytes::from_static(b"hi"),
         extra: Bytes::new(),
+        refs: Bytes::new(),
         time_ms: 0,
         flags: 0,
     };

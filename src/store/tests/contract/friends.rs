@@ -62,6 +62,7 @@ fn send(bench: &mut Bench, from: UserId, to: UserId, friends_only: bool) -> Resu
         kind: pb::MsgType::Text,
         content: Bytes::from_static(b"hi"),
         extra: Bytes::new(),
+        refs: Bytes::new(),
         friends_only,
     });
     bench.run(job).map(drop).map_err(JobError::code)

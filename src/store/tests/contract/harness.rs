@@ -327,6 +327,7 @@ pub fn append(
         kind: pb::MsgType::Text,
         content: Bytes::from(text.to_owned()),
         extra: Bytes::from_static(b"extra"),
+        refs: Bytes::new(),
         friends_only: false,
     })
 }

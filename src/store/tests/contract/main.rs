@@ -9,5 +9,7 @@ mod friends;
 mod group_admin;
 mod groups;
 mod harness;
+mod messages;
 mod pages;
 mod random;
+mod views;

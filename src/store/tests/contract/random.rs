@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 
 use aldis_logic::job::{
-    FriendChange, FriendJob, GroupChange, GroupJob, HistoryRange, JobError, JoinMode, ReadJob,
-    ReadResult, WriteJob, Written,
+    Append, FriendChange, FriendJob, GroupChange, GroupJob, HistoryRange, JobError, JoinMode,
+    MessageChange, MessageJob, ReadJob, ReadResult, StoredMessage, ViewChange, ViewJob, WriteJob,
+    Written,
 };
 use aldis_wire::{
-    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, RequestId, Seq, UserId, pb,
+    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, Message, MsgId, RequestId, Seq, UserId,
+    pb,
 };
+use bytes::Bytes;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -45,18 +48,19 @@ fn conversation() -> impl Strategy<Value = ConversationKey> {
 
 /// Few ids and texts, so that resends and conflicts happen.
 fn send() -> impl Strategy<Value = WriteJob> {
-    (conversation(), user(), 0..40u64, 0..2u8).prop_map(|(key, sender, id, text)| {
+    (conversation(), user(), 0..40u64, 0..3u8).prop_map(|(key, sender, id, text)| {
         let sender = if key.as_group().is_some() || sender.0 % 5 == 0 {
             sender
         } else {
             UserId(if sender.0 % 2 == 0 { key.lo } else { key.hi })
         };
-        append(
-            key,
-            sender,
-            client_msg_id(1_700_000_000_000 + id * 700, id),
-            &format!("text {text}"),
-        )
+        let client_msg_id = client_msg_id(1_700_000_000_000 + id * 700, id);
+        match append(key, sender, client_msg_id, &format!("text {}", text % 2)) {
+            WriteJob::Append(job) if text == 2 => {
+                WriteJob::Append(Append { refs: Bytes::from_static(b"refs"), ..job })
+            }
+            job => job,
+        }
     })
 }
 
@@ -92,7 +96,42 @@ fn job() -> impl Strategy<Value = WriteJob> {
         2 => (user(), group()).prop_map(|(user, group)| WriteJob::LeaveGroup { user, group }),
         6 => friend(),
         6 => group_change(),
+        5 => message(),
+        4 => (conversation(), user(), 0..14u64).prop_map(|(conversation, user, at)| {
+            let user = match conversation.as_group() {
+                None if at % 5 > 0 => UserId(if at % 2 == 0 { conversation.lo } else { conversation.hi }),
+                _ => user,
+            };
+            let change = ViewChange::Read(ConvSeq(at));
+            WriteJob::View(ViewJob { user, conversation, change })
+        }),
     ]
+}
+
+/// Few places and ids, so that messages are met and repeats happen.
+fn message() -> impl Strategy<Value = WriteJob> {
+    let within_ms = || 0..60u64;
+    let change = prop_oneof![
+        2 => within_ms().prop_map(|within_ms| MessageChange::Recall { within_ms }),
+        3 => (0..12u8, 0..2u8, within_ms()).prop_map(|(id, text, within_ms)| {
+            MessageChange::Edit {
+                request_id: RequestId([id; 16]),
+                content: Bytes::from(format!("edit {text}")),
+                extra: Bytes::new(),
+                within_ms,
+                friends_only: false,
+            }
+        }),
+    ];
+    (conversation(), user(), 0..14u64, change).prop_map(|(conversation, actor, at, change)| {
+        let actor = match conversation.as_group() {
+            None if at % 7 > 0 => {
+                UserId(if at % 2 == 0 { conversation.lo } else { conversation.hi })
+            }
+            _ => actor,
+        };
+        WriteJob::Message(MessageJob { actor, conversation, conv_seq: ConvSeq(at), change })
+    })
 }
 
 /// Few pairs, so that requests meet and answers repeat.
@@ -237,7 +276,7 @@ fn compare(steps: Vec<Step>) {
     for user in FIRST_ID..FIRST_ID + USERS + 2 {
         same(&mut sides, |side| {
             let mut mailbox = side.bench.mailbox(UserId(user));
-            mailbox.iter_mut().for_each(|entry| side.ids.rename(&mut entry.msg_id));
+            mailbox.iter_mut().for_each(|entry| side.ids.rename_in(entry));
             mailbox
         });
     }
@@ -268,7 +307,7 @@ impl Side {
         let mut events = Vec::new();
         for event in &committed.events {
             let mut message = (*event.message).clone();
-            self.ids.rename(&mut message.msg_id);
+            self.ids.rename_in(&mut message);
             events.push(format!("{:?} {message:?} {:?}", event.origin, event.owners));
         }
         for result in &mut committed.results {
@@ -288,7 +327,7 @@ impl Side {
             _ => (),
         }
         for entry in mailbox.into_iter().map(|(_, entry)| entry).chain(history) {
-            self.ids.rename(&mut entry.msg_id);
+            self.ids.rename_in(entry);
         }
         answer
     }
@@ -302,6 +341,18 @@ struct Ids {
 }
 
 impl Ids {
+    /// The entry's own id, and the one in what it tells.
+    fn rename_in(&mut self, entry: &mut StoredMessage) {
+        if entry.kind == pb::MsgType::SystemMessage {
+            let mut event = pb::MessageEvent::decode(&entry.content[..]).unwrap();
+            let mut id = MsgId(event.msg_id);
+            self.rename(&mut id);
+            event.msg_id = id.0;
+            entry.content = Bytes::from(event.encode_to_vec());
+        }
+        self.rename(&mut entry.msg_id);
+    }
+
     fn rename(&mut self, id: &mut MsgId) {
         let next = MsgId(self.names.len() as u64 + 1);
         *id = *self.names.entry(*id).or_insert_with(|| {

@@ -101,6 +101,7 @@ pub fn message(from: UserId, to: UserId, text: &str) -> WriteJob {
         kind: pb::MsgType::Text,
         content: Bytes::from(text.to_owned()),
         extra: Bytes::new(),
+        refs: Bytes::new(),
         friends_only: false,
     })
 }

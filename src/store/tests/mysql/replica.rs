@@ -3,11 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use aldis_logic::job::{CreateGroup, MessageChange, MessageJob, WriteJob, Written};
 use aldis_services::{MariaDb, Replicated};
 use aldis_store::Writer;
 use aldis_store::mysql::{MysqlOptions, migrate};
+use aldis_wire::{ConvSeq, ConversationKey, RequestId};
 
-use super::harness::{Scene, options, texts, unix_ms};
+use super::harness::{Scene, message, options, request, texts, unix_ms};
 
 /// A replica is passed over for at most so long after it failed or lagged; far above it.
 const REST_MAX: Duration = Duration::from_secs(30);
@@ -85,6 +87,70 @@ fn a_replica_that_lags_is_passed_over_and_taken_back() {
         std::thread::sleep(Duration::from_millis(50));
     }
     // What it has is enough for who asks for no more.
+    cluster.servers.start_applying();
+    cluster.servers.wait_until_caught_up();
+    cluster.until_replica_reads();
+}
+
+/// Runs a job that must succeed.
+fn run(scene: &mut Scene, job: WriteJob) -> Written {
+    scene.writer.commit(unix_ms(), &[request(job)]).results.remove(0).unwrap()
+}
+
+fn recall(scene: &mut Scene, conversation: ConversationKey, at: u64) {
+    let change = MessageChange::Recall { within_ms: 600_000 };
+    let job = MessageJob { actor: scene.ann, conversation, conv_seq: ConvSeq(at), change };
+    run(scene, WriteJob::Message(job));
+}
+
+#[test]
+fn what_was_recalled_is_not_read_from_a_replica_that_lags() {
+    let mut cluster = Cluster::new();
+    let told = cluster.scene.send("secret").unwrap();
+    cluster.servers.wait_until_caught_up();
+    cluster.until_replica_reads();
+    cluster.servers.stop_applying();
+    let (ann, bob) = (cluster.scene.ann, cluster.scene.bob);
+    recall(&mut cluster.scene, ConversationKey::direct(ann, bob), told.conv_seq.0);
+    for _ in 0..20 {
+        let page = cluster.scene.sync(bob, 0).unwrap();
+        assert_eq!((page.entries.len(), page.entries[0].1.content.len()), (2, 0));
+        let page = cluster.scene.history().unwrap();
+        assert_eq!((page.entries.len(), page.entries[0].content.len()), (2, 0));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Who has left gets no entry of the recall: the replica has all of that one's mailbox, and the text.
+#[test]
+fn who_left_a_group_reads_nothing_recalled_from_a_replica_that_lags() {
+    let mut cluster = Cluster::new();
+    let scene = &mut cluster.scene;
+    let (ann, bob) = (scene.ann, scene.bob);
+    let group = WriteJob::CreateGroup(CreateGroup {
+        owner: ann,
+        name: "group".into(),
+        members: vec![bob],
+        request_id: RequestId([1; 16]),
+    });
+    let Written::GroupCreated { group, .. } = run(scene, group) else { panic!("no group") };
+    let key = ConversationKey::group(group);
+    let WriteJob::Append(mut secret) = message(ann, bob, "secret") else { unreachable!() };
+    secret.conversation = key;
+    run(scene, WriteJob::Append(secret));
+    run(scene, WriteJob::LeaveGroup { user: bob, group });
+    cluster.servers.wait_until_caught_up();
+    cluster.until_replica_reads();
+    cluster.servers.stop_applying();
+    let page = cluster.scene.sync(bob, 1).unwrap();
+    assert_eq!(&page.entries[0].1.content[..], b"secret");
+    recall(&mut cluster.scene, key, 2);
+    for _ in 0..20 {
+        let page = cluster.scene.sync(bob, 1).unwrap();
+        assert_eq!((page.entries.len(), page.entries[0].1.content.len()), (2, 0));
+        // Longer than a replica is passed over.
+        std::thread::sleep(Duration::from_millis(50));
+    }
     cluster.servers.start_applying();
     cluster.servers.wait_until_caught_up();
     cluster.until_replica_reads();

@@ -62,6 +62,7 @@ pub fn send(conversation: ConversationKey, sender: UserId, number: u64) -> Write
         kind: pb::MsgType::Text,
         content: Bytes::from(format!("message {number}")),
         extra: Bytes::new(),
+        refs: Bytes::new(),
         friends_only: false,
     }))
 }

@@ -101,6 +101,7 @@ fn write(mut client: Client, to: UserId, is_over: &AtomicBool, sent: &AtomicU64)
                 kind: MsgType::Text,
                 content: Bytes::from(number.to_string()),
                 extra: Bytes::new(),
+                refs: None,
             };
             client.core_mut().0.send(message).expect("the window has room");
         }
