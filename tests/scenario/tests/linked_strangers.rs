@@ -163,7 +163,7 @@ fn forged_repeated_and_stray_datagrams_change_nothing_and_are_counted() {
         let advertised = relays[usize::from(id) - 1].address();
         let lines = format!("key = \"{KEY}\"\nadvertise = \"{advertised}\"");
         let mut options = NodeOptions::new(id, &url).with_redis(redis.url());
-        options.log = Some("info,aldisd::link=debug".into());
+        options.log = Some("info,aldis_link=debug".into());
         options.tables = "[admin]\nlisten = \"127.0.0.1:0\"\n".into();
         options.with_cluster_keys(&keys(&lines)).start()
     });
