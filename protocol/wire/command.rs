@@ -51,6 +51,7 @@ commands! {
         MarkDelivered = 0x200A => MarkDeliveredResp = 0x200B,
         Recall = 0x200C => RecallResp = 0x200D,
         Edit = 0x200E => EditResp = 0x200F,
+        Typing = 0x2012 => TypingResp = 0x2013,
         FriendApply = 0x4001 => FriendApplyResp = 0x4002,
         FriendHandle = 0x4003 => FriendHandleResp = 0x4004,
         FriendList = 0x4005 => FriendListResp = 0x4006,
@@ -77,6 +78,8 @@ commands! {
         KickNotify = 0x1005,
         GoawayNotify = 0x100C,
         MsgPushNotify = 0x2003,
+        TypingNotify = 0x2014,
+        ReceiptNotify = 0x2020,
     }
 }
 

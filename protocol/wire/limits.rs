@@ -34,6 +34,9 @@ pub const USER_FIND_DEFAULT: usize = 20;
 pub const LIST_ROWS_MAX: usize = 500;
 /// Rows of a list page when the request does not say.
 pub const LIST_ROWS_DEFAULT: usize = 100;
+/// Members up to which a group is told that one of them writes something. In a larger one somebody
+/// always does, and each time would cost more than a message.
+pub const TYPING_MEMBERS_MAX: usize = 100;
 /// Members of a group with write fan-out.
 pub const GROUP_MEMBERS_MAX: usize = 500;
 /// Requests to come in that wait for one group.

@@ -11,7 +11,7 @@ use aldis_logic::{Delivery, Node, PeerMail};
 use aldis_rudp::{ConnectError, Ecn, Endpoint, Event, Flow, PeerId, SendError, Time, Transmit};
 
 use crate::counts::SessionCounts;
-use crate::figures::{LinkFigures, kind_of};
+use crate::figures::{KIND_NOTICE, LinkFigures, kind_of};
 use crate::mail::LinkMail;
 use crate::sessions::{Sessions, Strangers};
 
@@ -19,6 +19,10 @@ use crate::sessions::{Sessions, Strangers};
 const FLUSH_NS_MAX: u64 = 500_000_000;
 /// Time for the end of the sessions to be said after that, more than once. ns
 const CLOSE_NS_MAX: u64 = 150_000_000;
+
+/// Messages to a node that it has not acknowledged, up to which it is sent notifications that are in no
+/// store: they are not to fill the room of entries when the network is slow.
+const NOTICE_BACKLOG_MAX: usize = 4_096;
 
 /// What a link is made of.
 pub struct LinkParts {
@@ -109,6 +113,7 @@ impl Link {
         let now_ms = ms(now);
         match mail {
             LinkMail::Outgoing(entries) => self.hub.handle_outgoing(now_ms, entries),
+            LinkMail::Notice(notice) => self.hub.handle_notice(now_ms, notice),
             LinkMail::Kick(order) => self.hub.handle_kick_order(now_ms, order),
             LinkMail::Found { number, sessions: Found { found, unknown } } => {
                 let found = cluster::Found { sessions: &found, unknown: &unknown };
@@ -331,6 +336,13 @@ impl Link {
                     LinkFlow::Ordered(number) => Flow::Ordered(number),
                 };
                 let kind = kind_of(&message);
+                let waiting = |stats: aldis_rudp::Stats| stats.messages_unacknowledged;
+                if kind == KIND_NOTICE
+                    && self.endpoint.stats(peer).map_or(0, waiting) > NOTICE_BACKLOG_MAX
+                {
+                    self.figures.note_dropped(node);
+                    return None;
+                }
                 match self.endpoint.send(now, peer, flow, message) {
                     Ok(_) => self.figures.note_sent(node, kind),
                     Err(SendError::NoPeer) => {}

@@ -1,6 +1,7 @@
 //! What other threads tell the link. Data only.
 
 use aldis_directory::{NodeRecord, Sessions};
+use aldis_logic::Notice;
 use aldis_logic::cluster::{KickOrder, Outgoing};
 
 /// One piece of mail.
@@ -8,6 +9,8 @@ use aldis_logic::cluster::{KickOrder, Outgoing};
 pub enum LinkMail {
     /// Entries that were committed here.
     Outgoing(Vec<Outgoing>),
+    /// Users are told something that is in no store.
+    Notice(Notice),
     /// A login here took a session's place elsewhere.
     Kick(KickOrder),
     /// The directory answered.

@@ -4,6 +4,7 @@ use aldis_wire::{ConnId, Epoch, OutFrame, UserId, pb};
 
 use crate::cluster::KickOrder;
 use crate::job::{DirectoryRequest, HashRequest, ReactorId, ReadRequest, WriteRequest};
+use crate::notice::{Notice, NoticeMail};
 
 /// One thing to do. Effects are drained in order after each input.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub enum Effect {
     },
     /// For the link: a session on another node is over. Without a link, head checks find out.
     Kick(KickOrder),
+    /// For the link: users on other nodes are told something. Where it does not fit, it is dropped.
+    Notice(Notice),
 }
 
 /// How badly a frame must arrive.
@@ -60,6 +63,9 @@ pub enum Lane {
     Reply,
     /// A push: a slow reader's is dropped, and it gets a hint once it has caught up.
     Push,
+    /// A notification that is in no store: where a push would be dropped, it is, and no hint makes up
+    /// for it.
+    Notice,
 }
 
 /// Whether a frame was taken.
@@ -104,4 +110,6 @@ pub enum PeerMail {
         /// Of the newer session.
         device_name: String,
     },
+    /// Some of its sessions are told something. Where it does not fit, it is dropped.
+    Notice(NoticeMail),
 }

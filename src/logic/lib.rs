@@ -3,7 +3,10 @@
 
 mod acts;
 mod api;
+mod aside;
+mod bucket;
 mod check_times;
+mod class;
 pub mod cluster;
 mod credits;
 mod effect;
@@ -13,6 +16,7 @@ mod handlers;
 mod hold_back;
 pub mod job;
 mod node;
+mod notice;
 mod now;
 mod replies;
 mod request;
@@ -23,12 +27,14 @@ mod throttle;
 mod token;
 
 pub use api::{ApiEffect, ApiLogin, ApiRequest, ApiService};
+pub use bucket::Rate;
 pub use check_times::HeadCheckTimes;
 pub use credits::{CreditLimits, Credits};
 pub use effect::{Admit, Effect, Goodbye, Lane, PeerMail};
 pub use entry::message_data;
 pub use fanout::{Delivery, Target, fan_out};
 pub use node::{Alarms, DirectMessages, LinkUse, MessageTimes, Node, NodeConfig, Outages};
+pub use notice::{Notice, NoticeMail};
 pub use now::Now;
 pub use request::Refusal;
 pub use service::Service;

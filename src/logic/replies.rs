@@ -4,7 +4,7 @@ use aldis_wire::{Command, ConnId, OutFrame, pb};
 
 use crate::effect::{Effect, Goodbye, Lane, PeerMail};
 use crate::fanout::Delivery;
-use crate::handlers::{self, head_check};
+use crate::handlers::{self, head_check, receipts};
 use crate::hold_back;
 use crate::job::{
     DirectoryJob, DirectoryReply, DirectoryRequest, HashReply, JobError, ReadReply, Registration,
@@ -58,6 +58,10 @@ impl Service {
         self.credits.give_read();
         if head_check::is_ours(reply.ticket) {
             head_check::handle_answer(self, reply.ticket, reply.result);
+            return;
+        }
+        if receipts::is_ours(reply.ticket) {
+            receipts::handle_answer(self, reply.ticket, reply.result);
             return;
         }
         match self.finish(reply.ticket) {
@@ -149,6 +153,7 @@ impl Service {
                     self.kick(conn, reason, device_name);
                 }
             }
+            PeerMail::Notice(mail) => self.handle_notice(mail),
         }
     }
 

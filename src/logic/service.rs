@@ -9,10 +9,12 @@ use std::sync::Arc;
 use aldis_wire::limits::PIPELINED_REQUESTS_MAX;
 use aldis_wire::{Code, Command, ConnId, Frame, FrameError, OutFrame};
 
+use crate::class::need_of;
 use crate::credits::{CreditLimits, Credits, Need};
 use crate::effect::{Admit, Effect, Goodbye, Lane};
 use crate::handlers;
 use crate::handlers::head_check::{self, HeadChecks};
+use crate::handlers::receipts::{self, Receipts};
 use crate::hold_back::{self, Holds};
 use crate::job::ReactorId;
 use crate::node::Node;
@@ -36,6 +38,8 @@ pub struct Service {
     pub(crate) head_checks: HeadChecks,
     /// Which sessions hold entries back.
     pub(crate) holds: Holds,
+    /// What others are to be told of marks.
+    pub(crate) receipts: Receipts,
     pub(crate) is_draining: bool,
 }
 
@@ -53,6 +57,7 @@ impl Service {
             fence: 0,
             head_checks,
             holds: Holds::default(),
+            receipts: Receipts::default(),
             is_draining: false,
         }
     }
@@ -65,8 +70,9 @@ impl Service {
     /// When the service wants a turn although nothing happens, mono ms. While it waits for a reader
     /// it needs none: the reply is a turn.
     pub fn poll_timeout(&self) -> Option<u64> {
-        let check = self.head_checks.due_at_ms().filter(|_| self.credits.has(Need::Read));
-        check.into_iter().chain(self.holds.due_at_ms()).min()
+        let reads = self.head_checks.due_at_ms().into_iter().chain(self.receipts.due_at_ms());
+        let reads = reads.filter(|_| self.credits.has(Need::Read));
+        reads.chain(self.holds.due_at_ms()).min()
     }
 
     /// Sessions that are logged in.
@@ -213,6 +219,7 @@ impl Service {
         while self.head_checks.is_due(now.mono_ms) && self.credits.has(Need::Read) {
             head_check::begin(self);
         }
+        receipts::begin(self);
     }
 
     /// Holds between any two inputs.
@@ -223,25 +230,6 @@ impl Service {
                 assert!(online.user.0 != 0, "whoever is online is somebody");
             }
         }
-    }
-}
-
-fn need_of(command: Command) -> Need {
-    match command {
-        Command::Login | Command::Register => Need::Account,
-        Command::MsgSend
-        | Command::Logout
-        | Command::MarkDelivered
-        | Command::GroupCreate
-        | Command::GroupInvite
-        | Command::GroupLeave => Need::Write,
-        Command::UserGet
-        | Command::UserFind
-        | Command::MsgSync
-        | Command::History
-        | Command::GroupList
-        | Command::GroupMembers => Need::Read,
-        _ => Need::Nothing,
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, Seq, UserId};
 
+use crate::aside::Aside;
 use crate::hold_back::HoldBack;
 use crate::job::{FailedSend, Generations, NewUser, NodeId, SessionOpened};
 use crate::table::Online;
@@ -42,6 +43,8 @@ pub(crate) struct Session {
     pub address: IpAddr,
     /// See there.
     pub state: State,
+    /// See there.
+    pub aside: Option<Box<Aside>>,
     /// Conversations whose sends fail until the named one is sent again.
     pub failed_sends: Vec<FailedConversation>,
 }
@@ -133,6 +136,7 @@ impl Session {
             is_closing: false,
             address,
             state: State::Fresh,
+            aside: None,
             failed_sends: Vec::new(),
         }
     }

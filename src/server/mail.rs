@@ -16,6 +16,8 @@ use crate::http::EdgePost;
 
 /// Deliveries and kicks that may wait for a reactor, bytes: a burst of a few large groups.
 const DELIVERIES_BYTES_MAX: usize = 64 << 20;
+/// Bytes that may wait there up to which notifications are added that are in no store.
+const NOTICES_BYTES_MAX: usize = 8 << 20;
 /// Slots for mail that answers no job: one for missed deliveries, the others for drain and stop.
 const OTHER_MAILS_MAX: usize = 4;
 /// What a kick takes while it waits, bytes.
@@ -151,9 +153,14 @@ impl PostOffice {
         }
     }
 
-    /// Posts what another service says; if it does not fit, a head check finds out.
+    /// Posts what another service says; if a kick does not fit, a head check finds out.
     pub fn peer(&self, reactor: ReactorId, mail: PeerMail) {
         let Some(post) = self.posts.get(usize::from(reactor.0)) else { return };
+        if let PeerMail::Notice(notice) = &mail {
+            let weight = PEER_MAIL_BYTES + notice.frame.len() + notice.targets.len() * TARGET_BYTES;
+            let _ = post.sender.try_post_within(Mail::Peer(mail), weight, NOTICES_BYTES_MAX);
+            return;
+        }
         let result = post.sender.try_post(Mail::Peer(mail), PEER_MAIL_BYTES);
         if let Err(Mail::Peer(PeerMail::Kick { conn, .. })) = result {
             post.miss([conn]);

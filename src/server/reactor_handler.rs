@@ -59,11 +59,11 @@ impl ClientHandler {
             self.counts.note(&effect);
             match effect {
                 Effect::Send { conn, frame, lane } => {
-                    let lane = match lane {
+                    let net_lane = match lane {
                         Lane::Reply => aldis_net::Lane::Reply,
-                        Lane::Push => aldis_net::Lane::Push,
+                        Lane::Push | Lane::Notice => aldis_net::Lane::Push,
                     };
-                    if io.send(conn, frame, lane) == Sent::Dropped {
+                    if io.send(conn, frame, net_lane) == Sent::Dropped && lane == Lane::Push {
                         self.service.handle_push_dropped(conn);
                     }
                 }
@@ -86,6 +86,11 @@ impl ClientHandler {
                 Effect::Kick(order) => {
                     if let Some(link) = &self.workers.link {
                         link.kick(order);
+                    }
+                }
+                Effect::Notice(notice) => {
+                    if let Some(link) = &self.workers.link {
+                        link.notice(notice);
                     }
                 }
             }

@@ -35,6 +35,7 @@ const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
     (Command::History, &[Code::NotFound]),
     (Command::MarkRead, &[Code::NotFound]),
     (Command::MarkDelivered, &[Code::NotFound]),
+    (Command::Typing, &[Code::NotFound, Code::Forbidden, Code::RateLimited]),
     (Command::Recall, &[Code::NotFound, Code::Forbidden]),
     (Command::Edit, &[Code::NotFound, Code::Forbidden, Code::Conflict, Code::TooLarge]),
     (Command::GroupCreate, &[Code::NotFound, Code::TooLarge]),

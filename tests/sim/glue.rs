@@ -152,8 +152,10 @@ impl Reactor {
             match effect {
                 Effect::Send { conn, frame, lane } => {
                     self.note_frame(outside, cause, conn, &frame);
-                    let is_push = lane == Lane::Push;
-                    if self.io.send(outside, conn, &frame, is_push) == Sent::Dropped {
+                    let is_push = lane != Lane::Reply;
+                    if self.io.send(outside, conn, &frame, is_push) == Sent::Dropped
+                        && lane == Lane::Push
+                    {
                         self.service.handle_push_dropped(conn);
                     }
                 }
@@ -178,6 +180,7 @@ impl Reactor {
                 Effect::Hash(request) => self.jobs.push(Job::Hash(request)),
                 Effect::Directory(request) => self.ask_directory(outside, request),
                 Effect::Kick(order) => self.jobs.push(Job::Kick(order)),
+                Effect::Notice(notice) => self.jobs.push(Job::Notice(notice)),
                 Effect::Post { reactor, mail } => {
                     self.jobs.push(Job::Post(usize::from(reactor.0), mail));
                 }

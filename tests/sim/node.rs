@@ -160,6 +160,7 @@ impl Server {
                 }
                 Job::Directory(request) => self.ask_directory(outside, request),
                 Job::Kick(order) => self.order_kick(outside, order),
+                Job::Notice(notice) => self.forward_notice(outside, notice),
                 Job::Post(to, mail) => {
                     let is_own = reactor == to;
                     outside.coverage.hit(if is_own {
@@ -175,7 +176,9 @@ impl Server {
 
     /// Posts what another service says, if it fits.
     pub fn post_peer(&mut self, outside: &mut Outside, to: usize, mail: PeerMail) {
-        let PeerMail::Kick { conn, .. } = mail;
+        let PeerMail::Kick { conn, .. } = mail else {
+            return self.post(outside, to, Mail::Peer(mail));
+        };
         if outside.dice.chance(outside.rates.kick_lost) {
             outside.coverage.hit("kick: mail did not fit");
             return self.miss(outside, to, [conn]);

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use aldis_wire::{ConnId, pb};
+use aldis_wire::{Command, ConnId, pb};
 
 use crate::acts::NO_CONN;
 use crate::check_times::{CheckTimes, HeadCheckTimes};
@@ -149,7 +149,7 @@ pub(crate) fn begin(service: &mut Service) {
 
 /// Whether a read reply answers a head check.
 pub(crate) fn is_ours(ticket: Ticket) -> bool {
-    ticket.conn == NO_CONN
+    ticket.conn == NO_CONN && ticket.command == Command::Heartbeat
 }
 
 /// The store answered a check, or did not: then it is made again.

@@ -43,8 +43,10 @@ mod mark_read;
 mod msg_send;
 mod msg_sync;
 mod recall;
+pub(crate) mod receipts;
 mod refresh_token;
 pub(crate) mod register;
+mod typing;
 mod unblock;
 mod user_find;
 mod user_get;
@@ -67,6 +69,7 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         Command::History => history::handle(service, request),
         Command::MarkDelivered => mark_delivered::handle(service, request),
         Command::MarkRead => mark_read::handle(service, request),
+        Command::Typing => typing::handle(service, request),
         Command::Recall => recall::handle(service, request),
         Command::Edit => edit::handle(service, request),
         Command::GroupCreate => group_create::handle(service, request),
@@ -104,6 +107,9 @@ pub(crate) fn handle_written(
         && let Some(session) = service.session(ticket.conn)
     {
         session.is_leaving = false;
+    }
+    if ticket.command == Command::MarkRead {
+        receipts::handle_read(service, ticket, result.is_ok());
     }
     match result {
         Ok(Written::Appended(appended)) => msg_send::handle_appended(service, ticket, appended),
@@ -174,6 +180,7 @@ pub(crate) fn handle_read(
         Ok(ReadResult::Members(page)) => service.respond(ticket, &page),
         Ok(ReadResult::GroupRequests(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Relations(page)) => service.respond(ticket, &page),
+        Ok(ReadResult::Audience(found)) => typing::handle_audience(service, ticket, found),
         Ok(ReadResult::Credentials(_) | ReadResult::LoginState(_) | ReadResult::Heads(_)) => {
             unreachable!("accounts and head checks take their own ways")
         }

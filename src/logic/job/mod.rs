@@ -16,7 +16,7 @@ pub use directory::{
 };
 pub use hash::{HashJob, HashReply, HashRequest, HashResult};
 pub use read::{
-    Credentials, HistoryPage, HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest,
+    Audience, Credentials, HistoryPage, HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest,
     ReadResult, SyncPage, UserHead,
 };
 pub use stored::{Event, JobError, StoredMessage};

@@ -97,6 +97,8 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+    /// Whom a user may tell what it does.
+    Audience(Audience),
     /// FRIEND_LIST: those whom the user has something to do with, ascending.
     Relations {
         /// Whose.
@@ -108,6 +110,18 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+}
+
+/// Who would get messages of users in conversations. Of a group with more than
+/// `limits::TYPING_MEMBERS_MAX` members nobody is named.
+#[derive(Clone, Debug)]
+pub struct Audience {
+    /// Whose, and where; few.
+    pub asks: Vec<(UserId, ConversationKey)>,
+    /// As in `Append`.
+    pub friends_only: bool,
+    /// Unix time, for who is muted.
+    pub at_ms: u64,
 }
 
 /// Which part of a conversation; answers are ascending in any case.
@@ -151,6 +165,9 @@ pub enum ReadResult {
     Members(pb::GroupMembersResp),
     /// Of `GroupRequests`.
     GroupRequests(pb::GroupRequestsResp),
+    /// Of `Audience`, one for each: why the user could not send a message there, or who
+    /// else would get it.
+    Audience(Vec<Result<Vec<UserId>, JobError>>),
     /// Of `Relations`.
     Relations(pb::FriendListResp),
 }

@@ -8,11 +8,13 @@ use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
 
 use super::state::State;
-use crate::group::Role;
+use crate::group::{Group, Role};
 use crate::lists::{self, Scan};
 use crate::page::{PageBytes, Span, plan};
 use crate::record::{GroupSetting, Key, Record, Row, Table};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
+use crate::rules::Ties;
+use crate::sight;
 
 impl State {
     pub(super) fn read(&self, job: &ReadJob) -> Result<ReadResult, JobError> {
@@ -72,6 +74,7 @@ impl State {
                 let page = lists::group_requests(&mut &*self, *reader, *group, *after, *limit)?;
                 ReadResult::GroupRequests(page)
             }
+            ReadJob::Audience(job) => ReadResult::Audience(sight::audiences(&mut &*self, job)?),
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(&mut &*self, *user, *list, *after, *limit)?)
             }
@@ -217,6 +220,21 @@ impl Scan for &State {
 
     fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, JobError> {
         Ok(self.groups.get(&group).and_then(|group| group.role(user)))
+    }
+
+    fn has_user(&mut self, user: UserId) -> Result<bool, JobError> {
+        Ok(self.users.contains_key(&user))
+    }
+
+    fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, JobError> {
+        let ties = |pair| self.conversations.get(pair).map_or(Ties::default(), |found| found.ties);
+        Ok(pairs.iter().map(ties).collect())
+    }
+
+    fn group(&mut self, group: GroupId, members_max: usize) -> Result<Group, JobError> {
+        let group = self.groups.get(&group).map(|group| group.now()).unwrap_or_default();
+        let members = group.members.iter().take(members_max).copied().collect();
+        Ok(Group { members, ..group })
     }
 
     fn scan(

@@ -1,8 +1,11 @@
 //! Records in MySQL, and the rules' view of a batch. Knows no rule.
 
+use std::collections::HashMap;
+
 use aldis_logic::job::{Appended, CreateGroup, StoredMessage, Ticket};
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId, pb};
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use mysql::Row as MysqlRow;
 
 use super::append::{Draft, Placed as EntryPlace};
@@ -266,6 +269,60 @@ impl Scan for Snapshot<'_> {
         let mut rows = self.session.run(sql.as_str())?.into_iter().flatten();
         let role = rows.next().map(|mut row| number(&mut row, 0)).transpose()?;
         Ok(role.and_then(Role::from_number))
+    }
+
+    fn has_user(&mut self, user: UserId) -> Result<bool, Stop> {
+        let sql = &mut *self.sql;
+        sql.clear();
+        sql.statement("SELECT 1 FROM im_user WHERE user_id = ").number(user.0);
+        Ok(self.session.run(sql.as_str())?.into_iter().flatten().next().is_some())
+    }
+
+    fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, Stop> {
+        if pairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = &mut *self.sql;
+        sql.clear();
+        sql.statement(
+            "SELECT lo, hi, ties FROM im_conversation FORCE INDEX (PRIMARY) WHERE (lo, hi) IN (",
+        )
+        .list(pairs, |sql, pair| {
+            sql.numbers([pair.lo, pair.hi]);
+        })
+        .push(")");
+        let mut found: HashMap<ConversationKey, Ties, RandomState> = HashMap::default();
+        for mut row in self.session.run(sql.as_str())?.into_iter().flatten() {
+            let pair = ConversationKey { lo: number(&mut row, 0)?, hi: number(&mut row, 1)? };
+            found.insert(pair, Ties(number(&mut row, 2)? as u8));
+        }
+        Ok(pairs.iter().map(|pair| found.get(pair).copied().unwrap_or_default()).collect())
+    }
+
+    fn group(&mut self, group: GroupId, members_max: usize) -> Result<Group, Stop> {
+        let sql = &mut *self.sql;
+        sql.clear();
+        sql.statement("SELECT muted FROM im_group WHERE group_id = ").number(group.0);
+        sql.statement(
+            "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
+             WHERE leave_seq = 0 AND group_id = ",
+        )
+        .number(group.0);
+        sql.push(" ORDER BY user_id LIMIT ").number(members_max as u64);
+        let mut sets = self.session.run(sql.as_str())?.into_iter();
+        let mut found = sets.next().unwrap_or_default().into_iter();
+        let is_muted = found.next().map(|mut row| number(&mut row, 0)).transpose()?;
+        let member = |mut row: MysqlRow| {
+            Ok(Member {
+                user: UserId(number(&mut row, 0)?),
+                join_seq: number(&mut row, 1)?,
+                role: Role::from_number(number(&mut row, 2)?).ok_or_else(|| damaged("a role"))?,
+                muted_until_ms: number(&mut row, 3)?,
+            })
+        };
+        let members = sets.next().unwrap_or_default().into_iter().map(member);
+        let members = members.collect::<Result<Vec<_>, Abort>>()?.into();
+        Ok(Group { is_muted: is_muted.unwrap_or(0) != 0, members, ..Group::default() })
     }
 
     fn scan(

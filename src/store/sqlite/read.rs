@@ -19,6 +19,7 @@ use super::rows::{MESSAGE_BY_ID, message, number};
 use crate::lists;
 use crate::page::PageBytes;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
+use crate::sight;
 use crate::traits::{Reader, StoreError};
 
 /// Above every character a username may have; `name < prefix + this` is "begins with the prefix".
@@ -112,6 +113,7 @@ impl Snapshot<'_> {
                 let page = lists::group_requests(self, *reader, *group, *after, *limit)?;
                 ReadResult::GroupRequests(page)
             }
+            ReadJob::Audience(job) => ReadResult::Audience(sight::audiences(self, job)?),
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(self, *user, *list, *after, *limit)?)
             }

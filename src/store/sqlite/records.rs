@@ -216,6 +216,27 @@ impl Scan for Snapshot<'_> {
         groups::role(self.conn, group, user)
     }
 
+    fn has_user(&mut self, user: UserId) -> Result<bool, Stop> {
+        let mut statement = self.conn.prepare_cached("SELECT 1 FROM im_user WHERE user_id = ?")?;
+        Ok(statement.exists([id_or_max(user.0)])?)
+    }
+
+    fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, Stop> {
+        let sql = "SELECT ties FROM im_conversation WHERE lo = ? AND hi = ?";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut found = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let key = (id_or_max(pair.lo), id_or_max(pair.hi));
+            let ties = statement.query_row(key, |row| row.get(0)).optional()?;
+            found.push(ties.map_or(Ties::default(), Ties));
+        }
+        Ok(found)
+    }
+
+    fn group(&mut self, group: GroupId, members_max: usize) -> Result<Group, Stop> {
+        Ok(groups::load(self.conn, group, members_max)?.unwrap_or_default())
+    }
+
     fn scan(
         &mut self,
         table: Table,

@@ -79,6 +79,7 @@ COMMANDS = {
         "MARK_DELIVERED": 0x200A,
         "RECALL": 0x200C,
         "EDIT": 0x200E,
+        "TYPING": 0x2012,
         "FRIEND_APPLY": 0x4001,
         "FRIEND_HANDLE": 0x4003,
         "FRIEND_LIST": 0x4005,
@@ -103,7 +104,8 @@ COMMANDS = {
     }.items()
 }
 RESPONSES = {command.response_id: command for command in COMMANDS.values()}
-NOTIFICATIONS = {0x1005: "KickNotify", 0x100C: "GoawayNotify", 0x2003: "MsgPushNotify"}
+NOTIFICATIONS = {0x1005: "KickNotify", 0x100C: "GoawayNotify", 0x2003: "MsgPushNotify", 0x2014: "TypingNotify",
+                 0x2020: "ReceiptNotify"}
 
 
 class Frame(NamedTuple):

@@ -147,6 +147,7 @@ requests! {
         GroupMembers: GroupMembersReq => GroupMembersResp,
         GroupRequests: GroupRequestsReq => GroupRequestsResp,
         FriendList: FriendListReq => FriendListResp,
+        Typing: TypingReq => TypingResp,
     }
     tell {
         MarkRead: MarkReadReq => MarkReadResp,

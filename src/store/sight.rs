@@ -1,0 +1,56 @@
+//! Who may be told what a user does, written once for all backends. Knows no backend, and nothing of
+//! how they are told.
+
+use aldis_logic::job::{Audience, JobError};
+use aldis_wire::limits::TYPING_MEMBERS_MAX;
+use aldis_wire::{ConversationKey, UserId};
+
+use crate::lists::Scan;
+use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
+
+/// Whom the asker may tell something in each of these conversations: those who would get a message.
+/// Why not, where the asker could not send one.
+pub(crate) fn audiences<S: Scan>(
+    snapshot: &mut S,
+    job: &Audience,
+) -> Result<Vec<Result<Vec<UserId>, JobError>>, S::Stop> {
+    let is_pair = |key: &ConversationKey| key.as_group().is_none();
+    let keys = job.asks.iter().map(|(_, key)| *key);
+    let pairs: Vec<ConversationKey> = keys.filter(is_pair).collect();
+    let mut ties = snapshot.ties(&pairs)?.into_iter();
+    let mut found = Vec::with_capacity(job.asks.len());
+    for &(asker, key) in &job.asks {
+        found.push(match key.peer_of(asker) {
+            None => of_group(snapshot, asker, key, job.at_ms)?,
+            Some(peer) => {
+                let ties = ties.next().ok_or(JobError::Internal)?;
+                match ties.check_sender(key, asker, job.friends_only) {
+                    _ if !snapshot.has_user(peer)? => Err(NO_SUCH_USER),
+                    Err(why) => Err(why),
+                    Ok(()) if peer == asker => Ok(Vec::new()),
+                    Ok(()) => Ok(vec![peer]),
+                }
+            }
+        });
+    }
+    Ok(found)
+}
+
+/// All other members, if they are few.
+fn of_group<S: Scan>(
+    snapshot: &mut S,
+    asker: UserId,
+    key: ConversationKey,
+    at_ms: u64,
+) -> Result<Result<Vec<UserId>, JobError>, S::Stop> {
+    let Some(id) = key.as_group() else { return Ok(Err(NO_SUCH_GROUP)) };
+    if snapshot.role(id, asker)?.is_none() {
+        return Ok(Err(NO_SUCH_GROUP));
+    }
+    let group = snapshot.group(id, TYPING_MEMBERS_MAX + 1)?;
+    if group.members.len() > TYPING_MEMBERS_MAX {
+        return Ok(Ok(Vec::new()));
+    }
+    let checked = group.check_sender(asker, at_ms);
+    Ok(checked.map(|()| group.users().filter(|user| *user != asker).collect()))
+}
