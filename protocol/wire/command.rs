@@ -42,7 +42,11 @@ commands! {
         Register = 0x1006 => RegisterResp = 0x1007,
         Logout = 0x1008 => LogoutResp = 0x1009,
         RefreshToken = 0x100A => RefreshTokenResp = 0x100B,
+        ChangePassword = 0x100E => ChangePasswordResp = 0x100F,
+        DeviceList = 0x1010 => DeviceListResp = 0x1011,
+        DeviceRevoke = 0x1012 => DeviceRevokeResp = 0x1013,
         UserGet = 0x1014 => UserGetResp = 0x1015,
+        UserUpdate = 0x1016 => UserUpdateResp = 0x1017,
         UserFind = 0x1018 => UserFindResp = 0x1019,
         MsgSend = 0x2001 => MsgSendResp = 0x2002,
         MsgSync = 0x2004 => MsgSyncResp = 0x2005,
@@ -73,6 +77,8 @@ commands! {
         Block = 0x4025 => BlockResp = 0x4026,
         Unblock = 0x4027 => UnblockResp = 0x4028,
         GroupRequests = 0x4029 => GroupRequestsResp = 0x402A,
+        PresenceQuery = 0x5001 => PresenceQueryResp = 0x5002,
+        PresenceSubscribe = 0x5003 => PresenceSubscribeResp = 0x5004,
     }
     notifications {
         KickNotify = 0x1005,
@@ -80,6 +86,7 @@ commands! {
         MsgPushNotify = 0x2003,
         TypingNotify = 0x2014,
         ReceiptNotify = 0x2020,
+        PresenceNotify = 0x5005,
     }
 }
 

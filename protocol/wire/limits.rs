@@ -53,6 +53,13 @@ pub const FRIENDS_MAX: usize = 5_000;
 pub const FRIEND_REQUESTS_MAX: usize = 500;
 /// Users whom one user blocks.
 pub const BLOCKED_USERS_MAX: usize = 2_000;
+/// Users of one PRESENCE_QUERY, and whom one session can subscribe to: enough for the friends on a
+/// screen, and little enough that all sessions of a node may do it.
+pub const PRESENCE_USERS_MAX: usize = 200;
+/// Devices that a DEVICE_LIST names, those that logged in last.
+pub const DEVICE_LIST_MAX: usize = 100;
+/// Length of the URL of a user's picture, bytes.
+pub const AVATAR_URL_BYTES_MAX: usize = 512;
 /// Length of a reason why somebody wants to be a friend, or a member, bytes.
 pub const REASON_BYTES_MAX: usize = 512;
 /// Length of a username, bytes after normalisation.

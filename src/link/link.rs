@@ -7,11 +7,11 @@ use std::sync::Arc;
 use aldis_directory::{Lookup, NodeRecord, Sessions as Found};
 use aldis_logic::cluster::{self, Hub, HubConfig, HubCounts, LinkEffect, LinkFlow, PeerAddress};
 use aldis_logic::job::{NodeId, ReactorId};
-use aldis_logic::{Delivery, Node, PeerMail};
+use aldis_logic::{Delivery, Hints, Node, PeerMail};
 use aldis_rudp::{ConnectError, Ecn, Endpoint, Event, Flow, PeerId, SendError, Time, Transmit};
 
 use crate::counts::SessionCounts;
-use crate::figures::{KIND_NOTICE, LinkFigures, kind_of};
+use crate::figures::{KINDS_UNSTORED, LinkFigures, kind_of};
 use crate::mail::LinkMail;
 use crate::sessions::{Sessions, Strangers};
 
@@ -52,6 +52,8 @@ pub enum LinkOutput {
         /// What.
         mail: PeerMail,
     },
+    /// For all services of this node.
+    Hints(Arc<Hints>),
     /// All sessions of this node may have missed something: see [`aldis_logic::Alarms`].
     Alarm,
 }
@@ -114,6 +116,7 @@ impl Link {
         match mail {
             LinkMail::Outgoing(entries) => self.hub.handle_outgoing(now_ms, entries),
             LinkMail::Notice(notice) => self.hub.handle_notice(now_ms, notice),
+            LinkMail::Hints(hints) => self.hub.handle_hints(&hints),
             LinkMail::Kick(order) => self.hub.handle_kick_order(now_ms, order),
             LinkMail::Found { number, sessions: Found { found, unknown } } => {
                 let found = cluster::Found { sessions: &found, unknown: &unknown };
@@ -337,7 +340,7 @@ impl Link {
                 };
                 let kind = kind_of(&message);
                 let waiting = |stats: aldis_rudp::Stats| stats.messages_unacknowledged;
-                if kind == KIND_NOTICE
+                if KINDS_UNSTORED.contains(&kind)
                     && self.endpoint.stats(peer).map_or(0, waiting) > NOTICE_BACKLOG_MAX
                 {
                     self.figures.note_dropped(node);
@@ -359,6 +362,7 @@ impl Link {
                 return Some(LinkOutput::Lookup(Lookup { number, users }));
             }
             LinkEffect::Post { reactor, mail } => return Some(LinkOutput::Post { reactor, mail }),
+            LinkEffect::Hints(hints) => return Some(LinkOutput::Hints(hints)),
             LinkEffect::Opened { node, release } => {
                 log::info!("node {} is linked ({release})", node.0);
             }

@@ -1,9 +1,10 @@
 //! What a session has to remember besides its state, while it does what most sessions do rarely: kept
 //! apart, so that an idle session costs next to nothing.
 
-use aldis_wire::{ConvSeq, ConversationKey, Seq};
+use aldis_wire::{ConvSeq, ConversationKey, Seq, UserId};
 
 use crate::bucket::Bucket;
+use crate::job::{Account, Device};
 use crate::session::Session;
 
 /// See the file's first line.
@@ -14,6 +15,8 @@ pub(crate) struct Aside {
     pub pending: Vec<(u32, Pending)>,
     /// How often it may say that its user writes something.
     pub typing: Bucket,
+    /// Whose coming and going it wants to hear of.
+    pub watching: Box<[UserId]>,
     /// Up to where senders know that this device holds their messages.
     pub delivered_told: Seq,
     /// Up to where this device holds them.
@@ -27,6 +30,28 @@ pub(crate) enum Pending {
     Typing(ConversationKey, bool),
     /// MARK_READ of a 1:1 conversation: where, and up to what.
     Read(ConversationKey, ConvSeq),
+    /// PRESENCE_QUERY or PRESENCE_SUBSCRIBE: whom, ascending.
+    Sight(Vec<UserId>),
+    /// The same: whom of them it may see, and when their last sessions ended, Unix ms.
+    Located(Vec<(UserId, u64)>),
+    /// DEVICE_LIST: what the store knows.
+    Devices(Vec<Device>),
+    /// CHANGE_PASSWORD.
+    Password(Box<PasswordChange>),
+}
+
+/// A CHANGE_PASSWORD under way. `Debug` shows no password.
+pub(crate) struct PasswordChange {
+    pub old_password: String,
+    pub new_password: String,
+    /// As it was when the old one was checked.
+    pub account: Option<Account>,
+}
+
+impl std::fmt::Debug for PasswordChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PasswordChange").field("account", &self.account).finish_non_exhaustive()
+    }
 }
 
 impl Session {

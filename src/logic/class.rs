@@ -37,7 +37,10 @@ impl Class {
             | Command::GroupList
             | Command::GroupMembers
             | Command::GroupRequests
-            | Command::FriendList => Class::Query,
+            | Command::FriendList
+            | Command::DeviceList
+            | Command::PresenceQuery
+            | Command::PresenceSubscribe => Class::Query,
             Command::Typing => Class::Ephemeral,
             // Whatever is not named changes something: that asks for most.
             _ => Class::Change,
@@ -50,6 +53,8 @@ pub(crate) fn need_of(command: Command) -> Need {
     match (Class::of(command), command) {
         (_, Command::Login | Command::Register) => Need::Account,
         (_, Command::Logout) => Need::Write,
+        // Its first step; the later ones are like those of a login.
+        (_, Command::ChangePassword) => Need::Account,
         (Class::Session, _) => Need::Nothing,
         (Class::Send | Class::Change, _) => Need::Write,
         (Class::Query | Class::Ephemeral, _) => Need::Read,

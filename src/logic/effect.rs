@@ -1,10 +1,15 @@
 //! What the service wants done: the only way in which it acts on the world.
 
+use std::sync::Arc;
+
 use aldis_wire::{ConnId, Epoch, OutFrame, UserId, pb};
 
 use crate::cluster::KickOrder;
-use crate::job::{DirectoryRequest, HashRequest, ReactorId, ReadRequest, WriteRequest};
+use crate::job::{
+    DirectoryRequest, HashRequest, LocateRequest, ReactorId, ReadRequest, WriteRequest,
+};
 use crate::notice::{Notice, NoticeMail};
+use crate::presence::Hints;
 
 /// One thing to do. Effects are drained in order after each input.
 #[derive(Debug)]
@@ -43,6 +48,10 @@ pub enum Effect {
     Hash(HashRequest),
     /// For the directory worker; if its queue is full, the glue answers `Unavailable` for it.
     Directory(DirectoryRequest),
+    /// For the directory worker. A slot in its queue is reserved.
+    Locate(LocateRequest),
+    /// For all services of this node that watch somebody, and for the link. What does not fit is lost.
+    Hints(Arc<Hints>),
     /// For the service of another reactor of this node.
     Post {
         /// Which.
@@ -112,4 +121,6 @@ pub enum PeerMail {
     },
     /// Some of its sessions are told something. Where it does not fit, it is dropped.
     Notice(NoticeMail),
+    /// Something may be new of users whom its sessions watch.
+    Hints(Arc<Hints>),
 }

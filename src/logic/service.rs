@@ -14,6 +14,7 @@ use crate::credits::{CreditLimits, Credits, Need};
 use crate::effect::{Admit, Effect, Goodbye, Lane};
 use crate::handlers;
 use crate::handlers::head_check::{self, HeadChecks};
+use crate::handlers::presence::{self, Presence};
 use crate::handlers::receipts::{self, Receipts};
 use crate::hold_back::{self, Holds};
 use crate::job::ReactorId;
@@ -40,6 +41,8 @@ pub struct Service {
     pub(crate) holds: Holds,
     /// What others are to be told of marks.
     pub(crate) receipts: Receipts,
+    /// Who watches whom, and what others are to be told of who came and went.
+    pub(crate) presence: Presence,
     pub(crate) is_draining: bool,
 }
 
@@ -58,6 +61,7 @@ impl Service {
             head_checks,
             holds: Holds::default(),
             receipts: Receipts::default(),
+            presence: Presence::default(),
             is_draining: false,
         }
     }
@@ -71,8 +75,9 @@ impl Service {
     /// it needs none: the reply is a turn.
     pub fn poll_timeout(&self) -> Option<u64> {
         let reads = self.head_checks.due_at_ms().into_iter().chain(self.receipts.due_at_ms());
+        let reads = reads.chain(self.presence.read_due_at_ms());
         let reads = reads.filter(|_| self.credits.has(Need::Read));
-        reads.chain(self.holds.due_at_ms()).min()
+        reads.chain(self.holds.due_at_ms()).chain(self.presence.due_at_ms()).min()
     }
 
     /// Sessions that are logged in.
@@ -220,6 +225,7 @@ impl Service {
             head_check::begin(self);
         }
         receipts::begin(self);
+        presence::run(self);
     }
 
     /// Holds between any two inputs.
@@ -241,8 +247,8 @@ fn must_wait(session: &Session, command: Command, fence: u32) -> bool {
         // of it would overtake the ones before it.
         Command::MsgSend => is_full || (session.in_flight > 0 && session.fence != fence),
         Command::MsgSync | Command::History => session.is_paging || is_full,
-        // What it said before it leaves shall be answered.
-        Command::Logout => session.in_flight > 0,
+        // What it said before it leaves shall be answered, and one password is changed at a time.
+        Command::Logout | Command::ChangePassword => session.in_flight > 0,
         _ => is_full,
     }
 }

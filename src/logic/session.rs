@@ -204,6 +204,15 @@ impl Session {
         failed.len() <= FAILED_SENDS_MAX
     }
 
+    /// A send was refused before anything was done about it, and will be sent again: its conversation
+    /// waits for it, whatever became of earlier ones. False: there are too many.
+    #[must_use]
+    pub fn hold_up(&mut self, send: FailedSend, fence: u32) -> bool {
+        self.failed_sends.retain(|known| known.send.conversation != send.conversation);
+        self.failed_sends.push(FailedConversation { send, fence, is_open: false });
+        self.failed_sends.len() <= FAILED_SENDS_MAX
+    }
+
     /// Nothing is in flight any more: no late answer can come for conversations that are open.
     pub fn forget_open_conversations(&mut self) {
         self.failed_sends.retain(|known| !known.is_open);

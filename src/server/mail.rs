@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aldis_logic::job::{
-    DirectoryReply, HashReply, ReactorId, ReadReply, SessionRecord, WriteReply,
+    DirectoryReply, HashReply, LocateReply, ReactorId, ReadReply, SessionRecord, WriteReply,
 };
-use aldis_logic::{CreditLimits, Delivery, PeerMail};
+use aldis_logic::{CreditLimits, Delivery, Hints, PeerMail};
 use aldis_net::{MailLimits, MailReceiver, MailSender, mailbox};
 use aldis_wire::ConnId;
 use parking_lot::Mutex;
@@ -38,6 +38,8 @@ pub enum Mail {
     Hashed(HashReply),
     /// From the directory worker.
     Directory(DirectoryReply),
+    /// From the directory worker, where users are.
+    Located(LocateReply),
     /// From a store writer, the entries of one batch; or from the link.
     Deliveries(Vec<Delivery>),
     /// From another reactor's service, or from the link.
@@ -46,7 +48,7 @@ pub enum Mail {
     Fenced(SessionRecord),
     /// Some deliveries did not fit: see [`Missed`].
     Missed,
-    /// All sessions may have missed something: the node's `Alarms` know.
+    /// All sessions may have missed something, or a node is gone: the node's `Alarms` know.
     Alarm,
     /// The node is going away; clients come back within so many ms.
     Drain(u32),
@@ -164,6 +166,14 @@ impl PostOffice {
         let result = post.sender.try_post(Mail::Peer(mail), PEER_MAIL_BYTES);
         if let Err(Mail::Peer(PeerMail::Kick { conn, .. })) = result {
             post.miss([conn]);
+        }
+    }
+
+    /// Tells every reactor of whom something may be new; one that has no room finds out by itself.
+    pub fn hints(&self, hints: &Arc<Hints>) {
+        for post in self.posts.iter() {
+            let (mail, weight) = (Mail::Peer(PeerMail::Hints(hints.clone())), hints.weight());
+            let _ = post.sender.try_post_within(mail, weight, NOTICES_BYTES_MAX);
         }
     }
 

@@ -4,7 +4,7 @@ use aldis_logic::job::JobError;
 use aldis_wire::{ConversationKey, GroupId, UserId, pb};
 
 use crate::group::{Group, Role};
-use crate::record::{GroupRequest, Record, Relation, Row, Table};
+use crate::record::{GroupRequest, Key, Record, Relation, Row, Table};
 use crate::refusal::{NO_SUCH_GROUP, NOT_ALLOWED};
 use crate::rules::{Ties, is_listed, relation_info};
 
@@ -21,6 +21,9 @@ pub(crate) trait Scan {
 
     /// Whether there is such a user.
     fn has_user(&mut self, user: UserId) -> Result<bool, Self::Stop>;
+
+    /// Rows of a table, in the order of their keys as given.
+    fn rows(&mut self, table: Table, keys: &[Key]) -> Result<Vec<Option<Row>>, Self::Stop>;
 
     /// What the two of each of these 1:1 conversations are to each other, in the same order.
     fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, Self::Stop>;

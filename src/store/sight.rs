@@ -1,11 +1,12 @@
 //! Who may be told what a user does, written once for all backends. Knows no backend, and nothing of
 //! how they are told.
 
-use aldis_logic::job::{Audience, JobError};
+use aldis_logic::job::{Audience, JobError, PresenceAudience};
 use aldis_wire::limits::TYPING_MEMBERS_MAX;
 use aldis_wire::{ConversationKey, UserId};
 
 use crate::lists::Scan;
+use crate::record::{Key, LastSeen, Presence, Record, Row};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
 
 /// Whom the asker may tell something in each of these conversations: those who would get a message.
@@ -53,4 +54,40 @@ fn of_group<S: Scan>(
     }
     let checked = group.check_sender(asker, at_ms);
     Ok(checked.map(|()| group.users().filter(|user| *user != asker).collect()))
+}
+
+/// Who of these may see whether the other is online: when that one's last session ended, as far as that
+/// is stored, or nothing. Of a user who does not exist nobody sees anything.
+pub(crate) fn sights<S: Scan>(
+    snapshot: &mut S,
+    pairs: &[(UserId, UserId)],
+) -> Result<Vec<Option<u64>>, S::Stop> {
+    let keys: Vec<Key> = pairs.iter().map(|(_, target)| Key::from_slice(&[target.0])).collect();
+    let audiences = records::<Presence, S>(snapshot, &keys)?;
+    let seen = records::<LastSeen, S>(snapshot, &keys)?;
+    let conversations: Vec<ConversationKey> =
+        pairs.iter().map(|(viewer, target)| ConversationKey::direct(*viewer, *target)).collect();
+    let ties = snapshot.ties(&conversations)?;
+    let facts = pairs.iter().zip(conversations).zip(ties).zip(audiences).zip(seen);
+    Ok(facts
+        .map(|(((((viewer, target), pair), ties), audience), seen)| {
+            let is_self = viewer == target && viewer.0 != 0;
+            let (theirs, own) = (ties.side(pair, *target), ties.side(pair, *viewer));
+            let is_blocked = theirs.is_blocking || own.is_blocking;
+            let is_in_audience = match PresenceAudience::from_number(audience.audience) {
+                PresenceAudience::Friends => theirs.is_friend && own.is_friend,
+                PresenceAudience::Everybody => viewer.0 != 0,
+                PresenceAudience::Nobody => false,
+            };
+            (is_self || (is_in_audience && !is_blocked)).then_some(seen.seen_ms)
+        })
+        .collect())
+}
+
+fn records<T: Record, S: Scan>(snapshot: &mut S, keys: &[Key]) -> Result<Vec<T>, S::Stop> {
+    let record = |row: Option<Row>| match row {
+        None => Ok(T::default()),
+        Some(row) => T::from_row(row).ok_or_else(|| JobError::Internal.into()),
+    };
+    snapshot.rows(T::TABLE, keys)?.into_iter().map(record).collect()
 }

@@ -105,6 +105,10 @@ impl Reactor {
                 self.mailbox.give_reply_slots(1);
                 self.service.handle_directory_reply(now, reply);
             }
+            Mail::Located(reply) => {
+                self.mailbox.give_reply_slots(1);
+                self.service.handle_locate_reply(now, &reply);
+            }
             Mail::Peer(mail) => {
                 cause = Cause::Peer;
                 self.service.handle_peer(now, mail);
@@ -180,6 +184,8 @@ impl Reactor {
                 Effect::Hash(request) => self.jobs.push(Job::Hash(request)),
                 Effect::Directory(request) => self.ask_directory(outside, request),
                 Effect::Kick(order) => self.jobs.push(Job::Kick(order)),
+                Effect::Locate(request) => self.jobs.push(Job::Locate(request)),
+                Effect::Hints(hints) => self.jobs.push(Job::Hints(hints)),
                 Effect::Notice(notice) => self.jobs.push(Job::Notice(notice)),
                 Effect::Post { reactor, mail } => {
                     self.jobs.push(Job::Post(usize::from(reactor.0), mail));

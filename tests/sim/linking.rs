@@ -10,7 +10,7 @@ use aldis_logic::cluster::{
     HubConfig, HubCounts, KickOrder, Outgoing, PeerAddress, Routes, outgoing,
 };
 use aldis_logic::job::{Event as Entry, NodeId};
-use aldis_logic::{LinkUse, Node, Notice};
+use aldis_logic::{Hints, LinkUse, Node, Notice};
 use aldis_netsim::{Datagram, Ecn, UDP_HEADERS};
 use aldis_rudp::{BootId, ClusterKey, ClusterKeys, Endpoint, Mode, Time, Transmit};
 
@@ -168,6 +168,15 @@ impl Server {
         self.wake_link(outside);
     }
 
+    /// Sessions began or ended here.
+    pub fn forward_hints(&mut self, outside: &mut Outside, hints: Arc<Hints>) {
+        let Some(linking) = &mut self.linking else { return };
+        let weight = hints.weight();
+        // Where there is no room, other nodes find out by themselves.
+        linking.push(LinkMail::Hints(hints), weight);
+        self.wake_link(outside);
+    }
+
     /// Mail of the directory, or the end.
     pub fn post_link(&mut self, outside: &mut Outside, mail: LinkMail) {
         let Some(linking) = &mut self.linking else { return };
@@ -277,6 +286,7 @@ impl Server {
                 LinkOutput::Post { reactor, mail } => {
                     self.post_peer(outside, usize::from(reactor.0), mail);
                 }
+                LinkOutput::Hints(hints) => self.post_hints(outside, &hints),
                 LinkOutput::Alarm => self.raise_alarm(outside),
             }
         }

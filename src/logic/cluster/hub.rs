@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aldis_wire::{Message, PushTail, Seq, UserId, node_pb};
+use aldis_wire::{Message, PushTail, Seq, UserId, node_pb, pb};
 use bytes::Bytes;
 use node_pb::node_message::Body;
 use smallvec::SmallVec;
@@ -183,7 +183,10 @@ impl Hub {
         match order.node {
             Some(node) => self.kicks.push(now_ms, node, order),
             None => {
-                for node in self.peers.open().take(GUESSES_MAX) {
+                // What is revoked must end; other sessions end by their head checks as well.
+                let is_revoked = order.reason == pb::KickReason::Revoked;
+                let nodes_max = if is_revoked { usize::MAX } else { GUESSES_MAX };
+                for node in self.peers.open().take(nodes_max) {
                     self.kicks.push(now_ms, node, order.clone());
                 }
             }
@@ -260,6 +263,7 @@ impl Hub {
             }
             Body::KickAck(ack) => self.kicks.handle_ack(from, ack.id),
             Body::Notice(notice) => self.handle_notice_heard(notice),
+            Body::Presence(hints) => self.handle_hints_heard(hints),
             Body::CheckHeads(_) => {
                 self.counts.checks_heard += 1;
                 self.effects.push_back(LinkEffect::CheckAll);

@@ -2,6 +2,7 @@
 //! are known to be. Deliveries go before: where there is little room, notifications are dropped.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use aldis_wire::{Command, UserId, node_pb};
 use node_pb::node_message::Body;
@@ -13,6 +14,7 @@ use super::router::encode;
 use super::routes::Route;
 use crate::job::NodeId;
 use crate::notice::{self, Notice};
+use crate::presence::Hints;
 
 /// Notifications that wait for a look into the directory: what comes within one such look.
 const WAITING_MAX: usize = 256;
@@ -90,6 +92,26 @@ impl Hub {
         }
         unknown.into_iter().for_each(|user| self.lot.want(user));
         self.look_up();
+    }
+
+    /// Sessions began or ended here. All nodes are told, because any may have somebody who watches; what is
+    /// lost is found by looking now and then.
+    pub fn handle_hints(&mut self, hints: &Hints) {
+        let ids = |users: &[UserId]| users.iter().map(|user| user.0).collect();
+        let said = node_pb::PresenceHints { came: ids(&hints.came), left: ids(&hints.left) };
+        let message = encode(Body::Presence(said));
+        let nodes: Vec<NodeId> = self.peers.open().collect();
+        for node in nodes.into_iter().filter(|node| self.peers.takes_deliveries(*node)) {
+            let (flow, message) = (LinkFlow::Unordered, message.clone());
+            self.effects.push_back(LinkEffect::Send { node, flow, message });
+        }
+    }
+
+    /// Sessions began or ended on another node.
+    pub(super) fn handle_hints_heard(&mut self, said: node_pb::PresenceHints) {
+        let users = |ids: Vec<u64>| ids.into_iter().map(UserId).collect();
+        let hints = Hints { came: users(said.came), left: users(said.left) };
+        self.effects.push_back(LinkEffect::Hints(Arc::new(hints)));
     }
 
     /// The directory was asked about these users.

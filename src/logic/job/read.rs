@@ -99,6 +99,23 @@ pub enum ReadJob {
     },
     /// Whom a user may tell what it does.
     Audience(Audience),
+    /// Who may see whether somebody is online.
+    Sight {
+        /// Viewers, and whom they want to see; few.
+        pairs: Vec<(UserId, UserId)>,
+    },
+    /// DEVICE_LIST.
+    Devices {
+        /// Whose.
+        user: UserId,
+        /// At most so many, those that logged in last.
+        limit: usize,
+    },
+    /// For CHANGE_PASSWORD.
+    Account {
+        /// Whose.
+        user: UserId,
+    },
     /// FRIEND_LIST: those whom the user has something to do with, ascending.
     Relations {
         /// Whose.
@@ -168,6 +185,13 @@ pub enum ReadResult {
     /// Of `Audience`, one for each: why the user could not send a message there, or who
     /// else would get it.
     Audience(Vec<Result<Vec<UserId>, JobError>>),
+    /// Of `Sight`, one for each pair: when the user's last session ended as far as that is stored, Unix
+    /// ms, or nothing if the viewer may not see it.
+    Sight(Vec<Option<u64>>),
+    /// Of `Devices`, the last login first.
+    Devices(Vec<Device>),
+    /// Of `Account`.
+    Account(Account),
     /// Of `Relations`.
     Relations(pb::FriendListResp),
 }
@@ -179,6 +203,36 @@ pub struct Credentials {
     pub user: UserId,
     /// PHC string; empty: no password fits.
     pub password_phc: String,
+}
+
+/// A device of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Chosen by the client.
+    pub device_id: String,
+    /// At its last login.
+    pub class: DeviceClass,
+    /// As shown.
+    pub name: String,
+    /// When it last logged in, Unix ms; 0: that was not stored yet.
+    pub login_ms: u64,
+    /// The newest session of its class, if that is its own and was not revoked.
+    pub epoch: Option<Epoch>,
+}
+
+/// What a change of the password is checked against. `Debug` does not show the hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// In its comparable form.
+    pub username: String,
+    /// PHC string; empty: no password fits.
+    pub password_phc: String,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// What LOGIN_RESP says of the stored state.
@@ -205,6 +259,8 @@ pub struct UserHead {
     pub head: Seq,
     /// The newest session of each class.
     pub epochs: SmallVec<[(DeviceClass, Epoch); 2]>,
+    /// Sessions up to these epochs were revoked; 0: none was.
+    pub revoked: SmallVec<[(DeviceClass, Epoch); 2]>,
 }
 
 /// A page of a mailbox.

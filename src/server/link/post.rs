@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use aldis_directory::{NodeRecord, Sessions};
 use aldis_link::LinkMail;
-use aldis_logic::Notice;
 use aldis_logic::cluster::{KickOrder, Outgoing, Routes, outgoing};
 use aldis_logic::job::Event;
+use aldis_logic::{Hints, Notice};
 use aldis_net::{MailLimits, MailReceiver, MailSender, mailbox};
 
 /// Entries that may wait for the link's thread, bytes: a second of a link that carries 500 Mbit/s.
@@ -75,6 +75,14 @@ impl LinkPost {
         if self.routes.has_peers() {
             let weight = notice.weight();
             let _ = self.sender.try_post_within(LinkMail::Notice(notice), weight, NOTICE_BYTES_MAX);
+        }
+    }
+
+    /// Sessions began or ended here. Where it does not fit, other nodes find out by themselves.
+    pub fn hints(&self, hints: Arc<Hints>) {
+        if self.routes.has_peers() {
+            let weight = hints.weight();
+            let _ = self.sender.try_post_within(LinkMail::Hints(hints), weight, NOTICE_BYTES_MAX);
         }
     }
 

@@ -1,8 +1,8 @@
 //! Answers of a memory store.
 
 use aldis_logic::job::{
-    Credentials, Generations, HistoryPage, HistoryRange, JobError, LoginState, ReadJob, ReadResult,
-    SyncPage, UserHead,
+    Account, Credentials, Device, Generations, HistoryPage, HistoryRange, JobError, LoginState,
+    ReadJob, ReadResult, SyncPage, UserHead,
 };
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
@@ -74,6 +74,14 @@ impl State {
                 let page = lists::group_requests(&mut &*self, *reader, *group, *after, *limit)?;
                 ReadResult::GroupRequests(page)
             }
+            ReadJob::Sight { pairs } => ReadResult::Sight(sight::sights(&mut &*self, pairs)?),
+            ReadJob::Devices { user, limit } => ReadResult::Devices(self.devices_of(*user, *limit)),
+            ReadJob::Account { user } => {
+                let stored = self.users.get(user).ok_or(NO_SUCH_USER)?;
+                let (username, password_phc) =
+                    (stored.username.clone(), stored.password_phc.clone());
+                ReadResult::Account(Account { username, password_phc })
+            }
             ReadJob::Audience(job) => ReadResult::Audience(sight::audiences(&mut &*self, job)?),
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(&mut &*self, *user, *list, *after, *limit)?)
@@ -86,17 +94,40 @@ impl State {
             user_id: user.0,
             username: stored.username.clone(),
             nickname: stored.nickname.clone(),
-            avatar_url: String::new(),
+            avatar_url: stored.avatar_url.clone(),
         })
     }
 
     fn user_head(&self, user: UserId) -> UserHead {
-        let sessions = self.sessions.iter().filter(|((owner, _), _)| *owner == user);
+        let sessions = || self.sessions.iter().filter(|((owner, _), _)| *owner == user);
         UserHead {
             user,
             head: Seq(self.head(user)),
-            epochs: sessions.map(|((_, class), one)| (*class, Epoch(one.epoch))).collect(),
+            epochs: sessions().map(|((_, class), one)| (*class, Epoch(one.epoch))).collect(),
+            revoked: sessions().map(|((_, class), one)| (*class, Epoch(one.revoked))).collect(),
         }
+    }
+
+    fn devices_of(&self, user: UserId, limit: usize) -> Vec<Device> {
+        let own = self.devices.iter().filter(|((owner, _), _)| *owner == user);
+        let mut devices: Vec<Device> = own
+            .filter_map(|((_, id), device)| {
+                let class = device.class?;
+                let session = self.sessions.get(&(user, class));
+                let session = session
+                    .filter(|session| session.device_id == *id && session.epoch > session.revoked);
+                Some(Device {
+                    device_id: id.clone(),
+                    class,
+                    name: device.name.clone(),
+                    login_ms: device.login_ms,
+                    epoch: session.map(|session| Epoch(session.epoch)),
+                })
+            })
+            .collect();
+        devices.sort_by(|a, b| (b.login_ms, &a.device_id).cmp(&(a.login_ms, &b.device_id)));
+        devices.truncate(limit);
+        devices
     }
 
     fn sync(&self, user: UserId, after: Seq, limit: usize) -> SyncPage {
@@ -224,6 +255,10 @@ impl Scan for &State {
 
     fn has_user(&mut self, user: UserId) -> Result<bool, JobError> {
         Ok(self.users.contains_key(&user))
+    }
+
+    fn rows(&mut self, table: Table, keys: &[Key]) -> Result<Vec<Option<Row>>, JobError> {
+        Ok(keys.iter().map(|key| self.rows.get(&(table, key.clone())).cloned()).collect())
     }
 
     fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, JobError> {

@@ -22,6 +22,7 @@ pub(super) enum Asked {
     Nothing,
     Conversations,
     Users,
+    Profiles,
     Sequences,
     Sent,
     Names,
@@ -139,6 +140,14 @@ impl Questions<'_> {
                 sql.push(",").number(number);
             }
         });
+        for users in plan.profiles.chunks(LIST_MAX) {
+            self.statement(
+                Asked::Profiles,
+                "SELECT user_id, username, nickname, avatar_url, password_phc, token_generation \
+                 FROM im_user FORCE INDEX (PRIMARY) WHERE user_id IN ",
+            )
+            .numbers(users.iter().map(|user| user.0));
+        }
         for names in plan.names.chunks(LIST_MAX) {
             self.statement(
                 Asked::Names,
@@ -156,8 +165,8 @@ impl Questions<'_> {
         for sessions in plan.sessions.chunks(LIST_MAX) {
             self.statement(
                 Asked::Sessions,
-                "SELECT user_id, class, epoch, issued FROM im_session FORCE INDEX (PRIMARY) \
-                 WHERE user_id IN ",
+                "SELECT user_id, class, epoch, issued, revoked, device_id \
+                 FROM im_session FORCE INDEX (PRIMARY) WHERE user_id IN ",
             )
             .numbers(sessions.iter().map(|(user, _)| user.0));
         }
@@ -219,7 +228,7 @@ impl Questions<'_> {
             }
             Asked::Devices => {
                 ") SELECT d.user_id, d.device_id, d.class, d.name, d.token_generation, \
-                 d.cursor_seq FROM k STRAIGHT_JOIN im_device d FORCE INDEX (PRIMARY) \
+                 d.cursor_seq, d.login_ms FROM k STRAIGHT_JOIN im_device d FORCE INDEX (PRIMARY) \
                  ON d.user_id = k.user_id AND d.device_id = k.device_id"
             }
             Asked::Requests => {

@@ -89,6 +89,15 @@ impl MysqlReader {
                 let page = lists::group_requests(&mut snapshot, *reader, *group, *after, *limit)?;
                 ReadResult::GroupRequests(page)
             }
+            ReadJob::Sight { pairs } => {
+                ReadResult::Sight(sight::sights(&mut Snapshot { session, sql }, pairs)?)
+            }
+            ReadJob::Devices { user, limit } => {
+                ReadResult::Devices(lookups::devices(session, sql, *user, *limit)?)
+            }
+            ReadJob::Account { user } => {
+                ReadResult::Account(lookups::account(session, sql, *user)?)
+            }
             ReadJob::Audience(job) => {
                 ReadResult::Audience(sight::audiences(&mut Snapshot { session, sql }, job)?)
             }

@@ -88,6 +88,8 @@ pub enum Told {
     Typing(pb::TypingNotify),
     /// The other of a 1:1 conversation has come further with it.
     Receipt(pb::ReceiptNotify),
+    /// Somebody whom this session watches has come or gone.
+    Presence(pb::PresenceNotify),
 }
 
 impl Told {
@@ -96,6 +98,7 @@ impl Told {
         match command {
             Command::TypingNotify => pb::TypingNotify::decode(body).ok().map(Told::Typing),
             Command::ReceiptNotify => pb::ReceiptNotify::decode(body).ok().map(Told::Receipt),
+            Command::PresenceNotify => pb::PresenceNotify::decode(body).ok().map(Told::Presence),
             _ => None,
         }
     }

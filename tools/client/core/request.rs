@@ -148,6 +148,11 @@ requests! {
         GroupRequests: GroupRequestsReq => GroupRequestsResp,
         FriendList: FriendListReq => FriendListResp,
         Typing: TypingReq => TypingResp,
+        ChangePassword: ChangePasswordReq => ChangePasswordResp,
+        DeviceList: DeviceListReq => DeviceListResp,
+        DeviceRevoke: DeviceRevokeReq => DeviceRevokeResp,
+        PresenceQuery: PresenceQueryReq => PresenceQueryResp,
+        PresenceSubscribe: PresenceSubscribeReq => PresenceSubscribeResp,
     }
     tell {
         MarkRead: MarkReadReq => MarkReadResp,
@@ -170,6 +175,7 @@ requests! {
         FriendUpdate: FriendUpdateReq => FriendUpdateResp,
         Block: BlockReq => BlockResp,
         Unblock: UnblockReq => UnblockResp,
+        UserUpdate: UserUpdateReq => UserUpdateResp,
     }
 }
 

@@ -9,7 +9,7 @@ use aldis_logic::cluster::{
 };
 use aldis_logic::job::{BootId, Event, NodeId, ReactorId, SessionRecord, StoredMessage, Ticket};
 use aldis_logic::{
-    Delivery, Keyring, LinkUse, Node, NodeConfig, Notice, Online, PeerMail, SigningKey,
+    Delivery, Hints, Keyring, LinkUse, Node, NodeConfig, Notice, Online, PeerMail, SigningKey,
     message_data,
 };
 use aldis_wire::{
@@ -33,6 +33,8 @@ pub struct TestNode {
     pub kicked: Vec<u32>,
     /// Connections that were told something that is in no store.
     pub told: Vec<u32>,
+    /// What it heard of who came and went.
+    pub hints: Vec<Hints>,
     pub check_count: usize,
     /// Nodes that take no messages for now.
     pub blocked: Vec<NodeId>,
@@ -276,6 +278,8 @@ impl Net {
                 let conns = mail.targets.iter().map(|(conn, _)| conn.index);
                 self.nodes[index].told.extend(conns);
             }
+            LinkEffect::Post { mail: PeerMail::Hints(_), .. } => unreachable!("they go to all"),
+            LinkEffect::Hints(hints) => self.nodes[index].hints.push((*hints).clone()),
             LinkEffect::Opened { .. } => {}
             LinkEffect::CheckAll => self.nodes[index].check_count += 1,
         }
@@ -306,6 +310,7 @@ fn test_node(id: NodeId, count: u16, has_directory: bool) -> TestNode {
         link: LinkUse::Routed,
         direct_messages: Default::default(),
         message_times: Default::default(),
+        rates: Default::default(),
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     let node = Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()));
@@ -321,6 +326,7 @@ fn test_node(id: NodeId, count: u16, has_directory: bool) -> TestNode {
         delivered: Vec::new(),
         kicked: Vec::new(),
         told: Vec::new(),
+        hints: Vec::new(),
         check_count: 0,
         blocked: Vec::new(),
     }

@@ -52,6 +52,7 @@ fn node_of(head_checks: Option<HeadCheckTimes>, link: LinkUse) -> Arc<Node> {
         link,
         direct_messages: Default::default(),
         message_times: Default::default(),
+        rates: Default::default(),
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()))
