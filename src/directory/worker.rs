@@ -34,7 +34,7 @@ pub fn run_directory(
     mut clock: impl FnMut() -> u64,
     mut done: impl FnMut(DirectoryOutput),
 ) {
-    let DirectoryJobs { sessions, locates, lookups } = jobs;
+    let DirectoryJobs { sessions, mut locates, lookups } = jobs;
     let mut desk = Desk::new(directory, lookups.is_some());
     let mut lookups = lookups.unwrap_or_else(never);
     loop {
@@ -49,11 +49,11 @@ pub fn run_directory(
                 let batch: Vec<_> = std::iter::once(first).chain(rest).collect();
                 desk.handle_batch(clock(), &batch, &mut done);
             }
-            recv(locates) -> request => {
-                // Whoever asks holds the way of session changes, too.
-                let Ok(request) = request else { return desk.leave(now_ms) };
-                desk.handle_locate(clock(), request, &mut done);
-            }
+            recv(locates) -> request => match request {
+                Ok(request) => desk.handle_locate(clock(), request, &mut done),
+                // No session can ask any more.
+                Err(_) => locates = never(),
+            },
             recv(lookups) -> lookup => match lookup {
                 Ok(lookup) => desk.handle_lookup(clock(), &lookup, &mut done),
                 // The link is gone; sessions end after it.

@@ -259,7 +259,7 @@ pub struct UserHead {
     pub head: Seq,
     /// The newest session of each class.
     pub epochs: SmallVec<[(DeviceClass, Epoch); 2]>,
-    /// Sessions up to these epochs were revoked; 0: none was.
+    /// Sessions up to these epochs were revoked; of other classes none was.
     pub revoked: SmallVec<[(DeviceClass, Epoch); 2]>,
 }
 

@@ -104,7 +104,10 @@ impl State {
             user,
             head: Seq(self.head(user)),
             epochs: sessions().map(|((_, class), one)| (*class, Epoch(one.epoch))).collect(),
-            revoked: sessions().map(|((_, class), one)| (*class, Epoch(one.revoked))).collect(),
+            revoked: sessions()
+                .filter(|(_, one)| one.revoked > 0)
+                .map(|((_, class), one)| (*class, Epoch(one.revoked)))
+                .collect(),
         }
     }
 

@@ -131,7 +131,8 @@ pub(super) fn heads(
             (found.get_mut(&user), DeviceClass::from_number(class))
         {
             answer.epochs.push((class, Epoch(number(&mut row, 2)?)));
-            answer.revoked.push((class, Epoch(number(&mut row, 3)?)));
+            let revoked = Epoch(number(&mut row, 3)?);
+            answer.revoked.extend((revoked.0 > 0).then_some((class, revoked)));
         }
     }
     let known = || users.iter().filter_map(|user| found.get(user));

@@ -276,6 +276,7 @@ mod tests {
         let numbers = || 1..=COUNT;
         let key = |n| ConversationKey::direct(UserId(n), UserId(n + 1));
         Plan {
+            profiles: numbers().map(UserId).collect(),
             directs: numbers().map(|n| Direct { conversation: key(n), message_count: 1 }).collect(),
             groups: numbers().map(GroupId).collect(),
             sent: numbers()
@@ -310,7 +311,7 @@ mod tests {
         let fill = "INSERT INTO im_conversation (lo, hi) SELECT 0, seq FROM seq_1_to_5000;
             INSERT INTO im_group_member SELECT seq, seq, 1, 0, 1, 1, 0 FROM seq_1_to_5000;
             INSERT INTO im_user SELECT seq, seq, '', '', '', 0, x'00', 1 FROM seq_1_to_5000;
-            INSERT INTO im_session SELECT seq, 1, 1, 1 FROM seq_1_to_5000;
+            INSERT INTO im_session SELECT seq, 1, 1, 1, 0, '' FROM seq_1_to_5000;
             INSERT INTO im_relation SELECT seq, seq + 1, 1, 0, 0, '', '', '' FROM seq_1_to_5000";
         for statement in fill.split(';') {
             conn.query_drop(statement).unwrap();

@@ -185,7 +185,8 @@ impl Snapshot<'_> {
             while let Some(row) = rows.next()? {
                 if let Some(class) = DeviceClass::from_number(row.get(0)?) {
                     epochs.push((class, Epoch(number(row, 1)?)));
-                    revoked.push((class, Epoch(number(row, 2)?)));
+                    let revoked_epoch = Epoch(number(row, 2)?);
+                    revoked.extend((revoked_epoch.0 > 0).then_some((class, revoked_epoch)));
                 }
             }
             heads.push(UserHead { user, head: self.mailbox_head(user)?, epochs, revoked });

@@ -1,7 +1,8 @@
 //! Who may be told what a user does: those who would get a message, and for the same reasons nobody.
 
 use aldis_logic::job::{
-    Audience, FriendChange, FriendJob, GroupChange, GroupJob, ReadJob, ReadResult, WriteJob,
+    Audience, FriendChange, FriendJob, GroupChange, GroupJob, PresenceAudience, ReadJob,
+    ReadResult, UpdateUser, WriteJob, Written,
 };
 use aldis_wire::limits::TYPING_MEMBERS_MAX;
 use aldis_wire::{Code, ConversationKey, GroupId, UserId};
@@ -82,5 +83,49 @@ fn members_of_a_small_group_are_told_and_of_a_large_one_nobody() {
         assert_eq!(audience(bench, &[(owner, key)], false), [Ok(vec![])], "one too many");
         bench.run(WriteJob::LeaveGroup { user: stranger, group: id }).unwrap();
         assert_eq!(audience(bench, &[(stranger, key)], false), [Err(Code::NotFound)]);
+    });
+}
+
+fn sight(bench: &mut Bench, pairs: &[(UserId, UserId)]) -> Vec<Option<u64>> {
+    match bench.read(ReadJob::Sight { pairs: pairs.to_vec() }) {
+        Ok(ReadResult::Sight(seen)) => seen,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn show_to(bench: &mut Bench, user: UserId, audience: PresenceAudience) {
+    let update = UpdateUser { user, audience: Some(audience), ..UpdateUser::default() };
+    bench.run(WriteJob::UpdateUser(update)).unwrap();
+}
+
+#[test]
+fn friends_both_ways_see_each_other_and_others_whom_the_user_lets() {
+    on_every_backend(|bench| {
+        let users = bench.users(3);
+        let (ada, ben, carl) = (users[0], users[1], users[2]);
+        let nobody = UserId(2_000_000);
+        let pairs = [(ada, ben), (carl, ben), (ben, ben), (ada, nobody), (UserId(0), ben)];
+        assert_eq!(sight(bench, &pairs), [None, None, Some(0), None, None]);
+        let seen = WriteJob::NoteSeen { users: vec![(ada, 5), (ben, 77)] };
+        assert_eq!(bench.run(seen), Ok(Written::Seen));
+        let reason = String::new();
+        friend(bench, ada, ben, FriendChange::Apply { reason });
+        assert_eq!(sight(bench, &pairs[..1]), [None], "a request is no friendship");
+        friend(bench, ben, ada, FriendChange::Accept);
+        assert_eq!(sight(bench, &pairs), [Some(77), None, Some(77), None, None]);
+        bench.run(WriteJob::NoteSeen { users: vec![(ben, 76)] }).unwrap();
+        assert_eq!(sight(bench, &pairs[..1]), [Some(77)], "time does not go back");
+
+        show_to(bench, ben, PresenceAudience::Everybody);
+        bench.restart();
+        assert_eq!(sight(bench, &pairs), [Some(77), Some(77), Some(77), None, None]);
+        friend(bench, ben, carl, FriendChange::Block);
+        assert_eq!(sight(bench, &[(carl, ben), (ben, carl)]), [None, None]);
+        show_to(bench, ben, PresenceAudience::Nobody);
+        assert_eq!(sight(bench, &pairs), [None, None, Some(77), None, None]);
+        show_to(bench, ben, PresenceAudience::Friends);
+        friend(bench, ada, ben, FriendChange::Delete);
+        assert_eq!(sight(bench, &[(ada, ben), (ben, ada)]), [None, None]);
+        assert_eq!(sight(bench, &[]), []);
     });
 }
