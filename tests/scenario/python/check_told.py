@@ -18,18 +18,18 @@ async def typing(env):
         await writer.request("TYPING", receiver_id=bob.user_id)
         await writer.request("TYPING", receiver_id=bob.user_id, is_over=True)
         for session in (reader, phone):
-            told = [await _told(session, messages.TypingNotify) for _ in range(2)]
+            told = [await told_next(session, messages.TypingNotify) for _ in range(2)]
             expect_equal([(t.sender_id, t.receiver_id, t.group_id) for t in told],
                          [(alice.user_id, bob.user_id, 0)] * 2, "who, to whom")
             expect_equal([t.is_over for t in told], [False, True], "is_over")
-        await _is_quiet(other, messages.TypingNotify)
+        await is_quiet(other, messages.TypingNotify)
         entries, _ = await sync_all(reader)
         expect_equal(entries, [], "the mailbox")
     with env.case("TYPING in a group: all other members are told"):
         group = await writer.request("GROUP_CREATE", name="g", member_ids=[bob.user_id, carol.user_id],
                                      request_id=uuid.uuid4().bytes)
         await writer.request("TYPING", group_id=group.group_id)
-        told = await _told(reader, messages.TypingNotify)
+        told = await told_next(reader, messages.TypingNotify)
         expect_equal((told.sender_id, told.receiver_id, told.group_id), (alice.user_id, 0, group.group_id), "where")
     with env.case("TYPING: NOT_FOUND, BAD_REQUEST, FORBIDDEN as of a message"):
         absent = env.no_user_id()
@@ -59,20 +59,20 @@ async def receipts(env):
         sent = await sender.send_ok("hello", receiver_id=bob.user_id)
         entry = await reader.mailbox.until_message(sent.msg_id)
         await reader.request("MARK_DELIVERED", seq=entry.seq)
-        told = await _told(sender, messages.ReceiptNotify)
+        told = await told_next(sender, messages.ReceiptNotify)
         expect_equal((told.user_id, told.delivered_conv_seq, told.read_conv_seq),
                      (bob.user_id, sent.conv_seq, 0), "the receipt")
         await reader.request("MARK_READ", receiver_id=alice.user_id, conv_seq=sent.conv_seq)
-        told = await _told(sender, messages.ReceiptNotify)
+        told = await told_next(sender, messages.ReceiptNotify)
         expect_equal((told.user_id, told.read_conv_seq), (bob.user_id, sent.conv_seq), "the receipt")
     with env.case("RECEIPT_NOTIFY: who blocks tells nothing"):
         sent = await sender.send_ok("more", receiver_id=bob.user_id)
         await reader.request("BLOCK", user_id=alice.user_id)
         await reader.request("MARK_READ", receiver_id=alice.user_id, conv_seq=sent.conv_seq)
-        await _is_quiet(sender, messages.ReceiptNotify)
+        await is_quiet(sender, messages.ReceiptNotify)
 
 
-async def _told(session, kind):
+async def told_next(session, kind):
     """The next notification of this kind; others are passed over."""
     while True:
         notification = await session.connection.notification()
@@ -80,7 +80,7 @@ async def _told(session, kind):
             return notification.body
 
 
-async def _is_quiet(session, kind):
+async def is_quiet(session, kind):
     try:
         while True:
             notification = await session.connection.notification(timeout=QUIET_S)
