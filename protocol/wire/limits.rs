@@ -34,6 +34,9 @@ pub const USER_FIND_DEFAULT: usize = 20;
 pub const LIST_ROWS_MAX: usize = 500;
 /// Rows of a list page when the request does not say.
 pub const LIST_ROWS_DEFAULT: usize = 100;
+/// Members up to which a group is told that one of them writes something. In a larger one somebody
+/// always does, and each time would cost more than a message.
+pub const TYPING_MEMBERS_MAX: usize = 100;
 /// Members of a group with write fan-out.
 pub const GROUP_MEMBERS_MAX: usize = 500;
 /// Requests to come in that wait for one group.
@@ -50,6 +53,13 @@ pub const FRIENDS_MAX: usize = 5_000;
 pub const FRIEND_REQUESTS_MAX: usize = 500;
 /// Users whom one user blocks.
 pub const BLOCKED_USERS_MAX: usize = 2_000;
+/// Users of one PRESENCE_QUERY, and whom one session can subscribe to: enough for the friends on a
+/// screen, and little enough that all sessions of a node may do it.
+pub const PRESENCE_USERS_MAX: usize = 200;
+/// Devices that a DEVICE_LIST names, those that logged in last.
+pub const DEVICE_LIST_MAX: usize = 100;
+/// Length of the URL of a user's picture, bytes.
+pub const AVATAR_URL_BYTES_MAX: usize = 512;
 /// Length of a reason why somebody wants to be a friend, or a member, bytes.
 pub const REASON_BYTES_MAX: usize = 512;
 /// Length of a username, bytes after normalisation.

@@ -12,6 +12,7 @@ mod record;
 mod refusal;
 mod rules;
 mod secrets;
+mod sight;
 mod snowflake;
 pub mod sqlite;
 mod stored_hash;

@@ -1,12 +1,12 @@
 //! Lists of records, written once for all backends. Knows no backend.
 
 use aldis_logic::job::JobError;
-use aldis_wire::{GroupId, UserId, pb};
+use aldis_wire::{ConversationKey, GroupId, UserId, pb};
 
-use crate::group::Role;
-use crate::record::{GroupRequest, Record, Relation, Row, Table};
+use crate::group::{Group, Role};
+use crate::record::{GroupRequest, Key, Record, Relation, Row, Table};
 use crate::refusal::{NO_SUCH_GROUP, NOT_ALLOWED};
-use crate::rules::{is_listed, relation_info};
+use crate::rules::{Ties, is_listed, relation_info};
 
 /// Rows that are looked at in one step: a list may hold few of the rows that it is made of.
 const STEP_ROWS: usize = 500;
@@ -18,6 +18,19 @@ pub(crate) trait Scan {
 
     /// The role of a member now.
     fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Self::Stop>;
+
+    /// Whether there is such a user.
+    fn has_user(&mut self, user: UserId) -> Result<bool, Self::Stop>;
+
+    /// Rows of a table, in the order of their keys as given.
+    fn rows(&mut self, table: Table, keys: &[Key]) -> Result<Vec<Option<Row>>, Self::Stop>;
+
+    /// What the two of each of these 1:1 conversations are to each other, in the same order.
+    fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, Self::Stop>;
+
+    /// Who is in the group now, at most so many, and whether they may speak. Nobody is in one that there
+    /// is not.
+    fn group(&mut self, group: GroupId, members_max: usize) -> Result<Group, Self::Stop>;
 
     /// Rows of a table with two keys: those with this first key and a second one above `after`,
     /// ascending. The second keys come with them.

@@ -30,6 +30,10 @@ pub(crate) enum Table {
     GroupRequest,
     /// What a conversation is to one of its members alone.
     View,
+    /// Who may see whether a user is online.
+    Presence,
+    /// When a session of a user last began or ended.
+    LastSeen,
 }
 
 /// A table's names.
@@ -77,6 +81,18 @@ impl Table {
                 columns: &["conv_seq", "msg_no"],
                 number_count: 2,
             },
+            Table::Presence => &Shape {
+                name: "im_presence",
+                keys: &["user_id"],
+                columns: &["audience"],
+                number_count: 1,
+            },
+            Table::LastSeen => &Shape {
+                name: "im_last_seen",
+                keys: &["user_id"],
+                columns: &["seen_ms"],
+                number_count: 1,
+            },
         }
     }
 }
@@ -102,6 +118,50 @@ impl Record for View {
 
     fn into_row(self) -> Row {
         [self.read_seq, self.read_no].map(Value::Number).into()
+    }
+}
+
+/// Who may see whether a user is online.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Presence {
+    /// A [`PresenceAudience`](aldis_logic::job::PresenceAudience).
+    pub audience: u64,
+}
+
+impl Record for Presence {
+    const TABLE: Table = Table::Presence;
+
+    fn from_row(row: Row) -> Option<Self> {
+        match row[..] {
+            [Value::Number(audience)] => Some(Self { audience }),
+            _ => None,
+        }
+    }
+
+    fn into_row(self) -> Row {
+        vec![Value::Number(self.audience)]
+    }
+}
+
+/// When a session of a user last began or ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastSeen {
+    /// Unix ms; 0: that is not known.
+    pub seen_ms: u64,
+}
+
+impl Record for LastSeen {
+    const TABLE: Table = Table::LastSeen;
+
+    fn from_row(row: Row) -> Option<Self> {
+        match row[..] {
+            [Value::Number(seen_ms)] => Some(Self { seen_ms }),
+            _ => None,
+        }
+    }
+
+    fn into_row(self) -> Row {
+        vec![Value::Number(self.seen_ms)]
     }
 }
 

@@ -25,6 +25,10 @@ pub(crate) const NAME_TAKEN: JobError = JobError::Refused(Code::Conflict, "the u
 pub(crate) const TOKEN_REVOKED: JobError =
     JobError::Refused(Code::BadCredentials, "the token was revoked");
 
+/// A password that was changed by somebody else since it was checked.
+pub(crate) const OTHER_PASSWORD: JobError =
+    JobError::Refused(Code::BadCredentials, "the password was changed meanwhile");
+
 /// A place of a conversation without a message of somebody.
 pub(crate) const NO_SUCH_MESSAGE: JobError = JobError::Refused(Code::NotFound, "no such message");
 /// A change of somebody else's message.

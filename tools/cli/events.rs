@@ -57,6 +57,10 @@ pub fn event_text(entry: &pb::MessageData, names: &Names) -> String {
             };
             format!("{conversation} is read up to entry {}", view.read_conv_seq)
         }
+        Some(pb::self_event::What::Profile(profile)) => {
+            let nickname = profile.user.unwrap_or_default().nickname;
+            format!("changed the profile of {}", escape_line(&nickname))
+        }
         None => "changed something".to_owned(),
     }
 }
@@ -111,7 +115,7 @@ pub fn people_in(entry: &pb::MessageData) -> Vec<u64> {
         Some(pb::self_event::What::Relation(relation)) => vec![relation.user_id],
         Some(pb::self_event::What::GroupRequest(request)) => vec![request.user_id],
         Some(pb::self_event::What::View(view)) => vec![view.receiver_id],
-        None => Vec::new(),
+        Some(pb::self_event::What::Profile(_)) | None => Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: reads arguments and hands them to the command's module.
 
+mod account;
 mod alarm;
 mod bench;
 mod change;
@@ -13,6 +14,7 @@ mod group;
 mod history;
 mod impair;
 mod names;
+mod presence;
 mod print;
 mod profile;
 mod register;
@@ -46,6 +48,10 @@ enum Command {
     Friend(friend::FriendArgs),
     Recall(change::RecallArgs),
     Edit(change::EditArgs),
+    Presence(presence::PresenceArgs),
+    Profile(account::ProfileArgs),
+    Passwd(account::PasswdArgs),
+    Devices(account::DevicesArgs),
     Chat(chat::ChatArgs),
     Replay(replay::ReplayArgs),
     Bench(bench::BenchArgs),
@@ -66,6 +72,10 @@ fn main() -> ExitCode {
         Command::Friend(args) => friend::run(args),
         Command::Recall(args) => change::recall(args),
         Command::Edit(args) => change::edit(args),
+        Command::Presence(args) => presence::run(args),
+        Command::Profile(args) => account::profile(args),
+        Command::Passwd(args) => account::passwd(args),
+        Command::Devices(args) => account::devices(args),
         Command::Chat(args) => chat::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),

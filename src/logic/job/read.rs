@@ -97,6 +97,25 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+    /// Whom a user may tell what it does.
+    Audience(Audience),
+    /// Who may see whether somebody is online.
+    Sight {
+        /// Viewers, and whom they want to see; few.
+        pairs: Vec<(UserId, UserId)>,
+    },
+    /// DEVICE_LIST.
+    Devices {
+        /// Whose.
+        user: UserId,
+        /// At most so many, those that logged in last.
+        limit: usize,
+    },
+    /// For CHANGE_PASSWORD.
+    Account {
+        /// Whose.
+        user: UserId,
+    },
     /// FRIEND_LIST: those whom the user has something to do with, ascending.
     Relations {
         /// Whose.
@@ -108,6 +127,18 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+}
+
+/// Who would get messages of users in conversations. Of a group with more than
+/// `limits::TYPING_MEMBERS_MAX` members nobody is named.
+#[derive(Clone, Debug)]
+pub struct Audience {
+    /// Whose, and where; few.
+    pub asks: Vec<(UserId, ConversationKey)>,
+    /// As in `Append`.
+    pub friends_only: bool,
+    /// Unix time, for who is muted.
+    pub at_ms: u64,
 }
 
 /// Which part of a conversation; answers are ascending in any case.
@@ -151,6 +182,16 @@ pub enum ReadResult {
     Members(pb::GroupMembersResp),
     /// Of `GroupRequests`.
     GroupRequests(pb::GroupRequestsResp),
+    /// Of `Audience`, one for each: why the user could not send a message there, or who
+    /// else would get it.
+    Audience(Vec<Result<Vec<UserId>, JobError>>),
+    /// Of `Sight`, one for each pair: when the user's last session ended as far as that is stored, Unix
+    /// ms, or nothing if the viewer may not see it.
+    Sight(Vec<Option<u64>>),
+    /// Of `Devices`, the last login first.
+    Devices(Vec<Device>),
+    /// Of `Account`.
+    Account(Account),
     /// Of `Relations`.
     Relations(pb::FriendListResp),
 }
@@ -162,6 +203,36 @@ pub struct Credentials {
     pub user: UserId,
     /// PHC string; empty: no password fits.
     pub password_phc: String,
+}
+
+/// A device of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Chosen by the client.
+    pub device_id: String,
+    /// At its last login.
+    pub class: DeviceClass,
+    /// As shown.
+    pub name: String,
+    /// When it last logged in, Unix ms; 0: that was not stored yet.
+    pub login_ms: u64,
+    /// The newest session of its class, if that is its own and was not revoked.
+    pub epoch: Option<Epoch>,
+}
+
+/// What a change of the password is checked against. `Debug` does not show the hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// In its comparable form.
+    pub username: String,
+    /// PHC string; empty: no password fits.
+    pub password_phc: String,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// What LOGIN_RESP says of the stored state.
@@ -188,6 +259,8 @@ pub struct UserHead {
     pub head: Seq,
     /// The newest session of each class.
     pub epochs: SmallVec<[(DeviceClass, Epoch); 2]>,
+    /// Sessions up to these epochs were revoked; of other classes none was.
+    pub revoked: SmallVec<[(DeviceClass, Epoch); 2]>,
 }
 
 /// A page of a mailbox.

@@ -6,7 +6,8 @@ use aldis_wire::{
 };
 use bytes::Bytes;
 
-use super::{JobError, Ticket};
+use super::{JobError, NewUser, OpenSession, Revoked, SessionOpened, Ticket, UpdateUser};
+
 /// One change of the store and who waits for it.
 #[derive(Clone, Debug)]
 pub struct WriteRequest {
@@ -47,6 +48,34 @@ pub enum WriteJob {
         user: UserId,
         /// Which.
         device_id: String,
+    },
+    /// DEVICE_REVOKE: the device's tokens and sessions end. Of a device that the user has not, NOT_FOUND.
+    EndDevice {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        device_id: String,
+    },
+    /// CHANGE_PASSWORD, after hashing: all tokens and all other sessions of the user end.
+    ChangePassword {
+        /// Whose.
+        user: UserId,
+        /// PHC string.
+        password_phc: String,
+        /// What it was when the old one was checked; another one now is BAD_CREDENTIALS.
+        old_phc: String,
+        /// The session that goes on: its class and epoch.
+        keep: (DeviceClass, Epoch),
+        /// On which device it is.
+        device_id: String,
+    },
+    /// USER_UPDATE; what is `None` stays.
+    UpdateUser(UpdateUser),
+    /// Users whose sessions began or ended: when. A time that is earlier than stored is one, too: it
+    /// is a little wrong then.
+    NoteSeen {
+        /// Who, each once, ascending, and when, Unix ms.
+        users: Vec<(UserId, u64)>,
     },
     /// MARK_DELIVERED.
     MarkDelivered {
@@ -290,44 +319,6 @@ pub struct Append {
     pub friends_only: bool,
 }
 
-/// A user to create.
-#[derive(Clone, Debug)]
-pub struct NewUser {
-    /// In its comparable form (`aldis_wire::name::normalize_username`).
-    pub username: String,
-    /// As shown.
-    pub nickname: String,
-    /// PHC string of the password; empty: no password login.
-    pub password_phc: String,
-    /// A repeat with the same name and id returns the user it made.
-    pub request_id: RequestId,
-}
-
-/// A session to open: takes the next epoch of (user, class).
-#[derive(Clone, Debug)]
-pub struct OpenSession {
-    /// Whose.
-    pub user: UserId,
-    /// On which device; created when unknown.
-    pub device_id: String,
-    /// Its class now.
-    pub class: DeviceClass,
-    /// Its name now.
-    pub device_name: String,
-    /// With a token: the generations it names; others than the stored ones are BAD_CREDENTIALS.
-    pub generations: Option<Generations>,
-}
-
-/// What makes tokens revocable: a token holds as long as both are what they were. A device that
-/// the store does not know yet has generation 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Generations {
-    /// Raised by a change of password.
-    pub user: u32,
-    /// Raised by LOGOUT and by revoking the device.
-    pub device: u32,
-}
-
 /// A group to create.
 #[derive(Clone, Debug)]
 pub struct CreateGroup {
@@ -377,6 +368,10 @@ pub enum Written {
     SessionReleased,
     /// Of `RevokeDevice`.
     DeviceRevoked,
+    /// Of `EndDevice` and `ChangePassword`.
+    Revoked(Revoked),
+    /// Of `NoteSeen`.
+    Seen,
     /// Of `MarkDelivered`.
     Marked,
     /// Of `CreateGroup`.
@@ -417,19 +412,4 @@ pub struct Appended {
     pub conv_seq: ConvSeq,
     /// When, Unix ms.
     pub time_ms: u64,
-}
-
-/// What LOGIN needs to know of a session that was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionOpened {
-    /// Whose it is: the connection that asked may be gone.
-    pub user: UserId,
-    /// Of which class.
-    pub class: DeviceClass,
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// The newest one before; 0: there was none.
-    pub before: Epoch,
-    /// For its token.
-    pub generations: Generations,
 }

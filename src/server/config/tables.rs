@@ -169,6 +169,23 @@ pub enum Senders {
     Friends,
 }
 
+/// How often one user may ask on this node, all its sessions together: times per second over a longer
+/// time, ten times as many at once; 0 is no limit.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateTable {
+    /// Messages.
+    pub sends_per_second: Spanned<u32>,
+    /// Other changes.
+    pub changes_per_second: Spanned<u32>,
+    /// Questions.
+    pub queries_per_second: Spanned<u32>,
+    /// What is told and not stored, as that one writes something.
+    pub told_per_second: Spanned<u32>,
+    /// The limits hold for connections from this machine, too.
+    pub on_loopback: bool,
+}
+
 /// What SIGTERM does.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -270,6 +287,18 @@ impl Default for Policy {
             direct_messages: Senders::default(),
             recall_s: unspanned(120),
             edit_s: unspanned(24 * 3600),
+        }
+    }
+}
+
+impl Default for RateTable {
+    fn default() -> Self {
+        Self {
+            sends_per_second: unspanned(50),
+            changes_per_second: unspanned(50),
+            queries_per_second: unspanned(100),
+            told_per_second: unspanned(20),
+            on_loopback: false,
         }
     }
 }

@@ -1,18 +1,20 @@
 //! Answers of a memory store.
 
 use aldis_logic::job::{
-    Credentials, Generations, HistoryPage, HistoryRange, JobError, LoginState, ReadJob, ReadResult,
-    SyncPage, UserHead,
+    Account, Credentials, Device, Generations, HistoryPage, HistoryRange, JobError, LoginState,
+    ReadJob, ReadResult, SyncPage, UserHead,
 };
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
 
 use super::state::State;
-use crate::group::Role;
+use crate::group::{Group, Role};
 use crate::lists::{self, Scan};
 use crate::page::{PageBytes, Span, plan};
 use crate::record::{GroupSetting, Key, Record, Row, Table};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
+use crate::rules::Ties;
+use crate::sight;
 
 impl State {
     pub(super) fn read(&self, job: &ReadJob) -> Result<ReadResult, JobError> {
@@ -72,6 +74,15 @@ impl State {
                 let page = lists::group_requests(&mut &*self, *reader, *group, *after, *limit)?;
                 ReadResult::GroupRequests(page)
             }
+            ReadJob::Sight { pairs } => ReadResult::Sight(sight::sights(&mut &*self, pairs)?),
+            ReadJob::Devices { user, limit } => ReadResult::Devices(self.devices_of(*user, *limit)),
+            ReadJob::Account { user } => {
+                let stored = self.users.get(user).ok_or(NO_SUCH_USER)?;
+                let (username, password_phc) =
+                    (stored.username.clone(), stored.password_phc.clone());
+                ReadResult::Account(Account { username, password_phc })
+            }
+            ReadJob::Audience(job) => ReadResult::Audience(sight::audiences(&mut &*self, job)?),
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(&mut &*self, *user, *list, *after, *limit)?)
             }
@@ -83,17 +94,43 @@ impl State {
             user_id: user.0,
             username: stored.username.clone(),
             nickname: stored.nickname.clone(),
-            avatar_url: String::new(),
+            avatar_url: stored.avatar_url.clone(),
         })
     }
 
     fn user_head(&self, user: UserId) -> UserHead {
-        let sessions = self.sessions.iter().filter(|((owner, _), _)| *owner == user);
+        let sessions = || self.sessions.iter().filter(|((owner, _), _)| *owner == user);
         UserHead {
             user,
             head: Seq(self.head(user)),
-            epochs: sessions.map(|((_, class), one)| (*class, Epoch(one.epoch))).collect(),
+            epochs: sessions().map(|((_, class), one)| (*class, Epoch(one.epoch))).collect(),
+            revoked: sessions()
+                .filter(|(_, one)| one.revoked > 0)
+                .map(|((_, class), one)| (*class, Epoch(one.revoked)))
+                .collect(),
         }
+    }
+
+    fn devices_of(&self, user: UserId, limit: usize) -> Vec<Device> {
+        let own = self.devices.iter().filter(|((owner, _), _)| *owner == user);
+        let mut devices: Vec<Device> = own
+            .filter_map(|((_, id), device)| {
+                let class = device.class?;
+                let session = self.sessions.get(&(user, class));
+                let session = session
+                    .filter(|session| session.device_id == *id && session.epoch > session.revoked);
+                Some(Device {
+                    device_id: id.clone(),
+                    class,
+                    name: device.name.clone(),
+                    login_ms: device.login_ms,
+                    epoch: session.map(|session| Epoch(session.epoch)),
+                })
+            })
+            .collect();
+        devices.sort_by(|a, b| (b.login_ms, &a.device_id).cmp(&(a.login_ms, &b.device_id)));
+        devices.truncate(limit);
+        devices
     }
 
     fn sync(&self, user: UserId, after: Seq, limit: usize) -> SyncPage {
@@ -217,6 +254,25 @@ impl Scan for &State {
 
     fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, JobError> {
         Ok(self.groups.get(&group).and_then(|group| group.role(user)))
+    }
+
+    fn has_user(&mut self, user: UserId) -> Result<bool, JobError> {
+        Ok(self.users.contains_key(&user))
+    }
+
+    fn rows(&mut self, table: Table, keys: &[Key]) -> Result<Vec<Option<Row>>, JobError> {
+        Ok(keys.iter().map(|key| self.rows.get(&(table, key.clone())).cloned()).collect())
+    }
+
+    fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, JobError> {
+        let ties = |pair| self.conversations.get(pair).map_or(Ties::default(), |found| found.ties);
+        Ok(pairs.iter().map(ties).collect())
+    }
+
+    fn group(&mut self, group: GroupId, members_max: usize) -> Result<Group, JobError> {
+        let group = self.groups.get(&group).map(|group| group.now()).unwrap_or_default();
+        let members = group.members.iter().take(members_max).copied().collect();
+        Ok(Group { members, ..group })
     }
 
     fn scan(

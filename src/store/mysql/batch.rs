@@ -151,7 +151,11 @@ impl<'r> Batch<'r, '_> {
             | WriteJob::Group(_)
             | WriteJob::Friend(_)
             | WriteJob::Message(_)
-            | WriteJob::View(_)) => self.run_by_rules(ticket, job),
+            | WriteJob::View(_)
+            | WriteJob::UpdateUser(_)
+            | WriteJob::EndDevice { .. }
+            | WriteJob::ChangePassword { .. }
+            | WriteJob::NoteSeen { .. }) => self.run_by_rules(ticket, job),
         }
     }
 

@@ -17,6 +17,7 @@ use super::records::Snapshot;
 use super::replica::ReplicaLinks;
 use super::sql_text::SqlText;
 use crate::lists;
+use crate::sight;
 use crate::traits::{Reader, StoreError};
 
 /// A failure after less time than this is that of a connection which broke while nobody used it;
@@ -87,6 +88,18 @@ impl MysqlReader {
                 let mut snapshot = Snapshot { session, sql };
                 let page = lists::group_requests(&mut snapshot, *reader, *group, *after, *limit)?;
                 ReadResult::GroupRequests(page)
+            }
+            ReadJob::Sight { pairs } => {
+                ReadResult::Sight(sight::sights(&mut Snapshot { session, sql }, pairs)?)
+            }
+            ReadJob::Devices { user, limit } => {
+                ReadResult::Devices(lookups::devices(session, sql, *user, *limit)?)
+            }
+            ReadJob::Account { user } => {
+                ReadResult::Account(lookups::account(session, sql, *user)?)
+            }
+            ReadJob::Audience(job) => {
+                ReadResult::Audience(sight::audiences(&mut Snapshot { session, sql }, job)?)
             }
             ReadJob::Relations { user, list, after, limit } => {
                 let mut snapshot = Snapshot { session, sql };

@@ -1,8 +1,13 @@
 //! Records in MySQL, and the rules' view of a batch. Knows no rule.
 
+use std::collections::HashMap;
+
 use aldis_logic::job::{Appended, CreateGroup, StoredMessage, Ticket};
-use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId, pb};
+use aldis_wire::{
+    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, RequestId, Seq, UserId, pb,
+};
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use mysql::Row as MysqlRow;
 
 use super::append::{Draft, Placed as EntryPlace};
@@ -11,13 +16,16 @@ use super::connection::Session;
 use super::failure::{Abort, Stop, damaged};
 use super::rows::{number, text};
 use super::sql_text::SqlText;
-use super::working_set::{Sent, StoredRow, VersionedGroup};
+use super::working_set::{DeviceKey, Sent, Session as StoredSession, StoredRow, VersionedGroup};
 use crate::group::{Group, Member, Role, Stay};
 use crate::lists::Scan;
 use crate::page::Span;
 use crate::record::{Key, Row, Shape, Table, Value};
 use crate::refusal::OTHER_BODY;
-use crate::rules::{BodyChange, Deferred, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
+use crate::rules::{
+    BodyChange, Deferred, KnownDevice, NewEvent, NewestSession, Once, Placed, Profile, Rows,
+    SentKey, Target, Ties,
+};
 
 impl Rows for Batch<'_, '_> {
     type Stop = Stop;
@@ -28,6 +36,47 @@ impl Rows for Batch<'_, '_> {
 
     fn has_user(&mut self, user: UserId) -> Result<bool, Stop> {
         Ok(self.user_exists(user))
+    }
+
+    fn profile(&mut self, user: UserId) -> Result<Option<Profile>, Stop> {
+        Ok(self.set.profiles.get(&user).map(|(profile, _)| profile.clone()))
+    }
+
+    fn set_profile(&mut self, user: UserId, profile: Profile) -> Result<(), Stop> {
+        self.set.users.insert(user, profile.token_generation);
+        self.set.profiles.insert(user, (profile, true));
+        Ok(())
+    }
+
+    fn device(&mut self, user: UserId, id: &str) -> Result<Option<KnownDevice>, Stop> {
+        let key = DeviceKey { user, device_id: id.to_owned() };
+        let Some(device) = self.set.devices.get(&key) else { return Ok(None) };
+        let class = DeviceClass::from_number(device.class.into());
+        let class = class.ok_or_else(|| damaged("a class"))?;
+        Ok(Some(KnownDevice { class, token_generation: device.token_generation }))
+    }
+
+    fn raise_device_generation(&mut self, user: UserId, id: &str) -> Result<(), Stop> {
+        self.revoke_device(user, id);
+        Ok(())
+    }
+
+    fn sessions(&mut self, user: UserId) -> Result<Vec<NewestSession>, Stop> {
+        let own = |class| Some((class, self.set.sessions.get(&(user, class))?));
+        let sessions = DeviceClass::ALL.into_iter().filter_map(own);
+        let newest = |(class, session): (DeviceClass, &StoredSession)| {
+            let (epoch, device_id) = (Epoch(session.epoch), session.device_id.clone());
+            NewestSession { class, epoch, device_id }
+        };
+        Ok(sessions.map(newest).collect())
+    }
+
+    fn set_revoked(&mut self, user: UserId, class: DeviceClass, epoch: Epoch) -> Result<(), Stop> {
+        if let Some(session) = self.set.sessions.get_mut(&(user, class)) {
+            session.revoked = session.revoked.max(epoch.0);
+            session.is_changed = true;
+        }
+        Ok(())
     }
 
     fn row(&mut self, table: Table, key: &Key) -> Result<Option<Row>, Stop> {
@@ -266,6 +315,79 @@ impl Scan for Snapshot<'_> {
         let mut rows = self.session.run(sql.as_str())?.into_iter().flatten();
         let role = rows.next().map(|mut row| number(&mut row, 0)).transpose()?;
         Ok(role.and_then(Role::from_number))
+    }
+
+    fn has_user(&mut self, user: UserId) -> Result<bool, Stop> {
+        let sql = &mut *self.sql;
+        sql.clear();
+        sql.statement("SELECT 1 FROM im_user WHERE user_id = ").number(user.0);
+        Ok(self.session.run(sql.as_str())?.into_iter().flatten().next().is_some())
+    }
+
+    fn rows(&mut self, table: Table, keys: &[Key]) -> Result<Vec<Option<Row>>, Stop> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut asked: Vec<(Table, Key)> = keys.iter().map(|key| (table, key.clone())).collect();
+        asked.sort_unstable();
+        asked.dedup();
+        let is_mariadb = self.session.server.is_mariadb;
+        let sql = &mut *self.sql;
+        sql.clear();
+        ask_for(sql, table, &asked, is_mariadb);
+        let mut found: HashMap<Key, Row, RandomState> = HashMap::default();
+        for mut row in self.session.run(sql.as_str())?.into_iter().flatten() {
+            let (key, row) = take(&mut row, table)?;
+            found.insert(key, row);
+        }
+        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
+    fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, Stop> {
+        if pairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = &mut *self.sql;
+        sql.clear();
+        sql.statement(
+            "SELECT lo, hi, ties FROM im_conversation FORCE INDEX (PRIMARY) WHERE (lo, hi) IN (",
+        )
+        .list(pairs, |sql, pair| {
+            sql.numbers([pair.lo, pair.hi]);
+        })
+        .push(")");
+        let mut found: HashMap<ConversationKey, Ties, RandomState> = HashMap::default();
+        for mut row in self.session.run(sql.as_str())?.into_iter().flatten() {
+            let pair = ConversationKey { lo: number(&mut row, 0)?, hi: number(&mut row, 1)? };
+            found.insert(pair, Ties(number(&mut row, 2)? as u8));
+        }
+        Ok(pairs.iter().map(|pair| found.get(pair).copied().unwrap_or_default()).collect())
+    }
+
+    fn group(&mut self, group: GroupId, members_max: usize) -> Result<Group, Stop> {
+        let sql = &mut *self.sql;
+        sql.clear();
+        sql.statement("SELECT muted FROM im_group WHERE group_id = ").number(group.0);
+        sql.statement(
+            "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
+             WHERE leave_seq = 0 AND group_id = ",
+        )
+        .number(group.0);
+        sql.push(" ORDER BY user_id LIMIT ").number(members_max as u64);
+        let mut sets = self.session.run(sql.as_str())?.into_iter();
+        let mut found = sets.next().unwrap_or_default().into_iter();
+        let is_muted = found.next().map(|mut row| number(&mut row, 0)).transpose()?;
+        let member = |mut row: MysqlRow| {
+            Ok(Member {
+                user: UserId(number(&mut row, 0)?),
+                join_seq: number(&mut row, 1)?,
+                role: Role::from_number(number(&mut row, 2)?).ok_or_else(|| damaged("a role"))?,
+                muted_until_ms: number(&mut row, 3)?,
+            })
+        };
+        let members = sets.next().unwrap_or_default().into_iter().map(member);
+        let members = members.collect::<Result<Vec<_>, Abort>>()?.into();
+        Ok(Group { is_muted: is_muted.unwrap_or(0) != 0, members, ..Group::default() })
     }
 
     fn scan(

@@ -172,6 +172,8 @@ fn finish(outcome: Outcome, entries: &[Entry]) -> Written {
         | Written::SessionOpened(_)
         | Written::SessionReleased
         | Written::DeviceRevoked
+        | Written::Revoked(_)
+        | Written::Seen
         | Written::Marked => debug_assert_ne!(entry.sender_seq, Seq(0), "they make no entries"),
     }
     written
@@ -284,7 +286,11 @@ impl Writer for MysqlWriter {
             | WriteJob::ReleaseSession { .. }
             | WriteJob::RevokeDevice { .. }
             | WriteJob::MarkDelivered { .. }
-            | WriteJob::View(_) => 1,
+            | WriteJob::View(_)
+            | WriteJob::UpdateUser(_)
+            | WriteJob::EndDevice { .. }
+            | WriteJob::ChangePassword { .. }
+            | WriteJob::NoteSeen { .. } => 1,
         }
     }
 

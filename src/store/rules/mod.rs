@@ -5,6 +5,7 @@
 //! locks first. A conversation's row guards what its members may do in it and the relations of a 1:1
 //! pair; a user's row guards the tally.
 
+mod accounts;
 mod friends;
 mod group_admin;
 mod groups;
@@ -14,13 +15,16 @@ mod ties;
 mod views;
 
 use aldis_logic::job::{CreateGroup, JobError, Ticket, WriteJob, Written};
-use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId, pb};
+use aldis_wire::{
+    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, RequestId, Seq, UserId, pb,
+};
 use bytes::Bytes;
 
 use crate::group::{Group, Stay};
 use crate::page::Span;
 use crate::record::{Key, Record, Row, Table};
 
+pub(crate) use accounts::{KnownDevice, NewestSession, Profile};
 pub(crate) use friends::{info as relation_info, is_listed};
 pub(crate) use messages::{BodyChange, Target};
 pub(crate) use once::{Once, SentKey};
@@ -56,6 +60,29 @@ pub(crate) trait Rows {
 
     /// Whether there is such a user.
     fn has_user(&mut self, user: UserId) -> Result<bool, Self::Stop>;
+
+    /// The user's row; `None`: there is no such user.
+    fn profile(&mut self, user: UserId) -> Result<Option<Profile>, Self::Stop>;
+
+    /// Changes it.
+    fn set_profile(&mut self, user: UserId, profile: Profile) -> Result<(), Self::Stop>;
+
+    /// The device; `None`: the user never logged in there.
+    fn device(&mut self, user: UserId, id: &str) -> Result<Option<KnownDevice>, Self::Stop>;
+
+    /// Ends all tokens of a device.
+    fn raise_device_generation(&mut self, user: UserId, id: &str) -> Result<(), Self::Stop>;
+
+    /// The newest session of each class, ascending.
+    fn sessions(&mut self, user: UserId) -> Result<Vec<NewestSession>, Self::Stop>;
+
+    /// Sessions of the class up to this epoch are over.
+    fn set_revoked(
+        &mut self,
+        user: UserId,
+        class: DeviceClass,
+        epoch: Epoch,
+    ) -> Result<(), Self::Stop>;
 
     /// The row, with what this transaction changed in it.
     fn row(&mut self, table: Table, key: &Key) -> Result<Option<Row>, Self::Stop>;
@@ -152,6 +179,8 @@ pub(crate) struct Needs {
     pub once: Vec<SentKey>,
     /// Whose stays in a group the rules ask for.
     pub stays: Vec<(GroupId, UserId)>,
+    /// Users whose rows the rules ask for.
+    pub profiles: Vec<UserId>,
     /// Users whose number of groups counts.
     pub counted: Vec<UserId>,
     /// Who may have been in which group.
@@ -191,7 +220,7 @@ pub(crate) fn needs(job: &WriteJob) -> Option<Needs> {
         WriteJob::Group(job) => Some(group_admin::needs(job)),
         WriteJob::Message(job) => Some(messages::needs(job)),
         WriteJob::View(job) => Some(views::needs(job)),
-        _ => None,
+        other => accounts::needs(other),
     }
 }
 
@@ -205,6 +234,9 @@ pub(crate) fn actor(job: &WriteJob) -> UserId {
         WriteJob::Group(job) => job.actor,
         WriteJob::Message(job) => job.actor,
         WriteJob::View(job) => job.user,
+        WriteJob::UpdateUser(job) => job.user,
+        WriteJob::ChangePassword { user, .. } | WriteJob::EndDevice { user, .. } => *user,
+        WriteJob::NoteSeen { .. } => UserId(0),
         other => unreachable!("{other:?} has no needs"),
     }
 }
@@ -225,6 +257,10 @@ pub(crate) fn run<R: Rows>(
         WriteJob::Group(job) => group_admin::change(rows, origin, job),
         WriteJob::Message(job) => messages::change(rows, origin, job),
         WriteJob::View(job) => views::change(rows, origin, job),
+        WriteJob::UpdateUser(job) => accounts::update(rows, origin, job),
+        WriteJob::EndDevice { user, device_id } => accounts::end_device(rows, *user, device_id),
+        job @ WriteJob::ChangePassword { .. } => accounts::change_password(rows, job),
+        WriteJob::NoteSeen { users } => accounts::note_seen(rows, users),
         other => unreachable!("{other:?} has no needs"),
     }
 }

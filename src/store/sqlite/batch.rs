@@ -90,7 +90,11 @@ impl Batch<'_> {
             | WriteJob::Group(_)
             | WriteJob::Friend(_)
             | WriteJob::Message(_)
-            | WriteJob::View(_)) => rules::run(self, ticket, job),
+            | WriteJob::View(_)
+            | WriteJob::UpdateUser(_)
+            | WriteJob::EndDevice { .. }
+            | WriteJob::ChangePassword { .. }
+            | WriteJob::NoteSeen { .. }) => rules::run(self, ticket, job),
         }
     }
 

@@ -14,38 +14,11 @@ impl Batch<'_> {
     /// A group that exists.
     pub(super) fn load_or_find_group(&mut self, id: GroupId) -> Result<Option<&Group>, Stop> {
         if self.caches.groups.peek(id).is_none()
-            && let Some(group) = self.load_group(id)?
+            && let Some(group) = load(self.conn, id, usize::MAX)?
         {
             self.caches.groups.insert(id, group);
         }
         Ok(self.caches.groups.get_mut(id).map(|group| &*group))
-    }
-
-    fn load_group(&mut self, id: GroupId) -> Result<Option<Group>, Stop> {
-        let Ok(key) = i64::try_from(id.0) else { return Ok(None) };
-        let found = self
-            .conn
-            .prepare_cached("SELECT owner_id, muted, name FROM im_group WHERE group_id = ?")?
-            .query_row([key], |row| {
-                Ok((number(row, 0)?, row.get::<_, bool>(1)?, row.get::<_, String>(2)?))
-            })
-            .optional()?;
-        let Some((owner, is_muted, name)) = found else { return Ok(None) };
-        let members = self
-            .conn
-            .prepare_cached(
-                "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
-                 WHERE group_id = ? AND leave_seq = 0 ORDER BY user_id",
-            )?
-            .query_map([key], |row| Ok((member(row)?, number(row, 2)?)))?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        let with_role = |(member, role): (Member, u64)| {
-            let role = Role::from_number(role).ok_or_else(|| damaged("a role"))?;
-            Ok(Member { role, ..member })
-        };
-        let members = members.into_iter().map(with_role).collect::<Result<Vec<_>, Stop>>()?;
-        let owner = UserId(owner);
-        Ok(Some(Group { name: name.into(), owner, is_muted, members: members.into() }))
     }
 
     pub(super) fn find_made_group(
@@ -141,6 +114,38 @@ impl Batch<'_> {
             .prepare_cached("SELECT 1 FROM im_group_member WHERE group_id = ? AND user_id = ?")?
             .exists((group, user))?)
     }
+}
+
+/// A group with its members now, or with the first ones of them.
+pub(super) fn load(
+    conn: &Connection,
+    id: GroupId,
+    members_max: usize,
+) -> Result<Option<Group>, Stop> {
+    let Ok(key) = i64::try_from(id.0) else { return Ok(None) };
+    let found = conn
+        .prepare_cached("SELECT owner_id, muted, name FROM im_group WHERE group_id = ?")?
+        .query_row([key], |row| {
+            Ok((number(row, 0)?, row.get::<_, bool>(1)?, row.get::<_, String>(2)?))
+        })
+        .optional()?;
+    let Some((owner, is_muted, name)) = found else { return Ok(None) };
+    let members = conn
+        .prepare_cached(
+            "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
+             WHERE group_id = ? AND leave_seq = 0 ORDER BY user_id LIMIT ?",
+        )?
+        .query_map((key, i64::try_from(members_max).unwrap_or(i64::MAX)), |row| {
+            Ok((member(row)?, number(row, 2)?))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let with_role = |(member, role): (Member, u64)| {
+        let role = Role::from_number(role).ok_or_else(|| damaged("a role"))?;
+        Ok(Member { role, ..member })
+    };
+    let members = members.into_iter().map(with_role).collect::<Result<Vec<_>, Stop>>()?;
+    let owner = UserId(owner);
+    Ok(Some(Group { name: name.into(), owner, is_muted, members: members.into() }))
 }
 
 /// The role of a member now.

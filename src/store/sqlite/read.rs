@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use aldis_logic::job::{
-    Credentials, Generations, JobError, LoginState, ReadJob, ReadResult, StoredMessage, SyncPage,
-    UserHead,
+    Account, Credentials, Generations, JobError, LoginState, ReadJob, ReadResult, StoredMessage,
+    SyncPage, UserHead,
 };
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{DeviceClass, Epoch, GroupId, MsgId, Seq, UserId, pb};
 use rusqlite::{Connection, OptionalExtension, Row};
 use smallvec::SmallVec;
 
-use super::accounts::ID_END;
+use super::accounts::{self, ID_END};
 use super::connection;
 use super::failure::{Abort, Stop};
 use super::index::Index;
@@ -19,6 +19,8 @@ use super::rows::{MESSAGE_BY_ID, message, number};
 use crate::lists;
 use crate::page::PageBytes;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
+use crate::rules::Profile;
+use crate::sight;
 use crate::traits::{Reader, StoreError};
 
 /// Above every character a username may have; `name < prefix + this` is "begins with the prefix".
@@ -112,6 +114,16 @@ impl Snapshot<'_> {
                 let page = lists::group_requests(self, *reader, *group, *after, *limit)?;
                 ReadResult::GroupRequests(page)
             }
+            ReadJob::Sight { pairs } => ReadResult::Sight(sight::sights(self, pairs)?),
+            ReadJob::Devices { user, limit } => {
+                ReadResult::Devices(accounts::devices(self.conn, *user, *limit)?)
+            }
+            ReadJob::Account { user } => {
+                let profile = accounts::profile(self.conn, *user)?.ok_or(NO_SUCH_USER)?;
+                let Profile { username, password_phc, .. } = profile;
+                ReadResult::Account(Account { username, password_phc })
+            }
+            ReadJob::Audience(job) => ReadResult::Audience(sight::audiences(self, job)?),
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(self, *user, *list, *after, *limit)?)
             }
@@ -160,21 +172,24 @@ impl Snapshot<'_> {
 
     fn heads(&self, users: &[UserId]) -> Result<Vec<UserHead>, Stop> {
         let mut exists = self.conn.prepare_cached("SELECT 1 FROM im_user WHERE user_id = ?")?;
-        let mut sessions =
-            self.conn.prepare_cached("SELECT class, epoch FROM im_session WHERE user_id = ?")?;
+        let mut sessions = self
+            .conn
+            .prepare_cached("SELECT class, epoch, revoked FROM im_session WHERE user_id = ?")?;
         let mut heads = Vec::with_capacity(users.len());
         for &user in users {
             if !exists.exists([user.0 as i64])? {
                 continue;
             }
-            let mut epochs = SmallVec::new();
+            let (mut epochs, mut revoked) = (SmallVec::new(), SmallVec::new());
             let mut rows = sessions.query([user.0 as i64])?;
             while let Some(row) = rows.next()? {
                 if let Some(class) = DeviceClass::from_number(row.get(0)?) {
                     epochs.push((class, Epoch(number(row, 1)?)));
+                    let revoked_epoch = Epoch(number(row, 2)?);
+                    revoked.extend((revoked_epoch.0 > 0).then_some((class, revoked_epoch)));
                 }
             }
-            heads.push(UserHead { user, head: self.mailbox_head(user)?, epochs });
+            heads.push(UserHead { user, head: self.mailbox_head(user)?, epochs, revoked });
         }
         Ok(heads)
     }

@@ -1,7 +1,9 @@
 //! Records in SQLite, and the rules' view of a transaction. Knows no rule.
 
 use aldis_logic::job::{CreateGroup, Ticket};
-use aldis_wire::{ConvSeq, ConversationKey, GroupId, MsgId, MsgNo, RequestId, UserId, pb};
+use aldis_wire::{
+    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, MsgNo, RequestId, UserId, pb,
+};
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
@@ -9,16 +11,19 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
 use super::append::Draft;
 use super::batch::Batch;
 use super::failure::{Stop, damaged};
-use super::groups;
 use super::index::Index;
 use super::read::{Snapshot, id_or_max};
 use super::rows::{kind, number, small_number};
 use super::runs::pack;
+use super::{accounts, groups};
 use crate::group::{Group, Role, Stay};
 use crate::lists::Scan;
 use crate::page::Span;
 use crate::record::{Key, Row, Table, Value};
-use crate::rules::{BodyChange, Deferred, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
+use crate::rules::{
+    BodyChange, Deferred, KnownDevice, NewEvent, NewestSession, Once, Placed, Profile, Rows,
+    SentKey, Target, Ties,
+};
 
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -38,6 +43,30 @@ impl Rows for Batch<'_> {
 
     fn has_user(&mut self, user: UserId) -> Result<bool, Stop> {
         self.user_exists(user)
+    }
+
+    fn profile(&mut self, user: UserId) -> Result<Option<Profile>, Stop> {
+        accounts::profile(self.conn, user)
+    }
+
+    fn set_profile(&mut self, user: UserId, profile: Profile) -> Result<(), Stop> {
+        accounts::set_profile(self.conn, user, &profile)
+    }
+
+    fn device(&mut self, user: UserId, id: &str) -> Result<Option<KnownDevice>, Stop> {
+        accounts::device(self.conn, user, id)
+    }
+
+    fn raise_device_generation(&mut self, user: UserId, id: &str) -> Result<(), Stop> {
+        self.revoke_device(user, id).map(drop)
+    }
+
+    fn sessions(&mut self, user: UserId) -> Result<Vec<NewestSession>, Stop> {
+        accounts::sessions(self.conn, user)
+    }
+
+    fn set_revoked(&mut self, user: UserId, class: DeviceClass, epoch: Epoch) -> Result<(), Stop> {
+        accounts::set_revoked(self.conn, user, class, epoch)
     }
 
     fn row(&mut self, table: Table, key: &Key) -> Result<Option<Row>, Stop> {
@@ -214,6 +243,31 @@ impl Scan for Snapshot<'_> {
 
     fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Stop> {
         groups::role(self.conn, group, user)
+    }
+
+    fn has_user(&mut self, user: UserId) -> Result<bool, Stop> {
+        let mut statement = self.conn.prepare_cached("SELECT 1 FROM im_user WHERE user_id = ?")?;
+        Ok(statement.exists([id_or_max(user.0)])?)
+    }
+
+    fn rows(&mut self, table: Table, keys: &[Key]) -> Result<Vec<Option<Row>>, Stop> {
+        keys.iter().map(|key| find(self.conn, table, key)).collect()
+    }
+
+    fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, Stop> {
+        let sql = "SELECT ties FROM im_conversation WHERE lo = ? AND hi = ?";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut found = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let key = (id_or_max(pair.lo), id_or_max(pair.hi));
+            let ties = statement.query_row(key, |row| row.get(0)).optional()?;
+            found.push(ties.map_or(Ties::default(), Ties));
+        }
+        Ok(found)
+    }
+
+    fn group(&mut self, group: GroupId, members_max: usize) -> Result<Group, Stop> {
+        Ok(groups::load(self.conn, group, members_max)?.unwrap_or_default())
     }
 
     fn scan(

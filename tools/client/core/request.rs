@@ -147,6 +147,12 @@ requests! {
         GroupMembers: GroupMembersReq => GroupMembersResp,
         GroupRequests: GroupRequestsReq => GroupRequestsResp,
         FriendList: FriendListReq => FriendListResp,
+        Typing: TypingReq => TypingResp,
+        ChangePassword: ChangePasswordReq => ChangePasswordResp,
+        DeviceList: DeviceListReq => DeviceListResp,
+        DeviceRevoke: DeviceRevokeReq => DeviceRevokeResp,
+        PresenceQuery: PresenceQueryReq => PresenceQueryResp,
+        PresenceSubscribe: PresenceSubscribeReq => PresenceSubscribeResp,
     }
     tell {
         MarkRead: MarkReadReq => MarkReadResp,
@@ -169,6 +175,7 @@ requests! {
         FriendUpdate: FriendUpdateReq => FriendUpdateResp,
         Block: BlockReq => BlockResp,
         Unblock: UnblockReq => UnblockResp,
+        UserUpdate: UserUpdateReq => UserUpdateResp,
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod append;
+mod devices;
 mod failures;
 mod friends;
 mod group_admin;
@@ -12,4 +13,5 @@ mod harness;
 mod messages;
 mod pages;
 mod random;
+mod sight;
 mod views;
