@@ -226,22 +226,23 @@ impl Service {
     }
 }
 
+/// What a request takes of the queues. Whatever is not known to take less changes the store.
 fn need_of(command: Command) -> Need {
     match command {
         Command::Login | Command::Register => Need::Account,
-        Command::MsgSend
-        | Command::Logout
-        | Command::MarkDelivered
-        | Command::GroupCreate
-        | Command::GroupInvite
-        | Command::GroupLeave => Need::Write,
+        Command::Heartbeat | Command::RefreshToken => Need::Nothing,
         Command::UserGet
         | Command::UserFind
         | Command::MsgSync
         | Command::History
+        | Command::ConversationList
+        | Command::Receipts
+        | Command::Reactions
+        | Command::FriendList
         | Command::GroupList
-        | Command::GroupMembers => Need::Read,
-        _ => Need::Nothing,
+        | Command::GroupMembers
+        | Command::GroupRequests => Need::Read,
+        _ => Need::Write,
     }
 }
 
@@ -252,7 +253,9 @@ fn must_wait(session: &Session, command: Command, fence: u32) -> bool {
         // The writer will refuse what was asked in ignorance of its last failure. A send that knows
         // of it would overtake the ones before it.
         Command::MsgSend => is_full || (session.in_flight > 0 && session.fence != fence),
-        Command::MsgSync | Command::History => session.is_paging || is_full,
+        Command::MsgSync | Command::History | Command::ConversationList => {
+            session.is_paging || is_full
+        }
         // What it said before it leaves shall be answered.
         Command::Logout => session.in_flight > 0,
         _ => is_full,

@@ -12,6 +12,8 @@ use crate::session::OnlineSession;
 
 pub(crate) mod account;
 mod block;
+mod conversation_list;
+mod conversation_update;
 mod edit;
 mod friend;
 mod friend_apply;
@@ -42,7 +44,10 @@ mod mark_delivered;
 mod mark_read;
 mod msg_send;
 mod msg_sync;
+mod react;
+mod reactions;
 mod recall;
+mod receipts;
 mod refresh_token;
 pub(crate) mod register;
 mod unblock;
@@ -69,6 +74,11 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         Command::MarkRead => mark_read::handle(service, request),
         Command::Recall => recall::handle(service, request),
         Command::Edit => edit::handle(service, request),
+        Command::ConversationList => conversation_list::handle(service, request),
+        Command::ConversationUpdate => conversation_update::handle(service, request),
+        Command::Receipts => receipts::handle(service, request),
+        Command::React => react::handle(service, request),
+        Command::Reactions => reactions::handle(service, request),
         Command::GroupCreate => group_create::handle(service, request),
         Command::GroupList => group_list::handle(service, request),
         Command::GroupMembers => group_members::handle(service, request),
@@ -148,6 +158,10 @@ fn handle_changed(service: &mut Service, ticket: Ticket, seq: Seq) {
         Command::MarkRead => service.respond(ticket, &pb::MarkReadResp { seq }),
         Command::Recall => service.respond(ticket, &pb::RecallResp { seq }),
         Command::Edit => service.respond(ticket, &pb::EditResp { seq }),
+        Command::ConversationUpdate => {
+            service.respond(ticket, &pb::ConversationUpdateResp { seq });
+        }
+        Command::React => service.respond(ticket, &pb::ReactResp { seq }),
         other => unreachable!("{other:?} changes more"),
     }
 }
@@ -158,7 +172,7 @@ pub(crate) fn handle_read(
     ticket: Ticket,
     result: Result<ReadResult, JobError>,
 ) {
-    if matches!(ticket.command, Command::MsgSync | Command::History)
+    if matches!(ticket.command, Command::MsgSync | Command::History | Command::ConversationList)
         && let Some(session) = service.session(ticket.conn)
     {
         session.is_paging = false;
@@ -170,6 +184,11 @@ pub(crate) fn handle_read(
         Ok(ReadResult::Users(users)) => user_get::handle_users(service, ticket, users),
         Ok(ReadResult::Sync(page)) => msg_sync::handle_page(service, ticket, page),
         Ok(ReadResult::History(page)) => history::handle_page(service, ticket, page),
+        Ok(ReadResult::Conversations(page)) => {
+            conversation_list::handle_page(service, ticket, page);
+        }
+        Ok(ReadResult::Receipts(page)) => service.respond(ticket, &page),
+        Ok(ReadResult::Reactions(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Groups(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Members(page)) => service.respond(ticket, &page),
         Ok(ReadResult::GroupRequests(page)) => service.respond(ticket, &page),

@@ -5,6 +5,7 @@
 
 mod directory;
 mod hash;
+mod message;
 mod read;
 mod stored;
 mod write;
@@ -15,15 +16,16 @@ pub use directory::{
     BootId, DirectoryJob, DirectoryReply, DirectoryRequest, NodeId, Registration, SessionRecord,
 };
 pub use hash::{HashJob, HashReply, HashRequest, HashResult};
+pub use message::{MessageChange, MessageJob, ViewChange, ViewJob};
 pub use read::{
-    Credentials, HistoryPage, HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest,
-    ReadResult, SyncPage, UserHead,
+    ConversationSummary, ConversationsPage, Credentials, HistoryPage, HistoryRange, LoginState,
+    ReadJob, ReadReply, ReadRequest, ReadResult, SyncPage, UserHead,
 };
 pub use stored::{Event, JobError, StoredMessage};
 pub use write::{
     Append, Appended, CreateGroup, FailedSend, FriendChange, FriendJob, Generations, GroupChange,
-    GroupJob, JoinMode, MessageChange, MessageJob, NewUser, OpenSession, SessionOpened, ViewChange,
-    ViewJob, WriteJob, WriteReply, WriteRequest, Written,
+    GroupJob, JoinMode, NewUser, OpenSession, SessionOpened, WriteJob, WriteReply, WriteRequest,
+    Written,
 };
 
 /// A reactor of this node, from 0.

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod append;
+mod conversations;
 mod failures;
 mod friends;
 mod group_admin;
