@@ -6,6 +6,7 @@ mod change;
 mod chat;
 mod check;
 mod connect;
+mod conversations;
 mod events;
 mod exit;
 mod friend;
@@ -15,6 +16,7 @@ mod impair;
 mod names;
 mod print;
 mod profile;
+mod react;
 mod register;
 mod replay;
 mod send;
@@ -46,6 +48,18 @@ enum Command {
     Friend(friend::FriendArgs),
     Recall(change::RecallArgs),
     Edit(change::EditArgs),
+    Conversations(conversations::ConversationsArgs),
+    /// Keep a conversation on top of your list.
+    Pin(conversations::SettingArgs),
+    /// Want no notifications of a conversation.
+    Mute(conversations::SettingArgs),
+    /// Show nothing up to an entry any more, to you alone.
+    Clear(conversations::UpToArgs),
+    /// Say that you have read a conversation up to an entry.
+    Read(conversations::UpToArgs),
+    Receipts(conversations::ReceiptsArgs),
+    React(react::ReactArgs),
+    Reactions(react::ReactionsArgs),
     Chat(chat::ChatArgs),
     Replay(replay::ReplayArgs),
     Bench(bench::BenchArgs),
@@ -66,6 +80,14 @@ fn main() -> ExitCode {
         Command::Friend(args) => friend::run(args),
         Command::Recall(args) => change::recall(args),
         Command::Edit(args) => change::edit(args),
+        Command::Conversations(args) => conversations::list(args),
+        Command::Pin(args) => conversations::pin(args),
+        Command::Mute(args) => conversations::mute(args),
+        Command::Clear(args) => conversations::clear(args),
+        Command::Read(args) => conversations::read(args),
+        Command::Receipts(args) => conversations::receipts(args),
+        Command::React(args) => react::react(args),
+        Command::Reactions(args) => react::reactions(args),
         Command::Chat(args) => chat::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),

@@ -5,6 +5,7 @@
 mod accounts;
 mod append;
 mod conversations;
+mod conversations;
 mod failures;
 mod friends;
 mod group_admin;
