@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use aldis_client::{Start, Target};
-use aldis_wire::{DeviceClass, GroupId, UserId, pb};
+use aldis_wire::{DeviceClass, pb};
 use clap::Args;
 use serde_json::{Value, json};
 

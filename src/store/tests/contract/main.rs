@@ -5,7 +5,6 @@
 mod accounts;
 mod append;
 mod conversations;
-mod conversations;
 mod failures;
 mod friends;
 mod group_admin;
@@ -14,4 +13,5 @@ mod harness;
 mod messages;
 mod pages;
 mod random;
+mod reactions;
 mod views;
