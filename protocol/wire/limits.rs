@@ -24,6 +24,20 @@ pub const SYNC_ENTRIES_MAX: usize = 500;
 pub const PAGE_BYTES_MAX: usize = 256 << 10;
 /// Entries of HISTORY when the request does not say.
 pub const HISTORY_ENTRIES_DEFAULT: usize = 50;
+/// Conversations of one CONVERSATION_LIST page: each may need a look at some hundred entries.
+pub const CONVERSATIONS_MAX: usize = 100;
+/// CONVERSATION_LIST when the request does not say.
+pub const CONVERSATIONS_DEFAULT: usize = 50;
+/// Conversations that a user pins: all of them come in one page.
+pub const PINNED_MAX: usize = 100;
+/// Bytes of content, and as many of extra, of the last message in CONVERSATION_LIST.
+pub const PREVIEW_BYTES_MAX: usize = 1 << 10;
+/// Newest entries of a conversation among which one's own message counts as a read mark.
+pub const OWN_MARK_ENTRIES_MAX: usize = 200;
+/// Length of a reaction, bytes.
+pub const REACTION_BYTES_MAX: usize = 64;
+/// Reactions of one user to one message.
+pub const REACTIONS_PER_USER_MAX: usize = 8;
 /// Users of one USER_GET.
 pub const USER_GET_MAX: usize = 100;
 /// Users that one USER_FIND returns.
@@ -85,4 +99,9 @@ const _: () = assert!(
     "the largest message fits a page of its own"
 );
 const _: () = assert!(PAGE_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(
+    CONVERSATIONS_MAX * (2 * PREVIEW_BYTES_MAX + 2 * ENTRY_OVERHEAD_BYTES_MAX) <= BODY_BYTES_MAX,
+    "the largest list of conversations fits a body"
+);
+const _: () = assert!(PINNED_MAX <= CONVERSATIONS_MAX);
 const _: () = assert!(CONTENT_BYTES_MAX > TEXT_BYTES_MAX);

@@ -34,6 +34,9 @@ impl Class {
             | Command::UserFind
             | Command::MsgSync
             | Command::History
+            | Command::ConversationList
+            | Command::Receipts
+            | Command::Reactions
             | Command::GroupList
             | Command::GroupMembers
             | Command::GroupRequests

@@ -4,7 +4,7 @@ use aldis_wire::{Command, ConnId, OutFrame, pb};
 
 use crate::effect::{Effect, Goodbye, Lane, PeerMail};
 use crate::fanout::Delivery;
-use crate::handlers::{self, head_check, presence, receipts};
+use crate::handlers::{self, head_check, presence, receipt_notify};
 use crate::hold_back;
 use crate::job::{
     DirectoryJob, DirectoryReply, DirectoryRequest, HashReply, JobError, LocateReply, ReadReply,
@@ -63,8 +63,8 @@ impl Service {
         if presence::is_ours(reply.ticket) {
             return presence::handle_sight(self, reply.result);
         }
-        if receipts::is_ours(reply.ticket) {
-            receipts::handle_answer(self, reply.ticket, reply.result);
+        if receipt_notify::is_ours(reply.ticket) {
+            receipt_notify::handle_answer(self, reply.ticket, reply.result);
             return;
         }
         match self.finish(reply.ticket) {

@@ -15,7 +15,7 @@ use crate::effect::{Admit, Effect, Goodbye, Lane};
 use crate::handlers;
 use crate::handlers::head_check::{self, HeadChecks};
 use crate::handlers::presence::{self, Presence};
-use crate::handlers::receipts::{self, Receipts};
+use crate::handlers::receipt_notify::{self, Receipts};
 use crate::hold_back::{self, Holds};
 use crate::job::ReactorId;
 use crate::node::Node;
@@ -224,7 +224,7 @@ impl Service {
         while self.head_checks.is_due(now.mono_ms) && self.credits.has(Need::Read) {
             head_check::begin(self);
         }
-        receipts::begin(self);
+        receipt_notify::begin(self);
         presence::run(self);
     }
 
@@ -246,7 +246,9 @@ fn must_wait(session: &Session, command: Command, fence: u32) -> bool {
         // The writer will refuse what was asked in ignorance of its last failure. A send that knows
         // of it would overtake the ones before it.
         Command::MsgSend => is_full || (session.in_flight > 0 && session.fence != fence),
-        Command::MsgSync | Command::History => session.is_paging || is_full,
+        Command::MsgSync | Command::History | Command::ConversationList => {
+            session.is_paging || is_full
+        }
         // What it said before it leaves shall be answered, and one password is changed at a time.
         Command::Logout | Command::ChangePassword => session.in_flight > 0,
         _ => is_full,

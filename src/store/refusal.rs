@@ -39,7 +39,13 @@ pub(crate) const TOO_LATE: JobError =
     JobError::Refused(Code::Forbidden, "the time for changing the message is over");
 /// An edit of what is no text.
 pub(crate) const NO_TEXT: JobError = JobError::Refused(Code::Forbidden, "only texts can be edited");
-/// An edit of a message whose content is gone.
+/// Another reaction of a user who has enough on the message.
+pub(crate) const TOO_MANY_REACTIONS: JobError =
+    JobError::Refused(Code::TooLarge, "too many reactions to one message");
+/// Another pin of a user who has enough.
+pub(crate) const TOO_MANY_PINNED: JobError =
+    JobError::Refused(Code::TooLarge, "too many conversations are pinned");
+/// An edit of, or a reaction to, a message whose content is gone.
 pub(crate) const IS_RECALLED: JobError =
     JobError::Refused(Code::Conflict, "the message was recalled");
 

@@ -7,6 +7,7 @@ mod change;
 mod chat;
 mod check;
 mod connect;
+mod conversations;
 mod events;
 mod exit;
 mod friend;
@@ -17,6 +18,7 @@ mod names;
 mod presence;
 mod print;
 mod profile;
+mod react;
 mod register;
 mod replay;
 mod send;
@@ -52,6 +54,18 @@ enum Command {
     Profile(account::ProfileArgs),
     Passwd(account::PasswdArgs),
     Devices(account::DevicesArgs),
+    Conversations(conversations::ConversationsArgs),
+    /// Keep a conversation on top of your list.
+    Pin(conversations::SettingArgs),
+    /// Want no notifications of a conversation.
+    Mute(conversations::SettingArgs),
+    /// Show nothing up to an entry any more, to you alone.
+    Clear(conversations::UpToArgs),
+    /// Say that you have read a conversation up to an entry.
+    Read(conversations::UpToArgs),
+    Receipts(conversations::ReceiptsArgs),
+    React(react::ReactArgs),
+    Reactions(react::ReactionsArgs),
     Chat(chat::ChatArgs),
     Replay(replay::ReplayArgs),
     Bench(bench::BenchArgs),
@@ -76,6 +90,14 @@ fn main() -> ExitCode {
         Command::Profile(args) => account::profile(args),
         Command::Passwd(args) => account::passwd(args),
         Command::Devices(args) => account::devices(args),
+        Command::Conversations(args) => conversations::list(args),
+        Command::Pin(args) => conversations::pin(args),
+        Command::Mute(args) => conversations::mute(args),
+        Command::Clear(args) => conversations::clear(args),
+        Command::Read(args) => conversations::read(args),
+        Command::Receipts(args) => conversations::receipts(args),
+        Command::React(args) => react::react(args),
+        Command::Reactions(args) => react::reactions(args),
         Command::Chat(args) => chat::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),

@@ -2,7 +2,7 @@
 
 use aldis_wire::{ConvSeq, pb};
 
-use super::receipts::{Mark, note_read};
+use super::receipt_notify::{Mark, note_read};
 use super::{bad_request, conversation, online};
 use crate::job::{ViewChange, ViewJob, WriteJob};
 use crate::request::{Refusal, Request};

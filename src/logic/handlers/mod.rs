@@ -16,6 +16,8 @@ use crate::session::OnlineSession;
 pub(crate) mod account;
 mod block;
 mod change_password;
+mod conversation_list;
+mod conversation_update;
 mod device_list;
 mod device_revoke;
 mod edit;
@@ -51,8 +53,11 @@ mod msg_sync;
 pub(crate) mod presence;
 mod presence_query;
 pub(crate) mod presence_subscribe;
+mod react;
+mod reactions;
 mod recall;
-pub(crate) mod receipts;
+pub(crate) mod receipt_notify;
+mod receipts;
 mod refresh_token;
 pub(crate) mod register;
 mod typing;
@@ -93,6 +98,11 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         Command::Typing => typing::handle(service, request),
         Command::Recall => recall::handle(service, request),
         Command::Edit => edit::handle(service, request),
+        Command::ConversationList => conversation_list::handle(service, request),
+        Command::ConversationUpdate => conversation_update::handle(service, request),
+        Command::Receipts => receipts::handle(service, request),
+        Command::React => react::handle(service, request),
+        Command::Reactions => reactions::handle(service, request),
         Command::GroupCreate => group_create::handle(service, request),
         Command::GroupList => group_list::handle(service, request),
         Command::GroupMembers => group_members::handle(service, request),
@@ -130,7 +140,7 @@ pub(crate) fn handle_written(
         session.is_leaving = false;
     }
     if ticket.command == Command::MarkRead {
-        receipts::handle_read(service, ticket, result.is_ok());
+        receipt_notify::handle_read(service, ticket, result.is_ok());
     }
     match result {
         Ok(Written::Appended(appended)) => msg_send::handle_appended(service, ticket, appended),
@@ -183,6 +193,10 @@ fn handle_changed(service: &mut Service, ticket: Ticket, seq: Seq) {
         Command::Recall => service.respond(ticket, &pb::RecallResp { seq }),
         Command::Edit => service.respond(ticket, &pb::EditResp { seq }),
         Command::UserUpdate => service.respond(ticket, &pb::UserUpdateResp { seq }),
+        Command::ConversationUpdate => {
+            service.respond(ticket, &pb::ConversationUpdateResp { seq });
+        }
+        Command::React => service.respond(ticket, &pb::ReactResp { seq }),
         other => unreachable!("{other:?} changes more"),
     }
 }
@@ -193,7 +207,7 @@ pub(crate) fn handle_read(
     ticket: Ticket,
     result: Result<ReadResult, JobError>,
 ) {
-    if matches!(ticket.command, Command::MsgSync | Command::History)
+    if matches!(ticket.command, Command::MsgSync | Command::History | Command::ConversationList)
         && let Some(session) = service.session(ticket.conn)
     {
         session.is_paging = false;
@@ -205,6 +219,11 @@ pub(crate) fn handle_read(
         Ok(ReadResult::Users(users)) => user_get::handle_users(service, ticket, users),
         Ok(ReadResult::Sync(page)) => msg_sync::handle_page(service, ticket, page),
         Ok(ReadResult::History(page)) => history::handle_page(service, ticket, page),
+        Ok(ReadResult::Conversations(page)) => {
+            conversation_list::handle_page(service, ticket, page);
+        }
+        Ok(ReadResult::Receipts(page)) => service.respond(ticket, &page),
+        Ok(ReadResult::Reactions(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Groups(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Members(page)) => service.respond(ticket, &page),
         Ok(ReadResult::GroupRequests(page)) => service.respond(ticket, &page),

@@ -6,6 +6,7 @@
 mod account;
 mod directory;
 mod hash;
+mod message;
 mod read;
 mod stored;
 mod write;
@@ -20,15 +21,15 @@ pub use directory::{
     Registration, SessionRecord,
 };
 pub use hash::{HashJob, HashReply, HashRequest, HashResult};
+pub use message::{MessageChange, MessageJob, ViewChange, ViewJob};
 pub use read::{
-    Account, Audience, Credentials, Device, HistoryPage, HistoryRange, LoginState, ReadJob,
-    ReadReply, ReadRequest, ReadResult, SyncPage, UserHead,
+    Account, Audience, ConversationSummary, ConversationsPage, Credentials, Device, HistoryPage,
+    HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest, ReadResult, SyncPage, UserHead,
 };
 pub use stored::{Event, JobError, StoredMessage};
 pub use write::{
     Append, Appended, CreateGroup, FailedSend, FriendChange, FriendJob, GroupChange, GroupJob,
-    JoinMode, MessageChange, MessageJob, ViewChange, ViewJob, WriteJob, WriteReply, WriteRequest,
-    Written,
+    JoinMode, WriteJob, WriteReply, WriteRequest, Written,
 };
 
 /// A reactor of this node, from 0.

@@ -54,6 +54,45 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+    /// CONVERSATION_LIST: those whose newest entry in the mailbox is below `before`, newest first.
+    Conversations {
+        /// Whose.
+        user: UserId,
+        /// Below this.
+        before: Seq,
+        /// At most so many.
+        limit: usize,
+    },
+    /// CONVERSATION_LIST of the pinned ones: all of them, newest pin first.
+    Pinned {
+        /// Whose.
+        user: UserId,
+    },
+    /// RECEIPTS: up to where the other members have it, ascending; NOT_FOUND unless the reader is a
+    /// member now.
+    Receipts {
+        /// Who asks.
+        reader: UserId,
+        /// What.
+        conversation: ConversationKey,
+        /// Above this.
+        after: UserId,
+        /// At most so many.
+        limit: usize,
+    },
+    /// REACTIONS: who reacted how, ascending; NOT_FOUND unless the reader can see the message.
+    Reactions {
+        /// Who asks.
+        reader: UserId,
+        /// Where it is.
+        conversation: ConversationKey,
+        /// Its place there.
+        conv_seq: ConvSeq,
+        /// Above this.
+        after: UserId,
+        /// At most so many.
+        limit: usize,
+    },
     /// USER_GET, in the order asked, unknown ones left out.
     Users {
         /// Whom.
@@ -174,6 +213,12 @@ pub enum ReadResult {
     Sync(SyncPage),
     /// Of `History`.
     History(HistoryPage),
+    /// Of `Conversations` and `Pinned`.
+    Conversations(ConversationsPage),
+    /// Of `Receipts`.
+    Receipts(pb::ReceiptsResp),
+    /// Of `Reactions`.
+    Reactions(pb::ReactionsResp),
     /// Of `Users` and `FindUsers`.
     Users(Vec<pb::UserInfo>),
     /// Of `Groups`.
@@ -281,4 +326,30 @@ pub struct HistoryPage {
     pub more: bool,
     /// Highest that the reader may see.
     pub max_conv_seq: ConvSeq,
+}
+
+/// A page of a user's conversations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConversationsPage {
+    /// Newest first.
+    pub conversations: Vec<ConversationSummary>,
+    /// Where the next page begins; 0: there is none.
+    pub next_before: Seq,
+    /// Of the mailbox in the same snapshot.
+    pub head: Seq,
+}
+
+/// A conversation in the list of one of its members.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConversationSummary {
+    /// What it is to the user alone.
+    pub view: pb::ConversationView,
+    /// Highest that the user may see.
+    pub max_conv_seq: ConvSeq,
+    /// When that one was made, Unix ms.
+    pub update_time_ms: u64,
+    /// Messages above all marks.
+    pub unread: u64,
+    /// The newest message that the user may see, shortened, if one is near the newest entry.
+    pub last: Option<StoredMessage>,
 }

@@ -6,7 +6,9 @@ use aldis_wire::{
 };
 use bytes::Bytes;
 
-use super::{JobError, NewUser, OpenSession, Revoked, SessionOpened, Ticket, UpdateUser};
+use super::{
+    JobError, MessageJob, NewUser, OpenSession, Revoked, SessionOpened, Ticket, UpdateUser, ViewJob,
+};
 
 /// One change of the store and who waits for it.
 #[derive(Clone, Debug)]
@@ -110,62 +112,8 @@ pub enum WriteJob {
     Friend(FriendJob),
     /// RECALL and what else becomes of a message after it was sent.
     Message(MessageJob),
-    /// MARK_READ.
+    /// MARK_READ and CONVERSATION_UPDATE.
     View(ViewJob),
-}
-
-/// A change of what a conversation is to one of its members alone.
-#[derive(Clone, Debug)]
-pub struct ViewJob {
-    /// Whose view it is.
-    pub user: UserId,
-    /// Of what.
-    pub conversation: ConversationKey,
-    /// What.
-    pub change: ViewChange,
-}
-
-/// See [`ViewJob`]. A repeat changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ViewChange {
-    /// MARK_READ: everything up to and with this entry, which the user can see. Never goes back.
-    Read(ConvSeq),
-}
-
-/// A change of a message that was sent.
-#[derive(Clone, Debug)]
-pub struct MessageJob {
-    /// Who changes it.
-    pub actor: UserId,
-    /// Where it is.
-    pub conversation: ConversationKey,
-    /// Its place there.
-    pub conv_seq: ConvSeq,
-    /// What.
-    pub change: MessageChange,
-}
-
-/// See [`MessageJob`]. A repeat of one that took effect changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MessageChange {
-    /// RECALL.
-    Recall {
-        /// How long after sending its sender may, ms.
-        within_ms: u64,
-    },
-    /// EDIT.
-    Edit {
-        /// (conversation, actor, this) is unique, among messages too.
-        request_id: RequestId,
-        /// What the text says now; already validated.
-        content: Bytes,
-        /// What goes with it now.
-        extra: Bytes,
-        /// How long after sending its sender may, ms.
-        within_ms: u64,
-        /// As in [`Append`].
-        friends_only: bool,
-    },
 }
 
 /// A change of a group by owner, admins, or somebody who asks them.

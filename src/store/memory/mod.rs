@@ -9,6 +9,7 @@
 
 mod accounts;
 mod append;
+mod look;
 mod planted;
 mod read;
 mod rows;

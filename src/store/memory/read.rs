@@ -8,12 +8,10 @@ use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
 
 use super::state::State;
-use crate::group::{Group, Role};
-use crate::lists::{self, Scan};
-use crate::page::{PageBytes, Span, plan};
-use crate::record::{GroupSetting, Key, Record, Row, Table};
+use crate::lists;
+use crate::page::{PageBytes, Span, above, blank, plan};
+use crate::record::{GroupSetting, Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
-use crate::rules::Ties;
 use crate::sight;
 
 impl State {
@@ -52,6 +50,20 @@ impl State {
             }
             ReadJob::History { reader, conversation, range, limit } => {
                 ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)
+            }
+            ReadJob::Conversations { user, before, limit } => ReadResult::Conversations(
+                lists::conversations(&mut &*self, *user, *before, *limit)?,
+            ),
+            ReadJob::Pinned { user } => {
+                ReadResult::Conversations(lists::pinned(&mut &*self, *user)?)
+            }
+            ReadJob::Receipts { reader, conversation, after, limit } => {
+                let (key, after) = (*conversation, *after);
+                ReadResult::Receipts(lists::receipts(&mut &*self, *reader, key, after, *limit)?)
+            }
+            ReadJob::Reactions { reader, conversation, conv_seq, after, limit } => {
+                let (place, after) = ((*conversation, *conv_seq), *after);
+                ReadResult::Reactions(lists::reactions(&mut &*self, *reader, place, after, *limit)?)
             }
             ReadJob::Users { users } => {
                 ReadResult::Users(users.iter().filter_map(|&user| self.user_info(user)).collect())
@@ -139,9 +151,14 @@ impl State {
             .mailboxes
             .range((user, after.0.saturating_add(1))..=(user, u64::MAX))
             .take(limit.min(SYNC_ENTRIES_MAX))
-            .map_while(|((_, seq), &(key, at))| Some((Seq(*seq), self.entry(key, at)?)))
+            .map_while(|((_, seq), &(key, at))| {
+                let mut message = (**self.entry(key, at)?).clone();
+                if at.0 <= self.view(user, key).cleared_seq {
+                    blank(&mut message);
+                }
+                Some((Seq(*seq), message))
+            })
             .take_while(|(_, message)| bytes.take(message))
-            .map(|(seq, message)| (seq, (**message).clone()))
             .collect();
         SyncPage { entries, head: Seq(self.head(user)) }
     }
@@ -155,7 +172,8 @@ impl State {
     ) -> Result<HistoryPage, JobError> {
         let all = self.conversations.get(&key).map_or(&[][..], |found| &found.entries[..]);
         let visible = self.visible(reader, key, all.len() as u64)?;
-        let plan = plan(&visible, range, limit.min(SYNC_ENTRIES_MAX));
+        let shown = above(&visible, self.view(reader, key).cleared_seq);
+        let plan = plan(&shown, range, limit.min(SYNC_ENTRIES_MAX));
         let mut wanted: Vec<u64> =
             plan.spans.iter().flat_map(|span| span.first..=span.last).collect();
         if plan.is_descending {
@@ -195,6 +213,11 @@ impl State {
             .map(|stay| Span { first: stay.member.join_seq, last: stay.leave_seq.unwrap_or(head) })
             .collect();
         if spans.is_empty() { Err(NO_SUCH_GROUP) } else { Ok(spans) }
+    }
+
+    fn view(&self, owner: UserId, key: ConversationKey) -> View {
+        let row = self.rows.get(&(Table::View, Key::from_slice(&[owner.0, key.lo, key.hi])));
+        row.cloned().and_then(View::from_row).unwrap_or_default()
     }
 
     fn groups_of(&self, user: UserId, after: GroupId, limit: usize) -> pb::GroupListResp {
@@ -246,44 +269,5 @@ impl State {
         let more = members.len() > limit;
         members.truncate(limit);
         Ok(pb::GroupMembersResp { members, more })
-    }
-}
-
-impl Scan for &State {
-    type Stop = JobError;
-
-    fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, JobError> {
-        Ok(self.groups.get(&group).and_then(|group| group.role(user)))
-    }
-
-    fn has_user(&mut self, user: UserId) -> Result<bool, JobError> {
-        Ok(self.users.contains_key(&user))
-    }
-
-    fn rows(&mut self, table: Table, keys: &[Key]) -> Result<Vec<Option<Row>>, JobError> {
-        Ok(keys.iter().map(|key| self.rows.get(&(table, key.clone())).cloned()).collect())
-    }
-
-    fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, JobError> {
-        let ties = |pair| self.conversations.get(pair).map_or(Ties::default(), |found| found.ties);
-        Ok(pairs.iter().map(ties).collect())
-    }
-
-    fn group(&mut self, group: GroupId, members_max: usize) -> Result<Group, JobError> {
-        let group = self.groups.get(&group).map(|group| group.now()).unwrap_or_default();
-        let members = group.members.iter().take(members_max).copied().collect();
-        Ok(Group { members, ..group })
-    }
-
-    fn scan(
-        &mut self,
-        table: Table,
-        first: u64,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Row)>, JobError> {
-        let rows = self.rows.iter().filter(|((at, key), _)| *at == table && key[0] == first);
-        let above = rows.filter(|((_, key), _)| key[1] > after).take(limit);
-        Ok(above.map(|((_, key), row)| (key[1], row.clone())).collect())
     }
 }

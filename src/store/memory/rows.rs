@@ -93,6 +93,11 @@ impl Rows for Run<'_> {
         Ok(())
     }
 
+    fn drop_rows(&mut self, table: Table, prefix: Key) -> Result<(), JobError> {
+        self.state.rows.retain(|(at, key), _| *at != table || !key.starts_with(&prefix));
+        Ok(())
+    }
+
     fn ties(&mut self, pair: ConversationKey) -> Result<Ties, JobError> {
         Ok(self.state.conversations.get(&pair).map_or(Ties::default(), |found| found.ties))
     }

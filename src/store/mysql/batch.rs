@@ -15,6 +15,7 @@ use super::claim::Claim;
 use super::failure::{Abort, Stop};
 use super::working_set::{Caches, DeviceKey, WorkingSet};
 use crate::group::Stay;
+use crate::record::{Key, Table};
 use crate::rules::{self, BodyChange, Deferred};
 use crate::stored_hash::StoredHash;
 
@@ -84,6 +85,8 @@ pub(super) struct Made<'a> {
     pub marks: Vec<Mark>,
     /// What entries say from now on, also some of this batch.
     pub bodies: BTreeMap<(ConversationKey, ConvSeq), BodyChange>,
+    /// Rows that are dropped before others are written, by the first numbers of their keys.
+    pub dropped: Vec<(Table, Key)>,
     pub accounts: Vec<NewAccount<'a>>,
     pub groups: Vec<NewGroup>,
     /// In the order in which they happened.

@@ -11,6 +11,7 @@ mod failure;
 mod history;
 mod link;
 mod load;
+mod look;
 mod lookups;
 mod mailboxes;
 pub mod migrate;

@@ -12,8 +12,8 @@ use super::connection::Purpose;
 use super::durable::Barrier;
 use super::failure::{Abort, Stop};
 use super::link::Link;
+use super::look::Snapshot;
 use super::lookups::{self, Head};
-use super::records::Snapshot;
 use super::replica::ReplicaLinks;
 use super::sql_text::SqlText;
 use crate::lists;
@@ -54,13 +54,13 @@ impl MysqlReader {
             let page = self.history(*reader, *conversation, *range, *limit)?;
             return Ok(ReadResult::History(page));
         }
+        if is_list(job) {
+            return self.answer_list(job);
+        }
         let session = self.primary.session()?;
         let sql = &mut self.sql;
         sql.clear();
         Ok(match job {
-            ReadJob::Sync { .. } | ReadJob::History { .. } => {
-                unreachable!("pages are answered above")
-            }
             ReadJob::Credentials { username } => {
                 ReadResult::Credentials(lookups::credentials(session, sql, username)?)
             }
@@ -84,11 +84,6 @@ impl MysqlReader {
             ReadJob::Members { reader, group, after, limit } => ReadResult::Members(
                 lookups::members(session, sql, *reader, *group, *after, *limit)?,
             ),
-            ReadJob::GroupRequests { reader, group, after, limit } => {
-                let mut snapshot = Snapshot { session, sql };
-                let page = lists::group_requests(&mut snapshot, *reader, *group, *after, *limit)?;
-                ReadResult::GroupRequests(page)
-            }
             ReadJob::Sight { pairs } => {
                 ReadResult::Sight(sight::sights(&mut Snapshot { session, sql }, pairs)?)
             }
@@ -101,12 +96,61 @@ impl MysqlReader {
             ReadJob::Audience(job) => {
                 ReadResult::Audience(sight::audiences(&mut Snapshot { session, sql }, job)?)
             }
-            ReadJob::Relations { user, list, after, limit } => {
-                let mut snapshot = Snapshot { session, sql };
-                let page = lists::relations(&mut snapshot, *user, *list, *after, *limit)?;
-                ReadResult::Relations(page)
-            }
+            ReadJob::Sync { .. }
+            | ReadJob::History { .. }
+            | ReadJob::Conversations { .. }
+            | ReadJob::Pinned { .. }
+            | ReadJob::Receipts { .. }
+            | ReadJob::Reactions { .. }
+            | ReadJob::GroupRequests { .. }
+            | ReadJob::Relations { .. } => unreachable!("pages and lists are answered above"),
         })
+    }
+
+    /// A question that is a list written once for all backends.
+    fn answer_list(&mut self, job: &ReadJob) -> Result<ReadResult, Stop> {
+        let mut snapshot = Snapshot { session: self.primary.session()?, sql: &mut self.sql };
+        let (answer, shown) = snapshot.hold(|look| {
+            Ok(match job {
+                ReadJob::Conversations { user, before, limit } => {
+                    let page = lists::conversations(look, *user, *before, *limit)?;
+                    (ReadResult::Conversations(page), vec![*user])
+                }
+                ReadJob::Pinned { user } => {
+                    (ReadResult::Conversations(lists::pinned(look, *user)?), vec![*user])
+                }
+                ReadJob::Receipts { reader, conversation, after, limit } => {
+                    let page = lists::receipts(look, *reader, *conversation, *after, *limit)?;
+                    let others = page.receipts.iter().map(|receipt| UserId(receipt.user_id));
+                    let shown = others.chain([*reader]).collect();
+                    (ReadResult::Receipts(page), shown)
+                }
+                ReadJob::Reactions { reader, conversation, conv_seq, after, limit } => {
+                    let place = (*conversation, *conv_seq);
+                    let page = lists::reactions(look, *reader, place, *after, *limit)?;
+                    (ReadResult::Reactions(page), vec![*reader])
+                }
+                ReadJob::GroupRequests { reader, group, after, limit } => {
+                    let page = lists::group_requests(look, *reader, *group, *after, *limit)?;
+                    (ReadResult::GroupRequests(page), vec![])
+                }
+                ReadJob::Relations { user, list, after, limit } => {
+                    let page = lists::relations(look, *user, *list, *after, *limit)?;
+                    (ReadResult::Relations(page), vec![])
+                }
+                _ => unreachable!("it is no list"),
+            })
+        })?;
+        self.secure_users(&shown)?;
+        Ok(answer)
+    }
+
+    /// Makes sure that what the mailboxes of these users tell is on disk: marks and reactions are told
+    /// there too.
+    fn secure_users(&mut self, users: &[UserId]) -> Result<(), Abort> {
+        self.sql.clear();
+        let (_, heads) = lookups::heads(self.primary.session()?, &mut self.sql, users)?;
+        self.secure(&heads)
     }
 
     /// Makes sure that what these heads count is on disk. A head that a crash takes back would be
@@ -124,6 +168,19 @@ impl MysqlReader {
         }
         Ok(())
     }
+}
+
+/// Whether lists written once for all backends answer it.
+fn is_list(job: &ReadJob) -> bool {
+    matches!(
+        job,
+        ReadJob::Conversations { .. }
+            | ReadJob::Pinned { .. }
+            | ReadJob::Receipts { .. }
+            | ReadJob::Reactions { .. }
+            | ReadJob::GroupRequests { .. }
+            | ReadJob::Relations { .. }
+    )
 }
 
 impl Reader for MysqlReader {

@@ -1,24 +1,19 @@
 //! Records in MySQL, and the rules' view of a batch. Knows no rule.
 
-use std::collections::HashMap;
-
 use aldis_logic::job::{Appended, CreateGroup, StoredMessage, Ticket};
 use aldis_wire::{
     ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, RequestId, Seq, UserId, pb,
 };
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 use mysql::Row as MysqlRow;
 
 use super::append::{Draft, Placed as EntryPlace};
 use super::batch::{Batch, NewGroup, StayRow};
-use super::connection::Session;
 use super::failure::{Abort, Stop, damaged};
 use super::rows::{number, text};
 use super::sql_text::SqlText;
 use super::working_set::{DeviceKey, Sent, Session as StoredSession, StoredRow, VersionedGroup};
-use crate::group::{Group, Member, Role, Stay};
-use crate::lists::Scan;
+use crate::group::{Group, Member, Stay};
 use crate::page::Span;
 use crate::record::{Key, Row, Shape, Table, Value};
 use crate::refusal::OTHER_BODY;
@@ -88,6 +83,16 @@ impl Rows for Batch<'_, '_> {
     fn set_row(&mut self, table: Table, key: Key, row: Row) -> Result<(), Stop> {
         let stored = StoredRow { row: Some(row), is_changed: true };
         self.set.records.insert((table, key), stored);
+        Ok(())
+    }
+
+    fn drop_rows(&mut self, table: Table, prefix: Key) -> Result<(), Stop> {
+        let loaded = self.set.records.iter_mut();
+        for (_, stored) in loaded.filter(|((at, key), _)| *at == table && key.starts_with(&prefix))
+        {
+            *stored = StoredRow::default();
+        }
+        self.made.dropped.push((table, prefix));
         Ok(())
     }
 
@@ -298,129 +303,25 @@ pub(super) fn write(sql: &mut SqlText, table: Table, key: &Key, row: &Row) {
     });
 }
 
-/// A reader's connection, as lists see it: each step of a list is a question of its own.
-pub(super) struct Snapshot<'a> {
-    pub session: &'a mut Session,
-    pub sql: &'a mut SqlText,
-}
-
-impl Scan for Snapshot<'_> {
-    type Stop = Stop;
-
-    fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Stop> {
-        let sql = &mut *self.sql;
-        sql.clear();
-        sql.statement("SELECT role FROM im_group_member WHERE leave_seq = 0 AND group_id = ");
-        sql.number(group.0).push(" AND user_id = ").number(user.0);
-        let mut rows = self.session.run(sql.as_str())?.into_iter().flatten();
-        let role = rows.next().map(|mut row| number(&mut row, 0)).transpose()?;
-        Ok(role.and_then(Role::from_number))
-    }
-
-    fn has_user(&mut self, user: UserId) -> Result<bool, Stop> {
-        let sql = &mut *self.sql;
-        sql.clear();
-        sql.statement("SELECT 1 FROM im_user WHERE user_id = ").number(user.0);
-        Ok(self.session.run(sql.as_str())?.into_iter().flatten().next().is_some())
-    }
-
-    fn rows(&mut self, table: Table, keys: &[Key]) -> Result<Vec<Option<Row>>, Stop> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut asked: Vec<(Table, Key)> = keys.iter().map(|key| (table, key.clone())).collect();
-        asked.sort_unstable();
-        asked.dedup();
-        let is_mariadb = self.session.server.is_mariadb;
-        let sql = &mut *self.sql;
-        sql.clear();
-        ask_for(sql, table, &asked, is_mariadb);
-        let mut found: HashMap<Key, Row, RandomState> = HashMap::default();
-        for mut row in self.session.run(sql.as_str())?.into_iter().flatten() {
-            let (key, row) = take(&mut row, table)?;
-            found.insert(key, row);
-        }
-        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
-    }
-
-    fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, Stop> {
-        if pairs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let sql = &mut *self.sql;
-        sql.clear();
-        sql.statement(
-            "SELECT lo, hi, ties FROM im_conversation FORCE INDEX (PRIMARY) WHERE (lo, hi) IN (",
-        )
-        .list(pairs, |sql, pair| {
-            sql.numbers([pair.lo, pair.hi]);
-        })
-        .push(")");
-        let mut found: HashMap<ConversationKey, Ties, RandomState> = HashMap::default();
-        for mut row in self.session.run(sql.as_str())?.into_iter().flatten() {
-            let pair = ConversationKey { lo: number(&mut row, 0)?, hi: number(&mut row, 1)? };
-            found.insert(pair, Ties(number(&mut row, 2)? as u8));
-        }
-        Ok(pairs.iter().map(|pair| found.get(pair).copied().unwrap_or_default()).collect())
-    }
-
-    fn group(&mut self, group: GroupId, members_max: usize) -> Result<Group, Stop> {
-        let sql = &mut *self.sql;
-        sql.clear();
-        sql.statement("SELECT muted FROM im_group WHERE group_id = ").number(group.0);
-        sql.statement(
-            "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
-             WHERE leave_seq = 0 AND group_id = ",
-        )
-        .number(group.0);
-        sql.push(" ORDER BY user_id LIMIT ").number(members_max as u64);
-        let mut sets = self.session.run(sql.as_str())?.into_iter();
-        let mut found = sets.next().unwrap_or_default().into_iter();
-        let is_muted = found.next().map(|mut row| number(&mut row, 0)).transpose()?;
-        let member = |mut row: MysqlRow| {
-            Ok(Member {
-                user: UserId(number(&mut row, 0)?),
-                join_seq: number(&mut row, 1)?,
-                role: Role::from_number(number(&mut row, 2)?).ok_or_else(|| damaged("a role"))?,
-                muted_until_ms: number(&mut row, 3)?,
-            })
-        };
-        let members = sets.next().unwrap_or_default().into_iter().map(member);
-        let members = members.collect::<Result<Vec<_>, Abort>>()?.into();
-        Ok(Group { is_muted: is_muted.unwrap_or(0) != 0, members, ..Group::default() })
-    }
-
-    fn scan(
-        &mut self,
-        table: Table,
-        first: u64,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Row)>, Stop> {
-        let shape = table.shape();
-        let [key, second] = shape.keys else {
-            return Err(damaged("a table without two keys").into());
-        };
-        let sql = &mut *self.sql;
-        sql.clear();
-        sql.statement("SELECT ").push(second).push(",");
-        names(sql, "", shape.columns);
-        sql.push(" FROM ").push(shape.name).push(" WHERE ").push(key).push(" = ").number(first);
-        sql.push(" AND ").push(second).push(" > ").number(after);
-        sql.push(" ORDER BY ").push(second).push(" LIMIT ").number(limit as u64);
-        let rows = self.session.run(sql.as_str())?.into_iter().flatten();
-        rows.map(|mut row| Ok((number(&mut row, 0)?, values(&mut row, shape, 1)?))).collect()
+/// A statement that drops the rows whose keys begin so.
+pub(super) fn write_drop(sql: &mut SqlText, table: Table, prefix: &Key) {
+    let shape = table.shape();
+    sql.statement("DELETE FROM ").push(shape.name);
+    for (position, (key, number)) in shape.keys.iter().zip(prefix).enumerate() {
+        sql.push(if position > 0 { " AND " } else { " WHERE " }).push(key);
+        sql.push(" = ").number(*number);
     }
 }
 
-fn names(sql: &mut SqlText, prefix: &'static str, names: &[&'static str]) {
+/// Names of columns, with commas between them.
+pub(super) fn names(sql: &mut SqlText, prefix: &'static str, names: &[&'static str]) {
     sql.list(names, |sql, name| {
         sql.push(prefix).push(name);
     });
 }
 
 /// The columns that begin at `from`.
-fn values(row: &mut MysqlRow, shape: &Shape, from: usize) -> Result<Row, Abort> {
+pub(super) fn values(row: &mut MysqlRow, shape: &Shape, from: usize) -> Result<Row, Abort> {
     (0..shape.columns.len())
         .map(|at| match at < shape.number_count {
             true => Ok(Value::Number(number(row, from + at)?)),

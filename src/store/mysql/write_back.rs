@@ -52,7 +52,7 @@ pub(super) fn write_back(
     packets.profiles(&batch.set);
     packets.devices(&batch.set)?;
     packets.groups(&batch.made, &batch.set, batch.now_ms)?;
-    packets.records(&batch.set)?;
+    packets.records(&batch.made, &batch.set)?;
     packets.sequences(&batch.set);
     packets.redactions(&batch.made);
     let Packets { session, sql, is_any_sent } = packets;
@@ -331,7 +331,10 @@ impl Packets<'_> {
         )
     }
 
-    fn records(&mut self, set: &WorkingSet) -> Result<(), Failed> {
+    fn records(&mut self, made: &Made<'_>, set: &WorkingSet) -> Result<(), Failed> {
+        for (table, prefix) in &made.dropped {
+            records::write_drop(self.sql, *table, prefix);
+        }
         for key in sorted_keys(&set.records, |stored| stored.is_changed) {
             let Some(row) = set.records.get(&key).and_then(|stored| stored.row.as_ref()) else {
                 continue;

@@ -11,6 +11,7 @@ mod group_admin;
 mod groups;
 mod messages;
 mod once;
+mod reactions;
 mod ties;
 mod views;
 
@@ -29,7 +30,7 @@ pub(crate) use friends::{info as relation_info, is_listed};
 pub(crate) use messages::{BodyChange, Target};
 pub(crate) use once::{Once, SentKey};
 pub(crate) use ties::Ties;
-pub(crate) use views::{Deferred, finish};
+pub(crate) use views::{Deferred, finish, shown};
 
 /// An entry of the server's own that says what was changed.
 pub(crate) struct NewEvent {
@@ -89,6 +90,9 @@ pub(crate) trait Rows {
 
     /// Makes or replaces the row.
     fn set_row(&mut self, table: Table, key: Key, row: Row) -> Result<(), Self::Stop>;
+
+    /// Drops the rows whose keys begin so, what this transaction made of them included.
+    fn drop_rows(&mut self, table: Table, prefix: Key) -> Result<(), Self::Stop>;
 
     /// What the two of a 1:1 conversation are to each other.
     fn ties(&mut self, pair: ConversationKey) -> Result<Ties, Self::Stop>;

@@ -9,6 +9,7 @@ use super::batch::Batch;
 use super::failure::{Stop, damaged};
 use super::rows::number;
 use crate::group::{Group, Member, Role, Stay};
+use crate::page::Span;
 
 impl Batch<'_> {
     /// A group that exists.
@@ -161,6 +162,24 @@ pub(super) fn role(conn: &Connection, group: GroupId, user: UserId) -> Result<Op
         .query_row((group, user), |row| number(row, 0))
         .optional()?;
     Ok(role.and_then(Role::from_number))
+}
+
+/// Somebody's stays, ascending; an open one ends with `u64::MAX`.
+pub(super) fn stays(conn: &Connection, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
+    let (Ok(group), Ok(user)) = (i64::try_from(group.0), i64::try_from(user.0)) else {
+        return Ok(vec![]);
+    };
+    let stays = conn
+        .prepare_cached(
+            "SELECT join_seq, leave_seq FROM im_group_member
+             WHERE group_id = ? AND user_id = ? ORDER BY join_seq",
+        )?
+        .query_map((group, user), |row| {
+            let (first, last) = (number(row, 0)?, number(row, 1)?);
+            Ok(Span { first, last: if last == 0 { u64::MAX } else { last } })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(stays)
 }
 
 /// Without its role.

@@ -13,6 +13,7 @@ mod failure;
 mod groups;
 mod history;
 mod index;
+mod look;
 mod migrate;
 mod once;
 mod read;

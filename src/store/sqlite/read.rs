@@ -17,7 +17,7 @@ use super::failure::{Abort, Stop};
 use super::index::Index;
 use super::rows::{MESSAGE_BY_ID, message, number};
 use crate::lists;
-use crate::page::PageBytes;
+use crate::page::{PageBytes, blank};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
 use crate::rules::Profile;
 use crate::sight;
@@ -99,6 +99,18 @@ impl Snapshot<'_> {
             }
             ReadJob::History { reader, conversation, range, limit } => {
                 ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)
+            }
+            ReadJob::Conversations { user, before, limit } => {
+                ReadResult::Conversations(lists::conversations(self, *user, *before, *limit)?)
+            }
+            ReadJob::Pinned { user } => ReadResult::Conversations(lists::pinned(self, *user)?),
+            ReadJob::Receipts { reader, conversation, after, limit } => {
+                let page = lists::receipts(self, *reader, *conversation, *after, *limit)?;
+                ReadResult::Receipts(page)
+            }
+            ReadJob::Reactions { reader, conversation, conv_seq, after, limit } => {
+                let place = (*conversation, *conv_seq);
+                ReadResult::Reactions(lists::reactions(self, *reader, place, *after, *limit)?)
             }
             ReadJob::Users { users } => ReadResult::Users(self.users(users)?),
             ReadJob::FindUsers { prefix, limit } => {
@@ -195,7 +207,7 @@ impl Snapshot<'_> {
     }
 
     /// Only users below 2^31 can have a mailbox.
-    fn mailbox_head(&self, user: UserId) -> Result<Seq, Stop> {
+    pub(super) fn mailbox_head(&self, user: UserId) -> Result<Seq, Stop> {
         if user.0 >= ID_END {
             return Ok(Seq(0));
         }
@@ -210,9 +222,13 @@ impl Snapshot<'_> {
         let mut entries = Vec::new();
         if after.0 < last {
             let ids = Index::Mailboxes.ids(self.conn, user.0, after.0 + 1, last)?;
+            let cleared = self.all_cleared(user)?;
             let mut bytes = PageBytes::default();
             for (seq, id) in (after.0 + 1..).zip(ids) {
-                let message = self.message(id)?;
+                let mut message = self.message(id)?;
+                if cleared.get(&message.conversation).is_some_and(|&at| message.conv_seq.0 <= at) {
+                    blank(&mut message);
+                }
                 if !bytes.take(&message) {
                     break;
                 }

@@ -12,12 +12,10 @@ use super::append::Draft;
 use super::batch::Batch;
 use super::failure::{Stop, damaged};
 use super::index::Index;
-use super::read::{Snapshot, id_or_max};
 use super::rows::{kind, number, small_number};
 use super::runs::pack;
 use super::{accounts, groups};
-use crate::group::{Group, Role, Stay};
-use crate::lists::Scan;
+use crate::group::{Group, Stay};
 use crate::page::Span;
 use crate::record::{Key, Row, Table, Value};
 use crate::rules::{
@@ -87,6 +85,15 @@ impl Rows for Batch<'_> {
         Ok(())
     }
 
+    fn drop_rows(&mut self, table: Table, prefix: Key) -> Result<(), Stop> {
+        let shape = table.shape();
+        let named = shape.keys.get(..prefix.len()).unwrap_or(shape.keys);
+        let sql = format!("DELETE FROM {} WHERE {} = ?", shape.name, named.join(" = ? AND "));
+        let numbers = prefix.iter().map(|&number| number as i64);
+        self.conn.prepare_cached(&sql)?.execute(params_from_iter(numbers))?;
+        Ok(())
+    }
+
     fn ties(&mut self, pair: ConversationKey) -> Result<Ties, Stop> {
         Ok(self.conversation(pair)?.map_or(Ties::default(), |conversation| conversation.ties))
     }
@@ -132,21 +139,7 @@ impl Rows for Batch<'_> {
     }
 
     fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
-        let (Ok(group), Ok(user)) = (i64::try_from(group.0), i64::try_from(user.0)) else {
-            return Ok(vec![]);
-        };
-        let stays = self
-            .conn
-            .prepare_cached(
-                "SELECT join_seq, leave_seq FROM im_group_member
-                 WHERE group_id = ? AND user_id = ? ORDER BY join_seq",
-            )?
-            .query_map((group, user), |row| {
-                let (first, last) = (number(row, 0)?, number(row, 1)?);
-                Ok(Span { first, last: if last == 0 { u64::MAX } else { last } })
-            })?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(stays)
+        groups::stays(self.conn, group, user)
     }
 
     fn deferred(&mut self) -> &mut Deferred {
@@ -238,64 +231,6 @@ impl Rows for Batch<'_> {
     }
 }
 
-impl Scan for Snapshot<'_> {
-    type Stop = Stop;
-
-    fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Stop> {
-        groups::role(self.conn, group, user)
-    }
-
-    fn has_user(&mut self, user: UserId) -> Result<bool, Stop> {
-        let mut statement = self.conn.prepare_cached("SELECT 1 FROM im_user WHERE user_id = ?")?;
-        Ok(statement.exists([id_or_max(user.0)])?)
-    }
-
-    fn rows(&mut self, table: Table, keys: &[Key]) -> Result<Vec<Option<Row>>, Stop> {
-        keys.iter().map(|key| find(self.conn, table, key)).collect()
-    }
-
-    fn ties(&mut self, pairs: &[ConversationKey]) -> Result<Vec<Ties>, Stop> {
-        let sql = "SELECT ties FROM im_conversation WHERE lo = ? AND hi = ?";
-        let mut statement = self.conn.prepare_cached(sql)?;
-        let mut found = Vec::with_capacity(pairs.len());
-        for pair in pairs {
-            let key = (id_or_max(pair.lo), id_or_max(pair.hi));
-            let ties = statement.query_row(key, |row| row.get(0)).optional()?;
-            found.push(ties.map_or(Ties::default(), Ties));
-        }
-        Ok(found)
-    }
-
-    fn group(&mut self, group: GroupId, members_max: usize) -> Result<Group, Stop> {
-        Ok(groups::load(self.conn, group, members_max)?.unwrap_or_default())
-    }
-
-    fn scan(
-        &mut self,
-        table: Table,
-        first: u64,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Row)>, Stop> {
-        let shape = table.shape();
-        let [key, second] = shape.keys else { return Err(damaged("a table without two keys")) };
-        let sql = format!(
-            "SELECT {second}, {} FROM {} WHERE {key} = ? AND {second} > ? ORDER BY {second} LIMIT ?",
-            shape.columns.join(", "),
-            shape.name
-        );
-        let mut statement = self.conn.prepare_cached(&sql)?;
-        let above = id_or_max(after);
-        let mut rows = statement.query((id_or_max(first), above, limit as i64))?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            let second: i64 = row.get(0)?;
-            found.push((second as u64, values(row, 1, shape.columns.len())?));
-        }
-        Ok(found)
-    }
-}
-
 impl Batch<'_> {
     /// The id of an entry, also of one that this transaction made.
     fn msg_id_at(
@@ -318,7 +253,8 @@ impl Batch<'_> {
     }
 }
 
-fn find(conn: &Connection, table: Table, key: &Key) -> Result<Option<Row>, Stop> {
+/// A row by its key.
+pub(super) fn find(conn: &Connection, table: Table, key: &Key) -> Result<Option<Row>, Stop> {
     let shape = table.shape();
     let sql = format!(
         "SELECT {} FROM {} WHERE {} = ?",
@@ -334,7 +270,8 @@ fn find(conn: &Connection, table: Table, key: &Key) -> Result<Option<Row>, Stop>
     Ok(row)
 }
 
-fn values(row: &rusqlite::Row<'_>, from: usize, count: usize) -> rusqlite::Result<Row> {
+/// Columns of a record.
+pub(super) fn values(row: &rusqlite::Row<'_>, from: usize, count: usize) -> rusqlite::Result<Row> {
     (from..from + count)
         .map(|column| {
             Ok(match row.get_ref(column)? {

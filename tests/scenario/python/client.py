@@ -16,6 +16,7 @@ import time
 
 import check_accounts
 import check_changes
+import check_conversations
 import check_frames
 import check_friends
 import check_group_admin
@@ -35,6 +36,8 @@ CHECKS = (
     check_messages.read_errors, check_messages.slow_reader, check_changes.changes,
     check_changes.references, check_told.typing, check_told.receipts,
     check_people.presence, check_people.profiles, check_people.devices,
+    check_changes.references, check_conversations.lists, check_conversations.reactions,
+    check_conversations.pins,
     check_groups.life, check_groups.visibility, check_groups.repeats, check_groups.group_errors,
     check_groups.lists, check_groups.limits,
     check_group_admin.administration, check_group_admin.administration_errors,

@@ -153,11 +153,16 @@ requests! {
         DeviceRevoke: DeviceRevokeReq => DeviceRevokeResp,
         PresenceQuery: PresenceQueryReq => PresenceQueryResp,
         PresenceSubscribe: PresenceSubscribeReq => PresenceSubscribeResp,
+        ConversationList: ConversationListReq => ConversationListResp,
+        Receipts: ReceiptsReq => ReceiptsResp,
+        Reactions: ReactionsReq => ReactionsResp,
     }
     tell {
         MarkRead: MarkReadReq => MarkReadResp,
         Recall: RecallReq => RecallResp,
         Edit: EditReq => EditResp,
+        ConversationUpdate: ConversationUpdateReq => ConversationUpdateResp,
+        React: ReactReq => ReactResp,
         GroupCreate: GroupCreateReq => GroupCreateResp,
         GroupInvite: GroupInviteReq => GroupInviteResp,
         GroupLeave: GroupLeaveReq => GroupLeaveResp,
@@ -182,6 +187,6 @@ requests! {
 impl Request {
     /// Whether the server works on only one such request of a connection at a time.
     pub(super) fn is_paged_read(&self) -> bool {
-        matches!(self, Request::MsgSync(_) | Request::History(_))
+        matches!(self, Request::MsgSync(_) | Request::History(_) | Request::ConversationList(_))
     }
 }

@@ -18,7 +18,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 pub type Conversation = Target;
 
 /// `receiver_id` and `group_id` of a request.
-fn fields(conversation: Conversation) -> (u64, u64) {
+pub(super) fn fields(conversation: Conversation) -> (u64, u64) {
     match conversation {
         Target::User(user) => (user.0, 0),
         Target::Group(group) => (0, group.0),

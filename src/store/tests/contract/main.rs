@@ -4,6 +4,7 @@
 
 mod accounts;
 mod append;
+mod conversations;
 mod devices;
 mod failures;
 mod friends;
@@ -13,5 +14,6 @@ mod harness;
 mod messages;
 mod pages;
 mod random;
+mod reactions;
 mod sight;
 mod views;
