@@ -51,6 +51,7 @@ commands! {
         MarkDelivered = 0x200A => MarkDeliveredResp = 0x200B,
         Recall = 0x200C => RecallResp = 0x200D,
         Edit = 0x200E => EditResp = 0x200F,
+        Search = 0x2018 => SearchResp = 0x2019,
         FriendApply = 0x4001 => FriendApplyResp = 0x4002,
         FriendHandle = 0x4003 => FriendHandleResp = 0x4004,
         FriendList = 0x4005 => FriendListResp = 0x4006,

@@ -24,6 +24,15 @@ pub const SYNC_ENTRIES_MAX: usize = 500;
 pub const PAGE_BYTES_MAX: usize = 256 << 10;
 /// Entries of HISTORY when the request does not say.
 pub const HISTORY_ENTRIES_DEFAULT: usize = 50;
+/// Length of what is searched for, bytes.
+pub const SEARCH_QUERY_BYTES_MAX: usize = 256;
+/// Hits of one SEARCH page: a page of a screen is a few dozen.
+pub const SEARCH_HITS_MAX: usize = 100;
+/// Hits of a SEARCH page when the request does not say.
+pub const SEARCH_HITS_DEFAULT: usize = 20;
+/// Longest time after sending in which a text can be edited, ms, whatever the server's policy: what is older
+/// only changes by being recalled, which the index of SEARCH relies on.
+pub const EDIT_MS_MAX: u64 = 48 * 3_600_000;
 /// Users of one USER_GET.
 pub const USER_GET_MAX: usize = 100;
 /// Users that one USER_FIND returns.

@@ -16,6 +16,7 @@ mod node;
 mod now;
 mod replies;
 mod request;
+pub mod search;
 mod service;
 mod session;
 mod table;

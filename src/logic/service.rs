@@ -239,6 +239,7 @@ fn need_of(command: Command) -> Need {
         | Command::UserFind
         | Command::MsgSync
         | Command::History
+        | Command::Search
         | Command::GroupList
         | Command::GroupMembers => Need::Read,
         _ => Need::Nothing,
@@ -252,7 +253,7 @@ fn must_wait(session: &Session, command: Command, fence: u32) -> bool {
         // The writer will refuse what was asked in ignorance of its last failure. A send that knows
         // of it would overtake the ones before it.
         Command::MsgSend => is_full || (session.in_flight > 0 && session.fence != fence),
-        Command::MsgSync | Command::History => session.is_paging || is_full,
+        Command::MsgSync | Command::History | Command::Search => session.is_paging || is_full,
         // What it said before it leaves shall be answered.
         Command::Logout => session.in_flight > 0,
         _ => is_full,

@@ -22,7 +22,7 @@ pub(crate) struct Session {
     pub in_flight: u16,
     /// Failures of the writer that were known when the first of them was taken.
     pub fence: u32,
-    /// One of them is a MSG_SYNC or HISTORY.
+    /// One of them is a MSG_SYNC, HISTORY or SEARCH.
     pub is_paging: bool,
     /// What the MSG_SYNC under way asked for.
     pub page_after: Seq,

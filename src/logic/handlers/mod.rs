@@ -45,6 +45,7 @@ mod msg_sync;
 mod recall;
 mod refresh_token;
 pub(crate) mod register;
+mod search;
 mod unblock;
 mod user_find;
 mod user_get;
@@ -69,6 +70,7 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         Command::MarkRead => mark_read::handle(service, request),
         Command::Recall => recall::handle(service, request),
         Command::Edit => edit::handle(service, request),
+        Command::Search => search::handle(service, request),
         Command::GroupCreate => group_create::handle(service, request),
         Command::GroupList => group_list::handle(service, request),
         Command::GroupMembers => group_members::handle(service, request),
@@ -117,8 +119,13 @@ pub(crate) fn handle_written(
         }
         Ok(Written::Left { seq }) => group_leave::handle_left(service, ticket, seq),
         Ok(Written::Changed { seq }) => handle_changed(service, ticket, seq),
-        Ok(Written::Registered(_) | Written::SessionOpened(_) | Written::SessionReleased) => {
-            unreachable!("accounts take the steps of `account`, and nobody waits for a release")
+        Ok(
+            Written::Registered(_)
+            | Written::SessionOpened(_)
+            | Written::SessionReleased
+            | Written::IndexStored,
+        ) => {
+            unreachable!("accounts take the steps of `account`; nobody waits for the others")
         }
         Err(error) => {
             service.refuse(ticket.conn, ticket.command.id(), ticket.request, error.into());
@@ -158,7 +165,7 @@ pub(crate) fn handle_read(
     ticket: Ticket,
     result: Result<ReadResult, JobError>,
 ) {
-    if matches!(ticket.command, Command::MsgSync | Command::History)
+    if matches!(ticket.command, Command::MsgSync | Command::History | Command::Search)
         && let Some(session) = service.session(ticket.conn)
     {
         session.is_paging = false;
@@ -174,6 +181,8 @@ pub(crate) fn handle_read(
         Ok(ReadResult::Members(page)) => service.respond(ticket, &page),
         Ok(ReadResult::GroupRequests(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Relations(page)) => service.respond(ticket, &page),
+        Ok(ReadResult::SearchedMessages(page)) => search::handle_page(service, ticket, page),
+        Ok(ReadResult::SearchedNames(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Credentials(_) | ReadResult::LoginState(_) | ReadResult::Heads(_)) => {
             unreachable!("accounts and head checks take their own ways")
         }

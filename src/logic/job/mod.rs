@@ -16,8 +16,8 @@ pub use directory::{
 };
 pub use hash::{HashJob, HashReply, HashRequest, HashResult};
 pub use read::{
-    Credentials, HistoryPage, HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest,
-    ReadResult, SyncPage, UserHead,
+    Credentials, HistoryPage, HistoryRange, IndexBlock, LoginState, ReadJob, ReadReply,
+    ReadRequest, ReadResult, SearchMessages, SearchNames, SearchPage, SyncPage, UserHead,
 };
 pub use stored::{Event, JobError, StoredMessage};
 pub use write::{

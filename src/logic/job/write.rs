@@ -6,7 +6,7 @@ use aldis_wire::{
 };
 use bytes::Bytes;
 
-use super::{JobError, Ticket};
+use super::{IndexBlock, JobError, Ticket};
 /// One change of the store and who waits for it.
 #[derive(Clone, Debug)]
 pub struct WriteRequest {
@@ -83,6 +83,14 @@ pub enum WriteJob {
     Message(MessageJob),
     /// MARK_READ.
     View(ViewJob),
+    /// A SEARCH found parts of a mailbox's index missing. What is in a part follows from what is stored, so
+    /// that it does not matter who writes it, or how often.
+    StoreIndex {
+        /// Whose mailbox.
+        user: UserId,
+        /// The parts.
+        blocks: Vec<IndexBlock>,
+    },
 }
 
 /// A change of what a conversation is to one of its members alone.
@@ -375,6 +383,8 @@ pub enum Written {
     SessionOpened(SessionOpened),
     /// Of `ReleaseSession`.
     SessionReleased,
+    /// Of `StoreIndex`.
+    IndexStored,
     /// Of `RevokeDevice`.
     DeviceRevoked,
     /// Of `MarkDelivered`.

@@ -12,6 +12,7 @@ mod append;
 mod planted;
 mod read;
 mod rows;
+mod search;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

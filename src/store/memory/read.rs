@@ -13,6 +13,7 @@ use crate::lists::{self, Scan};
 use crate::page::{PageBytes, Span, plan};
 use crate::record::{GroupSetting, Key, Record, Row, Table};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
+use crate::search::{search_messages, search_names};
 
 impl State {
     pub(super) fn read(&self, job: &ReadJob) -> Result<ReadResult, JobError> {
@@ -75,10 +76,17 @@ impl State {
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(&mut &*self, *user, *list, *after, *limit)?)
             }
+            ReadJob::SearchMessages(job) => {
+                ReadResult::SearchedMessages(search_messages(&mut &*self, job)?)
+            }
+            ReadJob::SearchNames { user, names, query, after, limit } => {
+                let page = search_names(&mut &*self, *user, *names, query, *after, *limit)?;
+                ReadResult::SearchedNames(page)
+            }
         })
     }
 
-    fn user_info(&self, user: UserId) -> Option<pb::UserInfo> {
+    pub(super) fn user_info(&self, user: UserId) -> Option<pb::UserInfo> {
         self.users.get(&user).map(|stored| pb::UserInfo {
             user_id: user.0,
             username: stored.username.clone(),
@@ -160,7 +168,12 @@ impl State {
         if spans.is_empty() { Err(NO_SUCH_GROUP) } else { Ok(spans) }
     }
 
-    fn groups_of(&self, user: UserId, after: GroupId, limit: usize) -> pb::GroupListResp {
+    pub(super) fn groups_of(
+        &self,
+        user: UserId,
+        after: GroupId,
+        limit: usize,
+    ) -> pb::GroupListResp {
         let above = self.groups.iter().filter(|(id, _)| **id > after);
         let mut groups: Vec<_> = above
             .filter_map(|(id, group)| {

@@ -84,6 +84,8 @@ pub(super) struct Made<'a> {
     pub marks: Vec<Mark>,
     /// What entries say from now on, also some of this batch.
     pub bodies: BTreeMap<(ConversationKey, ConvSeq), BodyChange>,
+    /// Parts of mailboxes' index.
+    pub search_blocks: BTreeMap<(UserId, u64), &'a [u8]>,
     pub accounts: Vec<NewAccount<'a>>,
     pub groups: Vec<NewGroup>,
     /// In the order in which they happened.
@@ -144,6 +146,11 @@ impl<'r> Batch<'r, '_> {
             WriteJob::RevokeDevice { user, device_id } => Ok(self.revoke_device(*user, device_id)),
             WriteJob::MarkDelivered { user, device_id, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
+            }
+            WriteJob::StoreIndex { user, blocks } => {
+                let blocks = blocks.iter().map(|block| ((*user, block.number), &block.data[..]));
+                self.made.search_blocks.extend(blocks);
+                Ok(Written::IndexStored.into())
             }
             job @ (WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }

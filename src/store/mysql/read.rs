@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{JobError, ReadJob, ReadResult};
-use aldis_wire::UserId;
+use aldis_wire::{Seq, UserId};
 
 use super::Shared;
 use super::connection::Purpose;
@@ -15,8 +15,10 @@ use super::link::Link;
 use super::lookups::{self, Head};
 use super::records::Snapshot;
 use super::replica::ReplicaLinks;
+use super::search::{self, MailboxAt};
 use super::sql_text::SqlText;
 use crate::lists;
+use crate::search::{search_messages, search_names};
 use crate::traits::{Reader, StoreError};
 
 /// A failure after less time than this is that of a connection which broke while nobody used it;
@@ -92,6 +94,18 @@ impl MysqlReader {
                 let mut snapshot = Snapshot { session, sql };
                 let page = lists::relations(&mut snapshot, *user, *list, *after, *limit)?;
                 ReadResult::Relations(page)
+            }
+            ReadJob::SearchMessages(job) => {
+                let head = search::head(session, sql, job.user)?;
+                self.secure(&[(job.user, head)])?;
+                let session = self.primary.session()?;
+                let mut mailbox = MailboxAt { session, sql: &mut self.sql, head: Seq(head.seq) };
+                ReadResult::SearchedMessages(search_messages(&mut mailbox, job)?)
+            }
+            ReadJob::SearchNames { user, names, query, after, limit } => {
+                let mut snapshot = Snapshot { session, sql };
+                let page = search_names(&mut snapshot, *user, *names, query, *after, *limit)?;
+                ReadResult::SearchedNames(page)
             }
         })
     }

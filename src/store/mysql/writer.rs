@@ -171,6 +171,7 @@ fn finish(outcome: Outcome, entries: &[Entry]) -> Written {
         Written::Registered(_)
         | Written::SessionOpened(_)
         | Written::SessionReleased
+        | Written::IndexStored
         | Written::DeviceRevoked
         | Written::Marked => debug_assert_ne!(entry.sender_seq, Seq(0), "they make no entries"),
     }
@@ -285,6 +286,7 @@ impl Writer for MysqlWriter {
             | WriteJob::RevokeDevice { .. }
             | WriteJob::MarkDelivered { .. }
             | WriteJob::View(_) => 1,
+            WriteJob::StoreIndex { .. } => 0,
         }
     }
 

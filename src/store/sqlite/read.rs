@@ -19,6 +19,7 @@ use super::rows::{MESSAGE_BY_ID, message, number};
 use crate::lists;
 use crate::page::PageBytes;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
+use crate::search::{search_messages, search_names};
 use crate::traits::{Reader, StoreError};
 
 /// Above every character a username may have; `name < prefix + this` is "begins with the prefix".
@@ -115,6 +116,13 @@ impl Snapshot<'_> {
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(self, *user, *list, *after, *limit)?)
             }
+            ReadJob::SearchMessages(job) => {
+                ReadResult::SearchedMessages(search_messages(self, job)?)
+            }
+            ReadJob::SearchNames { user, names, query, after, limit } => {
+                let page = search_names(self, *user, *names, query, *after, *limit)?;
+                ReadResult::SearchedNames(page)
+            }
         })
     }
 
@@ -180,7 +188,7 @@ impl Snapshot<'_> {
     }
 
     /// Only users below 2^31 can have a mailbox.
-    fn mailbox_head(&self, user: UserId) -> Result<Seq, Stop> {
+    pub(super) fn mailbox_head(&self, user: UserId) -> Result<Seq, Stop> {
         if user.0 >= ID_END {
             return Ok(Seq(0));
         }
@@ -212,7 +220,7 @@ impl Snapshot<'_> {
         Ok(statement.query_row([id.0 as i64], message)?)
     }
 
-    fn users(&self, users: &[UserId]) -> Result<Vec<pb::UserInfo>, Stop> {
+    pub(super) fn users(&self, users: &[UserId]) -> Result<Vec<pb::UserInfo>, Stop> {
         let mut statement = self.conn.prepare_cached(
             "SELECT user_id, username, nickname, avatar_url FROM im_user WHERE user_id = ?",
         )?;
@@ -236,7 +244,7 @@ impl Snapshot<'_> {
         Ok(found)
     }
 
-    fn groups(
+    pub(super) fn groups(
         &self,
         user: UserId,
         after: GroupId,

@@ -263,6 +263,7 @@ impl Writer for SqliteWriter {
             | WriteJob::RevokeDevice { .. }
             | WriteJob::MarkDelivered { .. }
             | WriteJob::View(_) => 1,
+            WriteJob::StoreIndex { .. } => 0,
         }
     }
 
