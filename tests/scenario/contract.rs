@@ -37,6 +37,7 @@ const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
     (Command::MarkDelivered, &[Code::NotFound]),
     (Command::Recall, &[Code::NotFound, Code::Forbidden]),
     (Command::Edit, &[Code::NotFound, Code::Forbidden, Code::Conflict, Code::TooLarge]),
+    (Command::Search, &[Code::NotFound, Code::TooLarge]),
     (Command::GroupCreate, &[Code::NotFound, Code::TooLarge]),
     (Command::GroupList, &[]),
     (Command::GroupMembers, &[Code::NotFound]),

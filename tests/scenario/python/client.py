@@ -21,6 +21,7 @@ import check_friends
 import check_group_admin
 import check_groups
 import check_messages
+import check_search
 import check_sessions
 from harness import Env, Report
 
@@ -31,7 +32,7 @@ CHECKS = (
     check_messages.client_rule, check_messages.contents, check_messages.pushes, check_messages.sync,
     check_messages.history, check_messages.resending, check_messages.delivered, check_messages.send_errors,
     check_messages.read_errors, check_messages.slow_reader, check_changes.changes,
-    check_changes.references,
+    check_changes.references, check_search.search,
     check_groups.life, check_groups.visibility, check_groups.repeats, check_groups.group_errors,
     check_groups.lists, check_groups.limits,
     check_group_admin.administration, check_group_admin.administration_errors,

@@ -79,6 +79,7 @@ COMMANDS = {
         "MARK_DELIVERED": 0x200A,
         "RECALL": 0x200C,
         "EDIT": 0x200E,
+        "SEARCH": 0x2018,
         "FRIEND_APPLY": 0x4001,
         "FRIEND_HANDLE": 0x4003,
         "FRIEND_LIST": 0x4005,

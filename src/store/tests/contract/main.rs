@@ -12,4 +12,6 @@ mod harness;
 mod messages;
 mod pages;
 mod random;
+mod search;
+mod search_random;
 mod views;
