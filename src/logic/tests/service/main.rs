@@ -8,3 +8,4 @@ mod harness;
 mod head_checks;
 mod linked;
 mod messages;
+mod search;
