@@ -29,7 +29,8 @@ pub(crate) use names::{Names, search_names};
 /// Entries that a block covers: few enough that a block is read and decided on in no time, enough that its
 /// row is not mostly overhead.
 pub(crate) const BLOCK_ENTRIES: u64 = 64;
-/// Entries that one request reads, with their texts: 10 to 20 ms of work. The last block is read to its end.
+/// Entries that one request reads, with their texts: some tens of ms of work. The last block is read to its
+/// end.
 const TEXTS_MAX: usize = 2_048;
 /// Bytes of texts that one request reads before it ends with what it has.
 const TEXT_BYTES_MAX: usize = 4 << 20;
