@@ -61,6 +61,7 @@ commands! {
         React = 0x201A => ReactResp = 0x201B,
         Reactions = 0x201C => ReactionsResp = 0x201D,
         ConversationUpdate = 0x201E => ConversationUpdateResp = 0x201F,
+        Search = 0x2018 => SearchResp = 0x2019,
         FriendApply = 0x4001 => FriendApplyResp = 0x4002,
         FriendHandle = 0x4003 => FriendHandleResp = 0x4004,
         FriendList = 0x4005 => FriendListResp = 0x4006,

@@ -38,6 +38,15 @@ pub const OWN_MARK_ENTRIES_MAX: usize = 200;
 pub const REACTION_BYTES_MAX: usize = 64;
 /// Reactions of one user to one message.
 pub const REACTIONS_PER_USER_MAX: usize = 8;
+/// Length of what is searched for, bytes.
+pub const SEARCH_QUERY_BYTES_MAX: usize = 256;
+/// Hits of one SEARCH page: a page of a screen is a few dozen.
+pub const SEARCH_HITS_MAX: usize = 100;
+/// Hits of a SEARCH page when the request does not say.
+pub const SEARCH_HITS_DEFAULT: usize = 20;
+/// Longest time after sending in which a text can be edited, ms, whatever the server's policy: what is older
+/// only changes by being recalled, which the index of SEARCH relies on.
+pub const EDIT_MS_MAX: u64 = 48 * 3_600_000;
 /// Users of one USER_GET.
 pub const USER_GET_MAX: usize = 100;
 /// Users that one USER_FIND returns.

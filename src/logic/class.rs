@@ -37,6 +37,7 @@ impl Class {
             | Command::ConversationList
             | Command::Receipts
             | Command::Reactions
+            | Command::Search
             | Command::GroupList
             | Command::GroupMembers
             | Command::GroupRequests

@@ -22,6 +22,7 @@ mod presence;
 mod rates;
 mod replies;
 mod request;
+pub mod search;
 mod service;
 mod session;
 mod table;

@@ -246,7 +246,7 @@ fn must_wait(session: &Session, command: Command, fence: u32) -> bool {
         // The writer will refuse what was asked in ignorance of its last failure. A send that knows
         // of it would overtake the ones before it.
         Command::MsgSend => is_full || (session.in_flight > 0 && session.fence != fence),
-        Command::MsgSync | Command::History | Command::ConversationList => {
+        Command::MsgSync | Command::History | Command::ConversationList | Command::Search => {
             session.is_paging || is_full
         }
         // What it said before it leaves shall be answered, and one password is changed at a time.

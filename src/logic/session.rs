@@ -23,7 +23,7 @@ pub(crate) struct Session {
     pub in_flight: u16,
     /// Failures of the writer that were known when the first of them was taken.
     pub fence: u32,
-    /// One of them is a MSG_SYNC, HISTORY or CONVERSATION_LIST.
+    /// One of them is a MSG_SYNC, HISTORY, CONVERSATION_LIST or SEARCH.
     pub is_paging: bool,
     /// What the MSG_SYNC under way asked for.
     pub page_after: Seq,

@@ -11,6 +11,7 @@ mod recent;
 mod record;
 mod refusal;
 mod rules;
+mod search;
 mod secrets;
 mod sight;
 mod snowflake;

@@ -47,6 +47,7 @@ const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
     (Command::React, &[Code::NotFound, Code::Forbidden, Code::Conflict, Code::TooLarge]),
     (Command::Reactions, &[Code::NotFound]),
     (Command::ConversationUpdate, &[Code::NotFound, Code::TooLarge]),
+    (Command::Search, &[Code::NotFound, Code::TooLarge]),
     (Command::GroupCreate, &[Code::NotFound, Code::TooLarge]),
     (Command::GroupList, &[]),
     (Command::GroupMembers, &[Code::NotFound]),

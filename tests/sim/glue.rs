@@ -248,8 +248,8 @@ impl Reactor {
             "wait: pipelined requests"
         } else {
             match command {
-                Command::MsgSync | Command::History
-                    if has(&[Command::MsgSync, Command::History]) =>
+                Command::MsgSync | Command::History | Command::Search
+                    if has(&[Command::MsgSync, Command::History, Command::Search]) =>
                 {
                     "wait: page under way"
                 }
@@ -260,6 +260,7 @@ impl Reactor {
                 Command::Login | Command::Register => "wait: account credit",
                 Command::MsgSync
                 | Command::History
+                | Command::Search
                 | Command::UserGet
                 | Command::UserFind
                 | Command::GroupList

@@ -21,6 +21,7 @@ mod profile;
 mod react;
 mod register;
 mod replay;
+mod search;
 mod send;
 mod sync;
 mod tail;
@@ -46,6 +47,7 @@ enum Command {
     Tail(tail::TailArgs),
     Sync(sync::SyncArgs),
     History(history::HistoryArgs),
+    Search(search::SearchArgs),
     Group(group::GroupArgs),
     Friend(friend::FriendArgs),
     Recall(change::RecallArgs),
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Tail(args) => tail::run(args),
         Command::Sync(args) => sync::run(args),
         Command::History(args) => history::run(args),
+        Command::Search(args) => search::run(args),
         Command::Group(args) => group::run(args),
         Command::Friend(args) => friend::run(args),
         Command::Recall(args) => change::recall(args),

@@ -60,6 +60,7 @@ pub(crate) mod receipt_notify;
 mod receipts;
 mod refresh_token;
 pub(crate) mod register;
+mod search;
 mod typing;
 mod unblock;
 mod user_find;
@@ -103,6 +104,7 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         Command::Receipts => receipts::handle(service, request),
         Command::React => react::handle(service, request),
         Command::Reactions => reactions::handle(service, request),
+        Command::Search => search::handle(service, request),
         Command::GroupCreate => group_create::handle(service, request),
         Command::GroupList => group_list::handle(service, request),
         Command::GroupMembers => group_members::handle(service, request),
@@ -162,7 +164,8 @@ pub(crate) fn handle_written(
             Written::Registered(_)
             | Written::SessionOpened(_)
             | Written::SessionReleased
-            | Written::Seen,
+            | Written::Seen
+            | Written::IndexStored,
         ) => unreachable!("accounts take the steps of `account`, and nobody waits for the others"),
         Err(error) => {
             service.refuse(ticket.conn, ticket.command.id(), ticket.request, error.into());
@@ -207,9 +210,11 @@ pub(crate) fn handle_read(
     ticket: Ticket,
     result: Result<ReadResult, JobError>,
 ) {
-    if matches!(ticket.command, Command::MsgSync | Command::History | Command::ConversationList)
-        && let Some(session) = service.session(ticket.conn)
-    {
+    let is_page = matches!(
+        ticket.command,
+        Command::MsgSync | Command::History | Command::ConversationList | Command::Search
+    );
+    if is_page && let Some(session) = service.session(ticket.conn) {
         session.is_paging = false;
     }
     match result {
@@ -232,6 +237,8 @@ pub(crate) fn handle_read(
         Ok(ReadResult::Sight(seen)) => presence::handle_visible(service, ticket, seen),
         Ok(ReadResult::Devices(devices)) => device_list::handle_devices(service, ticket, devices),
         Ok(ReadResult::Account(found)) => change_password::handle_account(service, ticket, found),
+        Ok(ReadResult::SearchedMessages(page)) => search::handle_page(service, ticket, page),
+        Ok(ReadResult::SearchedNames(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Credentials(_) | ReadResult::LoginState(_) | ReadResult::Heads(_)) => {
             unreachable!("accounts and head checks take their own ways")
         }

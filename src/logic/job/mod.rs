@@ -24,7 +24,8 @@ pub use hash::{HashJob, HashReply, HashRequest, HashResult};
 pub use message::{MessageChange, MessageJob, ViewChange, ViewJob};
 pub use read::{
     Account, Audience, ConversationSummary, ConversationsPage, Credentials, Device, HistoryPage,
-    HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest, ReadResult, SyncPage, UserHead,
+    HistoryRange, IndexBlock, LoginState, ReadJob, ReadReply, ReadRequest, ReadResult,
+    SearchMessages, SearchNames, SearchPage, SyncPage, UserHead,
 };
 pub use stored::{Event, JobError, StoredMessage};
 pub use write::{

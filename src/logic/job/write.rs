@@ -7,7 +7,8 @@ use aldis_wire::{
 use bytes::Bytes;
 
 use super::{
-    JobError, MessageJob, NewUser, OpenSession, Revoked, SessionOpened, Ticket, UpdateUser, ViewJob,
+    IndexBlock, JobError, MessageJob, NewUser, OpenSession, Revoked, SessionOpened, Ticket,
+    UpdateUser, ViewJob,
 };
 
 /// One change of the store and who waits for it.
@@ -114,6 +115,14 @@ pub enum WriteJob {
     Message(MessageJob),
     /// MARK_READ and CONVERSATION_UPDATE.
     View(ViewJob),
+    /// A SEARCH found parts of a mailbox's index missing. What is in a part follows from what is stored, so
+    /// that it does not matter who writes it, or how often.
+    StoreIndex {
+        /// Whose mailbox.
+        user: UserId,
+        /// The parts.
+        blocks: Vec<IndexBlock>,
+    },
 }
 
 /// A change of a group by owner, admins, or somebody who asks them.
@@ -314,6 +323,8 @@ pub enum Written {
     SessionOpened(SessionOpened),
     /// Of `ReleaseSession`.
     SessionReleased,
+    /// Of `StoreIndex`.
+    IndexStored,
     /// Of `RevokeDevice`.
     DeviceRevoked,
     /// Of `EndDevice` and `ChangePassword`.

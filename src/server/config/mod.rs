@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use aldis_store::NODE_MAX;
+use aldis_wire::limits::EDIT_MS_MAX;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -182,6 +183,7 @@ impl Config {
         // Two of the largest frames fit between the two, or an answer could close its connection.
         let hard_min = soft.get_ref() + 2_560;
         source.within("connection.output_hard_kib", hard, hard_min, 1 << 20)?;
+        source.at_most("policy.edit_s", &self.policy.edit_s, (EDIT_MS_MAX / 1_000) as u32)?;
         source.at_most("drain.seconds", &self.drain.seconds, 3_600)?;
         let RateTable { sends_per_second, changes_per_second, .. } = &self.rates;
         source.at_most("rates.sends_per_second", sends_per_second, RATE_MAX)?;

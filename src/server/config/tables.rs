@@ -154,7 +154,7 @@ pub struct Policy {
     /// How long after sending its sender may recall a message, seconds. Owners and admins of a group
     /// always may.
     pub recall_s: Spanned<u32>,
-    /// How long after sending its sender may edit a text, seconds.
+    /// How long after sending its sender may edit a text, seconds; at most two days.
     pub edit_s: Spanned<u32>,
 }
 

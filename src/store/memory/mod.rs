@@ -13,6 +13,7 @@ mod look;
 mod planted;
 mod read;
 mod rows;
+mod search;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

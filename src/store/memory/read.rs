@@ -12,6 +12,7 @@ use crate::lists;
 use crate::page::{PageBytes, Span, above, blank, plan};
 use crate::record::{GroupSetting, Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
+use crate::search::{search_messages, search_names};
 use crate::sight;
 
 impl State {
@@ -98,10 +99,17 @@ impl State {
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(&mut &*self, *user, *list, *after, *limit)?)
             }
+            ReadJob::SearchMessages(job) => {
+                ReadResult::SearchedMessages(search_messages(&mut &*self, job)?)
+            }
+            ReadJob::SearchNames { user, names, query, after, limit } => {
+                let page = search_names(&mut &*self, *user, *names, query, *after, *limit)?;
+                ReadResult::SearchedNames(page)
+            }
         })
     }
 
-    fn user_info(&self, user: UserId) -> Option<pb::UserInfo> {
+    pub(super) fn user_info(&self, user: UserId) -> Option<pb::UserInfo> {
         self.users.get(&user).map(|stored| pb::UserInfo {
             user_id: user.0,
             username: stored.username.clone(),
@@ -220,7 +228,12 @@ impl State {
         row.cloned().and_then(View::from_row).unwrap_or_default()
     }
 
-    fn groups_of(&self, user: UserId, after: GroupId, limit: usize) -> pb::GroupListResp {
+    pub(super) fn groups_of(
+        &self,
+        user: UserId,
+        after: GroupId,
+        limit: usize,
+    ) -> pb::GroupListResp {
         let above = self.groups.iter().filter(|(id, _)| **id > after);
         let mut groups: Vec<_> = above
             .filter_map(|(id, group)| {

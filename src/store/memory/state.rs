@@ -34,6 +34,8 @@ pub(super) struct State {
     pub heads: BTreeMap<UserId, u64>,
     pub sent: BTreeMap<(ConversationKey, UserId, ClientMsgId), Sent>,
     pub rows: BTreeMap<(Table, Key), Row>,
+    /// Parts of the index of mailboxes.
+    pub search_blocks: BTreeMap<(UserId, u64), Bytes>,
 }
 
 #[derive(Clone, Debug)]
@@ -186,6 +188,11 @@ impl Run<'_> {
             }
             WriteJob::MarkDelivered { user, device_id, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
+            }
+            WriteJob::StoreIndex { user, blocks } => {
+                let blocks = blocks.iter().map(|one| ((*user, one.number), one.data.clone()));
+                self.state.search_blocks.extend(blocks);
+                Ok(Written::IndexStored)
             }
             job @ (WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }

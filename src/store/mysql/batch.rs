@@ -87,6 +87,8 @@ pub(super) struct Made<'a> {
     pub bodies: BTreeMap<(ConversationKey, ConvSeq), BodyChange>,
     /// Rows that are dropped before others are written, by the first numbers of their keys.
     pub dropped: Vec<(Table, Key)>,
+    /// Parts of mailboxes' index.
+    pub search_blocks: BTreeMap<(UserId, u64), &'a [u8]>,
     pub accounts: Vec<NewAccount<'a>>,
     pub groups: Vec<NewGroup>,
     /// In the order in which they happened.
@@ -147,6 +149,11 @@ impl<'r> Batch<'r, '_> {
             WriteJob::RevokeDevice { user, device_id } => Ok(self.revoke_device(*user, device_id)),
             WriteJob::MarkDelivered { user, device_id, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
+            }
+            WriteJob::StoreIndex { user, blocks } => {
+                let blocks = blocks.iter().map(|block| ((*user, block.number), &block.data[..]));
+                self.made.search_blocks.extend(blocks);
+                Ok(Written::IndexStored.into())
             }
             job @ (WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }

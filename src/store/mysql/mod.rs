@@ -26,6 +26,7 @@ mod read;
 mod records;
 mod replica;
 mod rows;
+mod search;
 mod sql_text;
 mod sync;
 mod working_set;

@@ -127,6 +127,8 @@ impl<'a> Plan<'a> {
                 self.users.push(*user);
                 self.devices.push((*user, device_id));
             }
+            // Nothing has to be known of an index to write it.
+            WriteJob::StoreIndex { .. } => {}
             WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }

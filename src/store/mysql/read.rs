@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{JobError, ReadJob, ReadResult};
-use aldis_wire::UserId;
+use aldis_wire::{Seq, UserId};
 
 use super::Shared;
 use super::connection::Purpose;
@@ -15,8 +15,10 @@ use super::link::Link;
 use super::look::Snapshot;
 use super::lookups::{self, Head};
 use super::replica::ReplicaLinks;
+use super::search::{self, MailboxAt};
 use super::sql_text::SqlText;
 use crate::lists;
+use crate::search::{search_messages, search_names};
 use crate::sight;
 use crate::traits::{Reader, StoreError};
 
@@ -95,6 +97,18 @@ impl MysqlReader {
             }
             ReadJob::Audience(job) => {
                 ReadResult::Audience(sight::audiences(&mut Snapshot { session, sql }, job)?)
+            }
+            ReadJob::SearchMessages(job) => {
+                let head = search::head(session, sql, job.user)?;
+                self.secure(&[(job.user, head)])?;
+                let session = self.primary.session()?;
+                let mut mailbox = MailboxAt { session, sql: &mut self.sql, head: Seq(head.seq) };
+                ReadResult::SearchedMessages(search_messages(&mut mailbox, job)?)
+            }
+            ReadJob::SearchNames { user, names, query, after, limit } => {
+                let mut snapshot = Snapshot { session, sql };
+                let page = search_names(&mut snapshot, *user, *names, query, *after, *limit)?;
+                ReadResult::SearchedNames(page)
             }
             ReadJob::Sync { .. }
             | ReadJob::History { .. }

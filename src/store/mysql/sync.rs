@@ -192,7 +192,7 @@ fn read_planned(session: &mut Session, sql: &mut SqlText, range: Range) -> Resul
     Ok(session.run(sql.as_str())?.into_iter().next().unwrap_or_default())
 }
 
-fn write_head(sql: &mut SqlText, user: UserId) {
+pub(super) fn write_head(sql: &mut SqlText, user: UserId) {
     sql.statement("SELECT ").push(HEAD_COLUMNS).push(NOW_MS);
     sql.push(" FROM im_mailbox m").push(HEAD_OF);
     sql.push(" WHERE m.owner = ").number(user.0);
@@ -211,7 +211,7 @@ fn write_range(sql: &mut SqlText, range: Range) {
     sql.push(" AND i.seq <= ").number(range.last);
 }
 
-fn first_head(rows: Option<Vec<Row>>) -> Result<Head, Abort> {
+pub(super) fn first_head(rows: Option<Vec<Row>>) -> Result<Head, Abort> {
     match rows.unwrap_or_default().into_iter().next() {
         Some(mut row) => Head::read(&mut row, 0),
         None => Ok(Head::default()),

@@ -54,6 +54,7 @@ pub(super) fn write_back(
     packets.groups(&batch.made, &batch.set, batch.now_ms)?;
     packets.records(&batch.made, &batch.set)?;
     packets.sequences(&batch.set);
+    packets.search_blocks(&batch.made)?;
     packets.redactions(&batch.made);
     let Packets { session, sql, is_any_sent } = packets;
     if let Some(barrier) = barrier
@@ -155,6 +156,18 @@ impl Packets<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Ascending; nothing else locks these rows.
+    fn search_blocks(&mut self, made: &Made<'_>) -> Result<(), Failed> {
+        self.rows(
+            "INSERT INTO im_search_block (owner, block, data) VALUES ",
+            &made.search_blocks,
+            " ON DUPLICATE KEY UPDATE data = VALUES(data)",
+            |sql, ((owner, number), data)| {
+                sql.number(owner.0).push(",").number(*number).push(",").bytes(data);
+            },
+        )
     }
 
     /// See im_redaction. The last lock of all, held for the commit alone.

@@ -171,6 +171,7 @@ fn finish(outcome: Outcome, entries: &[Entry]) -> Written {
         Written::Registered(_)
         | Written::SessionOpened(_)
         | Written::SessionReleased
+        | Written::IndexStored
         | Written::DeviceRevoked
         | Written::Revoked(_)
         | Written::Seen
@@ -291,6 +292,7 @@ impl Writer for MysqlWriter {
             | WriteJob::EndDevice { .. }
             | WriteJob::ChangePassword { .. }
             | WriteJob::NoteSeen { .. } => 1,
+            WriteJob::StoreIndex { .. } => 0,
         }
     }
 

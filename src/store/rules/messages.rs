@@ -5,6 +5,7 @@
 //! and a recall finds all that there is by the message's `edit_seq`.
 
 use aldis_logic::job::{JobError, MessageChange, MessageJob, Ticket, Written};
+use aldis_wire::limits::EDIT_MS_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, EDITED, MsgId, MsgNo, RECALLED, Seq, UserId, pb};
 use bytes::Bytes;
 
@@ -153,7 +154,7 @@ fn edit<R: Rows>(rows: &mut R, origin: Ticket, job: &MessageJob) -> Result<Seq, 
     if target.flags & RECALLED != 0 {
         return Err(IS_RECALLED.into());
     }
-    if is_over(rows.now_ms(), &target, *within_ms) {
+    if is_over(rows.now_ms(), &target, (*within_ms).min(EDIT_MS_MAX)) {
         return Err(TOO_LATE.into());
     }
     // Whoever may say nothing more may not say it in the place of what was said before.

@@ -84,6 +84,10 @@ impl Batch<'_> {
             WriteJob::MarkDelivered { user, device_id, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
             }
+            WriteJob::StoreIndex { user, blocks } => {
+                self.store_index(*user, blocks)?;
+                Ok(Written::IndexStored)
+            }
             job @ (WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }

@@ -20,6 +20,7 @@ mod read;
 mod records;
 mod rows;
 mod runs;
+mod search;
 mod writer;
 
 use std::path::{Path, PathBuf};

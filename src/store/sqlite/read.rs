@@ -20,6 +20,7 @@ use crate::lists;
 use crate::page::{PageBytes, blank};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
 use crate::rules::Profile;
+use crate::search::{search_messages, search_names};
 use crate::sight;
 use crate::traits::{Reader, StoreError};
 
@@ -139,6 +140,13 @@ impl Snapshot<'_> {
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(self, *user, *list, *after, *limit)?)
             }
+            ReadJob::SearchMessages(job) => {
+                ReadResult::SearchedMessages(search_messages(self, job)?)
+            }
+            ReadJob::SearchNames { user, names, query, after, limit } => {
+                let page = search_names(self, *user, *names, query, *after, *limit)?;
+                ReadResult::SearchedNames(page)
+            }
         })
     }
 
@@ -243,7 +251,7 @@ impl Snapshot<'_> {
         Ok(statement.query_row([id.0 as i64], message)?)
     }
 
-    fn users(&self, users: &[UserId]) -> Result<Vec<pb::UserInfo>, Stop> {
+    pub(super) fn users(&self, users: &[UserId]) -> Result<Vec<pb::UserInfo>, Stop> {
         let mut statement = self.conn.prepare_cached(
             "SELECT user_id, username, nickname, avatar_url FROM im_user WHERE user_id = ?",
         )?;
@@ -267,7 +275,7 @@ impl Snapshot<'_> {
         Ok(found)
     }
 
-    fn groups(
+    pub(super) fn groups(
         &self,
         user: UserId,
         after: GroupId,

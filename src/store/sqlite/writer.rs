@@ -267,6 +267,7 @@ impl Writer for SqliteWriter {
             | WriteJob::EndDevice { .. }
             | WriteJob::ChangePassword { .. }
             | WriteJob::NoteSeen { .. } => 1,
+            WriteJob::StoreIndex { .. } => 0,
         }
     }
 

@@ -23,6 +23,7 @@ import check_group_admin
 import check_groups
 import check_messages
 import check_people
+import check_search
 import check_sessions
 import check_told
 from harness import Env, Report
@@ -36,8 +37,8 @@ CHECKS = (
     check_messages.read_errors, check_messages.slow_reader, check_changes.changes,
     check_changes.references, check_told.typing, check_told.receipts,
     check_people.presence, check_people.profiles, check_people.devices,
-    check_changes.references, check_conversations.lists, check_conversations.reactions,
-    check_conversations.pins,
+    check_conversations.lists, check_conversations.reactions, check_conversations.pins,
+    check_search.search,
     check_groups.life, check_groups.visibility, check_groups.repeats, check_groups.group_errors,
     check_groups.lists, check_groups.limits,
     check_group_admin.administration, check_group_admin.administration_errors,

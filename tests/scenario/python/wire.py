@@ -89,6 +89,7 @@ COMMANDS = {
         "REACT": 0x201A,
         "REACTIONS": 0x201C,
         "CONVERSATION_UPDATE": 0x201E,
+        "SEARCH": 0x2018,
         "FRIEND_APPLY": 0x4001,
         "FRIEND_HANDLE": 0x4003,
         "FRIEND_LIST": 0x4005,

@@ -143,6 +143,7 @@ requests! {
         UserFind: UserFindReq => UserFindResp,
         MsgSync: MsgSyncReq => MsgSyncResp,
         History: HistoryReq => HistoryResp,
+        Search: SearchReq => SearchResp,
         GroupList: GroupListReq => GroupListResp,
         GroupMembers: GroupMembersReq => GroupMembersResp,
         GroupRequests: GroupRequestsReq => GroupRequestsResp,
@@ -187,6 +188,12 @@ requests! {
 impl Request {
     /// Whether the server works on only one such request of a connection at a time.
     pub(super) fn is_paged_read(&self) -> bool {
-        matches!(self, Request::MsgSync(_) | Request::History(_) | Request::ConversationList(_))
+        matches!(
+            self,
+            Request::MsgSync(_)
+                | Request::History(_)
+                | Request::ConversationList(_)
+                | Request::Search(_)
+        )
     }
 }

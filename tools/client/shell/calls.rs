@@ -132,6 +132,11 @@ impl Client {
         self.ask(request)
     }
 
+    /// One page of what is found; its `cursor`, if it is not 0, begins the next one.
+    pub fn search_page(&mut self, request: pb::SearchReq) -> Result<pb::SearchResp, ClientError> {
+        self.ask(request)
+    }
+
     /// Takes the content of a message away.
     pub fn recall(
         &mut self,

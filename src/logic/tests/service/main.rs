@@ -10,3 +10,4 @@ mod linked;
 mod messages;
 mod presence;
 mod rates;
+mod search;

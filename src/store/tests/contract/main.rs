@@ -15,5 +15,7 @@ mod messages;
 mod pages;
 mod random;
 mod reactions;
+mod search;
+mod search_random;
 mod sight;
 mod views;

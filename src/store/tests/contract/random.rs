@@ -255,7 +255,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn seed() -> [u8; 32] {
+/// Of the variable or random; printed, so that a failure can be repeated.
+pub fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
     match std::env::var(SEED_VARIABLE) {
         Ok(hex) => {
@@ -266,14 +267,14 @@ fn seed() -> [u8; 32] {
         }
         Err(_) => getrandom::fill(&mut seed).unwrap(),
     }
+    let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("{SEED_VARIABLE}={hex}");
     seed
 }
 
 #[test]
 fn every_backend_gives_the_same_answers() {
     let seed = seed();
-    let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
-    println!("{SEED_VARIABLE}={hex}");
     let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let mut runner = TestRunner::new_with_rng(config, rng);

@@ -45,6 +45,14 @@ pub fn body(row: &str, about: &Subject) -> Vec<u8> {
             pb::HistoryReq { receiver_id: about.user, group_id: about.group, ..Default::default() }
                 .encode_to_vec()
         }
+        // Whoever may not read there finds nothing.
+        ("SEARCH", _) => pb::SearchReq {
+            query: "text".into(),
+            receiver_id: about.user,
+            group_id: about.group,
+            ..Default::default()
+        }
+        .encode_to_vec(),
         ("MARK_READ" | "RECALL" | "EDIT", _) => about_message(row, about),
         (command, _) if command.starts_with("GROUP_") => about_group(row, about),
         (command, _) if command.starts_with("FRIEND_") || command.ends_with("BLOCK") => {

@@ -23,6 +23,7 @@ CHANGE_PASSWORD without the old one     L       C
 DEVICE_LIST                             L       O
 DEVICE_REVOKE of another's              L       N
 USER_UPDATE                             L       O
+SEARCH                                  L       O
 FRIEND_LIST                             L       O
 GROUP_CREATE                            L       O
 GROUP_CREATE with somebody missing      L       N
@@ -41,6 +42,7 @@ TYPING                  L      O    O        O      O     F       F      F    N
 PRESENCE_QUERY          L      O    O        O      O     O       O      O    O
 PRESENCE_SUBSCRIBE      L      O    O        O      O     O       O      O    O
 HISTORY                 L      O    O        O      O     O       O      O    O
+SEARCH                  L      O    O        O      O     O       O      O    O
 MARK_READ               L      O    O        O      O     O       O      O    N
 RECALL of one's own     L      O    O        O      O     O       O      O    N
 RECALL of the other's   L      .    F        F      F     F       F      F    N
@@ -61,6 +63,7 @@ pub const GROUPS: &str = "
 MSG_SEND                        L      N        O      F     O     O     N    N       N     N
 TYPING                          L      N        O      F     O     O     N    N       N     N
 HISTORY                         L      N        O      O     O     O     O    O       O     N
+SEARCH                          L      O        O      O     O     O     O    O       O     O
 MARK_READ                       L      N        O      O     O     O     O    O       O     N
 RECALL of one's own             L      .        O      O     O     O     N    N       N     N
 RECALL of the other's           L      N        F      F     O     O     N    N       N     N
