@@ -85,7 +85,14 @@ pub fn request(
     (admit, effects(service))
 }
 
+/// What the service wants done, but for what it says of who came and went.
 pub fn effects(service: &mut Service) -> Vec<Effect> {
+    let mut effects = all_effects(service);
+    effects.retain(|effect| !matches!(effect, Effect::Hints(_)));
+    effects
+}
+
+pub fn all_effects(service: &mut Service) -> Vec<Effect> {
     service.invariants();
     std::iter::from_fn(|| service.poll_effect()).collect()
 }

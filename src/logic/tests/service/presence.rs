@@ -10,7 +10,8 @@ use aldis_logic::{Effect, Hints, Now, PeerMail, Service};
 use aldis_wire::{Code, Command, DeviceClass, Epoch, Message, UserId, pb};
 
 use crate::harness::{
-    ADA, BEN, NOW, conn, effects, frames, login, node, read, request, service, ticket_of,
+    ADA, BEN, NOW, all_effects, conn, effects, frames, login, node, read, request, service,
+    ticket_of,
 };
 
 fn later(ms: u64) -> Now {
@@ -37,7 +38,7 @@ fn asked(out: &[Effect]) -> Option<&LocateRequest> {
 
 fn turn(service: &mut Service, now: Now) -> Vec<Effect> {
     service.handle_turn_end(now);
-    effects(service)
+    all_effects(service)
 }
 
 /// A session of Ada's that watches Ben, who is there with a phone.
