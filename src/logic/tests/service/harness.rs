@@ -85,10 +85,15 @@ pub fn request(
     (admit, effects(service))
 }
 
-/// What the service wants done, but for what it says of who came and went.
+/// What the service wants done, but for what it says and stores of who came and went.
 pub fn effects(service: &mut Service) -> Vec<Effect> {
     let mut effects = all_effects(service);
-    effects.retain(|effect| !matches!(effect, Effect::Hints(_)));
+    let is_of_presence = |effect: &Effect| match effect {
+        Effect::Hints(_) => true,
+        Effect::Write(request) => matches!(request.job, WriteJob::NoteSeen { .. }),
+        _ => false,
+    };
+    effects.retain(|effect| !is_of_presence(effect));
     effects
 }
 

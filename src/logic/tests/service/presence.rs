@@ -107,15 +107,24 @@ fn nobody_watches_after_the_end_of_a_session() {
     let node = node();
     let mut service = service(&node);
     watching(&mut service);
-    service.handle_closed(later(5), conn(1));
-    let out = turn(&mut service, later(5));
+    login(&mut service, conn(2), BEN, 1);
+    let body = pb::PresenceSubscribeReq { user_ids: vec![BEN.0] };
+    let (_, out) = request(&mut service, conn(2), 2, Command::PresenceSubscribe, &body);
+    let ticket = ticket_of(&out);
+    let out = read(&mut service, ticket, ReadResult::Sight(vec![Some(7)]));
+    let ticket = asked(&out).unwrap().ticket;
+    located(&mut service, NOW, ticket, &[]);
+    turn(&mut service, later(4));
+    service.handle_closed(later(205), conn(1));
+    let out = turn(&mut service, later(205));
     // Ada's own end is told to the others, and stored with that of others a little later.
     let hints = out.iter().find_map(|effect| match effect {
         Effect::Hints(hints) => Some(hints.clone()),
         _ => None,
     });
     assert!(hints.is_some_and(|hints| hints.left == [ADA]), "{out:?}");
-    hint(&mut service, later(5), &[BEN], &[BEN]);
+    service.handle_closed(later(205), conn(2));
+    hint(&mut service, later(205), &[BEN], &[BEN]);
     let out = turn(&mut service, later(10_000));
     assert!(asked(&out).is_none(), "{out:?}");
     let seen = out.iter().any(|effect| match effect {
