@@ -102,8 +102,7 @@ impl<'a> Town<'a> {
         let mut is_settled = false;
         while !is_settled {
             assert!(Instant::now() < deadline, "a device is behind for ever");
-            is_settled =
-                self.devices.iter_mut().fold(true, |all, device| device.is_current() && all);
+            is_settled = self.devices.iter_mut().all(|device| device.is_current());
             // What the question itself brought is taken in, too.
             self.devices.iter_mut().for_each(|device| device.listen(MOMENT));
         }
