@@ -1,6 +1,6 @@
 //! What all services of a node share.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use aldis_wire::Code;
 use parking_lot::Mutex;
@@ -94,6 +94,8 @@ pub struct Node {
     pub alarms: Alarms,
     /// Nodes that ended or died, as occasions to look where their users are.
     pub departures: Alarms,
+    /// Whom sessions here watch, of all of them together.
+    pub(crate) watch_count: AtomicUsize,
     /// What is left of the rates.
     pub(crate) rate_limits: RateLimits,
 }
@@ -167,6 +169,17 @@ impl Node {
         let (throttle, outages) = (Mutex::new(Throttle::default()), Outages::default());
         let (alarms, departures) = (Alarms::default(), Alarms::default());
         let rate_limits = RateLimits::default();
-        Self { config, table, throttle, keyring, outages, alarms, departures, rate_limits }
+        let watch_count = AtomicUsize::new(0);
+        Self {
+            config,
+            table,
+            throttle,
+            keyring,
+            outages,
+            alarms,
+            departures,
+            watch_count,
+            rate_limits,
+        }
     }
 }

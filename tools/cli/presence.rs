@@ -1,7 +1,7 @@
 //! `aldis presence`: who is online.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aldis_client::core::{Event, Told};
 use aldis_client::{ClientError, Start};
@@ -51,7 +51,7 @@ pub fn run(args: PresenceArgs) -> anyhow::Result<ExitCode> {
     let subscribe = pb::PresenceSubscribeReq { user_ids };
     let found = session.client.ask(subscribe.clone())?;
     show(&found.users, &names, args.json);
-    let deadline = args.seconds.map(|seconds| std::time::Duration::from_secs(seconds));
+    let deadline = args.seconds.map(Duration::from_secs);
     let deadline = deadline.map(|time| Instant::now() + time);
     loop {
         let until = deadline.unwrap_or_else(|| Instant::now() + WAIT);
@@ -73,7 +73,7 @@ pub fn run(args: PresenceArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Waits are cut into such pieces; nothing happens between them.
-const WAIT: std::time::Duration = std::time::Duration::from_secs(3_600);
+const WAIT: Duration = Duration::from_secs(3_600);
 
 fn show(users: &[pb::PresenceInfo], names: &Names, is_json: bool) {
     for user in users {

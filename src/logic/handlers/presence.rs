@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use aldis_wire::limits::PRESENCE_USERS_MAX;
 use aldis_wire::{Command, ConnId, OutFrame, UserId, pb};
@@ -14,6 +15,7 @@ use crate::aside::Pending;
 use crate::credits::Need;
 use crate::effect::{Effect, Lane};
 use crate::job::{JobError, LocateReply, ReadJob, ReadResult, Ticket, WriteJob};
+use crate::node::LinkUse;
 use crate::presence::{Board, Change, Classes, Hints};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
@@ -59,18 +61,20 @@ impl Presence {
         tell.or(look.map(|at_ms| at_ms.max(self.look_not_before_ms)))
     }
 
-    /// When something else is to be done, mono ms.
+    /// When something else is to be done, mono ms. When users were seen last waits for a turn that
+    /// comes anyway.
     pub fn due_at_ms(&self) -> Option<u64> {
-        let hints = (!self.hints.is_empty()).then_some(self.hints_not_before_ms);
-        let seen = (!self.seen.is_empty()).then_some(self.seen_at_ms);
-        hints.into_iter().chain(seen).min()
+        (!self.hints.is_empty()).then_some(self.hints_not_before_ms)
     }
 }
 
 /// A session begins or ends.
 pub(crate) fn note(service: &mut Service, user: UserId, has_come: bool) {
     let (now, presence) = (service.now, &mut service.presence);
+    let is_alone = service.node.config.link == LinkUse::Off;
     match has_come {
+        // Nobody wants to hear of it.
+        _ if is_alone && service.node.watch_count.load(Ordering::Relaxed) == 0 => {}
         true => presence.hints.came(user),
         false => presence.hints.left(user),
     }

@@ -1,5 +1,7 @@
 //! PRESENCE_SUBSCRIBE: whose coming and going a session wants to hear of from now on.
 
+use std::sync::atomic::Ordering;
+
 use aldis_wire::{Code, ConnId, UserId, pb};
 
 use super::presence;
@@ -32,6 +34,7 @@ pub(super) fn replace(
     }
     let Some(session) = service.session(conn) else { return Ok(()) };
     session.aside().watching = users.into();
+    service.node.watch_count.fetch_add(users.len(), Ordering::Relaxed);
     users.iter().for_each(|user| service.presence.board.watch(now_ms, conn, *user));
     Ok(())
 }
@@ -41,5 +44,6 @@ pub(crate) fn end(service: &mut Service, conn: ConnId) {
     let Some(session) = service.session(conn) else { return };
     let Some(aside) = &mut session.aside else { return };
     let watching = std::mem::take(&mut aside.watching);
+    service.node.watch_count.fetch_sub(watching.len(), Ordering::Relaxed);
     watching.iter().for_each(|user| service.presence.board.unwatch(conn, *user));
 }

@@ -85,7 +85,19 @@ pub fn request(
     (admit, effects(service))
 }
 
+/// What the service wants done, but for what it says and stores of who came and went.
 pub fn effects(service: &mut Service) -> Vec<Effect> {
+    let mut effects = all_effects(service);
+    let is_of_presence = |effect: &Effect| match effect {
+        Effect::Hints(_) => true,
+        Effect::Write(request) => matches!(request.job, WriteJob::NoteSeen { .. }),
+        _ => false,
+    };
+    effects.retain(|effect| !is_of_presence(effect));
+    effects
+}
+
+pub fn all_effects(service: &mut Service) -> Vec<Effect> {
     service.invariants();
     std::iter::from_fn(|| service.poll_effect()).collect()
 }

@@ -10,7 +10,8 @@ use aldis_logic::{Effect, Hints, Now, PeerMail, Service};
 use aldis_wire::{Code, Command, DeviceClass, Epoch, Message, UserId, pb};
 
 use crate::harness::{
-    ADA, BEN, NOW, conn, effects, frames, login, node, read, request, service, ticket_of,
+    ADA, BEN, NOW, all_effects, conn, effects, frames, login, node, read, request, service,
+    ticket_of,
 };
 
 fn later(ms: u64) -> Now {
@@ -37,7 +38,7 @@ fn asked(out: &[Effect]) -> Option<&LocateRequest> {
 
 fn turn(service: &mut Service, now: Now) -> Vec<Effect> {
     service.handle_turn_end(now);
-    effects(service)
+    all_effects(service)
 }
 
 /// A session of Ada's that watches Ben, who is there with a phone.
@@ -98,7 +99,6 @@ fn who_has_left_is_looked_for_after_a_while_and_told_to_who_may_see_it() {
     let out = turn(&mut service, at);
     let ticket = ticket_of(&out);
     assert!(told(&read(&mut service, ticket, ReadResult::Sight(vec![None]))).is_empty());
-    assert!(service.is_idle());
 }
 
 #[test]
@@ -106,15 +106,24 @@ fn nobody_watches_after_the_end_of_a_session() {
     let node = node();
     let mut service = service(&node);
     watching(&mut service);
-    service.handle_closed(later(5), conn(1));
-    let out = turn(&mut service, later(5));
+    login(&mut service, conn(2), BEN, 1);
+    let body = pb::PresenceSubscribeReq { user_ids: vec![BEN.0] };
+    let (_, out) = request(&mut service, conn(2), 2, Command::PresenceSubscribe, &body);
+    let ticket = ticket_of(&out);
+    let out = read(&mut service, ticket, ReadResult::Sight(vec![Some(7)]));
+    let ticket = asked(&out).unwrap().ticket;
+    located(&mut service, NOW, ticket, &[]);
+    turn(&mut service, later(4));
+    service.handle_closed(later(205), conn(1));
+    let out = turn(&mut service, later(205));
     // Ada's own end is told to the others, and stored with that of others a little later.
     let hints = out.iter().find_map(|effect| match effect {
         Effect::Hints(hints) => Some(hints.clone()),
         _ => None,
     });
     assert!(hints.is_some_and(|hints| hints.left == [ADA]), "{out:?}");
-    hint(&mut service, later(5), &[BEN], &[BEN]);
+    service.handle_closed(later(205), conn(2));
+    hint(&mut service, later(205), &[BEN], &[BEN]);
     let out = turn(&mut service, later(10_000));
     assert!(asked(&out).is_none(), "{out:?}");
     let seen = out.iter().any(|effect| match effect {
