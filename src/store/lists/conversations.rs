@@ -22,6 +22,9 @@ use crate::rules::shown;
 /// Entries of the mailbox that one page looks at: a busy conversation may hide all others behind more.
 const LOOKED_ENTRIES_MAX: usize = 4 * STEP_ROWS;
 
+/// Entries of the first step for each conversation that is wanted: often they are enough.
+const FIRST_STEP_FACTOR: usize = 2;
+
 /// A conversation of the page.
 struct Item {
     view: View,
@@ -51,7 +54,9 @@ pub(crate) fn conversations<L: Look>(
     let mut looked_count = 0;
     let mut below = if before.0 == 0 { head + 1 } else { before.0.min(head + 1) };
     while below > 1 && items.len() < limit && looked_count < LOOKED_ENTRIES_MAX {
-        let entries = look.mailbox(user, below - 1, STEP_ROWS)?;
+        let step =
+            if looked_count == 0 { STEP_ROWS.min(FIRST_STEP_FACTOR * limit) } else { STEP_ROWS };
+        let entries = look.mailbox(user, below - 1, step)?;
         looked_count += entries.len();
         below = entries.last().map_or(1, |(seq, _)| *seq);
         let mut rest: Vec<(u64, Outline)> = entries

@@ -141,7 +141,7 @@ pub(crate) trait Look: Scan {
     /// Entries that exist.
     fn outlines(&mut self, places: &[Place]) -> Result<Vec<Outline>, Self::Stop>;
 
-    /// The newest messages.
+    /// The newest messages; each conversation is asked for once.
     fn newest(&mut self, wanted: &[Search]) -> Result<Vec<Option<Outline>>, Self::Stop>;
 
     /// Entries that exist, with at least `bytes_max` + 1 bytes of content and of extra where there

@@ -85,11 +85,14 @@ fn pins_and_cleared_histories_are_told_to_ones_device_on_the_other_node() {
         .map(|class| cluster.nodes[0].seed_users("user", 2, class));
     let (ada_id, ben_id) = (phones[0].id, phones[1].id);
     let mut ada = login(&cluster.nodes[0], &phones[0]).0;
-    for text in ["one", "two", "three"] {
-        ada.send_message(&text_to(ben_id, text));
-    }
     let mut phone = login(&cluster.nodes[0], &phones[1]).0;
     let mut desktop = login(&cluster.nodes[1], &desktops[1]).0;
+    for text in ["one", "two", "three"] {
+        let sent = ada.send_message(&text_to(ben_id, text));
+        for device in [&mut phone, &mut desktop] {
+            assert_eq!(next_entry(device).msg_id, sent.msg_id);
+        }
+    }
     let change = pb::ConversationUpdateReq {
         receiver_id: ada_id,
         pinned: Some(true),
