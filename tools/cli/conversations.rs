@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::connect::{ConnectArgs, Session};
 use crate::names::Names;
-use crate::print::{entry_json, entry_text, people_of};
+use crate::print::{entry_json, entry_text};
 use crate::terminal::{Style, local_time, now_ms};
 
 /// List your conversations, the newest first, with what is unread.
