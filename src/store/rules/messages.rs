@@ -158,13 +158,7 @@ fn edit<R: Rows>(rows: &mut R, origin: Ticket, job: &MessageJob) -> Result<Seq, 
         return Err(TOO_LATE.into());
     }
     // Whoever may say nothing more may not say it in the place of what was said before.
-    match key.as_group() {
-        Some(group) => {
-            let now_ms = rows.now_ms();
-            rows.group(group)?.unwrap_or_default().check_sender(job.actor, now_ms)?;
-        }
-        None => rows.ties(key)?.check_sender(key, job.actor, *friends_only)?,
-    }
+    check_speaker(rows, key, job.actor, *friends_only)?;
     blank_edit(rows, job, &target)?;
     let event = NewEvent {
         conversation: key,
@@ -228,6 +222,20 @@ pub(super) fn actor<R: Rows>(
     let mut owners = vec![UserId(key.lo), UserId(key.hi)];
     owners.dedup();
     Ok(Actor { role: Role::Member, owners })
+}
+
+/// Refuses a member who may not send anything now.
+pub(super) fn check_speaker<R: Rows>(
+    rows: &mut R,
+    key: ConversationKey,
+    actor: UserId,
+    friends_only: bool,
+) -> Result<(), R::Stop> {
+    let Some(group) = key.as_group() else {
+        return Ok(rows.ties(key)?.check_sender(key, actor, friends_only)?);
+    };
+    let now_ms = rows.now_ms();
+    Ok(rows.group(group)?.unwrap_or_default().check_sender(actor, now_ms)?)
 }
 
 /// The message that the job names.

@@ -5,11 +5,11 @@ use aldis_logic::job::{MessageJob, Ticket};
 use aldis_wire::limits::REACTIONS_PER_USER_MAX;
 use aldis_wire::{RECALLED, Seq, pb};
 
-use super::messages::{actor, event, message};
+use super::messages::{actor, check_speaker, event, message};
 use super::views::check_sight;
 use super::{NewEvent, Rows, encode, get, put};
 use crate::record::{Key, Reactions, Table};
-use crate::refusal::{IS_RECALLED, NO_SUCH_GROUP, TOO_MANY_REACTIONS};
+use crate::refusal::{IS_RECALLED, TOO_MANY_REACTIONS};
 
 /// What the actor wants of the message's reactions.
 pub(super) struct Wanted<'a> {
@@ -45,13 +45,7 @@ pub(super) fn react<R: Rows>(
     if is_there == wanted.is_added {
         return Ok(Seq(0));
     }
-    match key.as_group() {
-        Some(group) => {
-            let group = rows.group(group)?.ok_or(NO_SUCH_GROUP)?;
-            group.check_sender(job.actor, rows.now_ms())?;
-        }
-        None => rows.ties(key)?.check_sender(key, job.actor, wanted.friends_only)?,
-    }
+    check_speaker(rows, key, job.actor, wanted.friends_only)?;
     let kind = if wanted.is_added {
         if own.list.len() >= REACTIONS_PER_USER_MAX {
             return Err(TOO_MANY_REACTIONS.into());

@@ -56,7 +56,7 @@ async def lists(env):
     with env.case("RECEIPTS: read and received, for members"):
         receipt, = (await sender.request("RECEIPTS", receiver_id=bob.user_id)).receipts
         expect_equal((receipt.user_id, receipt.read_conv_seq, receipt.received_conv_seq), (bob.user_id, 2, 2), "it")
-        head = (await reader.request("HEARTBEAT")).head_seq
+        head = (await reader.request("CONVERSATION_LIST")).head
         await reader.request("MARK_DELIVERED", seq=head)
         receipt, = (await sender.request("RECEIPTS", receiver_id=bob.user_id)).receipts
         expect_equal((receipt.read_conv_seq, receipt.received_conv_seq), (2, 4), "received")

@@ -279,3 +279,34 @@ fn one_sees_who_is_there_and_puts_ones_own_account_in_order() {
     let output = list.env("ALDIS_PASSWORD", "another horse").output().expect("aldis runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn conversations_are_listed_pinned_cleared_and_reacted_in() {
+    let server = Server::start();
+    let [ada, ben, cem] = ["ada", "ben", "cem"].map(|user| Tool::registered(&server, user));
+    for text in ["one", "two", "three"] {
+        ada.ok(&["send", "ben", text]);
+    }
+    cem.ok(&["send", "ben", "hello"]);
+    let listed = ben.json(&["conversations", "--json"]);
+    assert_eq!(field(&listed, "unread"), [1, 3]);
+    assert_eq!(listed[1]["last"]["text"], "three");
+    assert!(ben.ok(&["conversations"]).contains("ada (3 unread): three"));
+    ben.ok(&["pin", "ada"]);
+    ben.ok(&["mute", "ada"]);
+    ben.ok(&["read", "ada", "2"]);
+    let pinned = ben.json(&["conversations", "--json", "--pinned"]);
+    assert_eq!((&pinned[0]["muted"], &pinned[0]["unread"]), (&Value::Bool(true), &1.into()));
+    let receipts = ada.json(&["receipts", "--json", "ben"]);
+    assert_eq!((field(&receipts, "read_conv_seq"), receipts.len()), (vec![&Value::from(2)], 1));
+    ben.ok(&["react", "ada", "3", "👍"]);
+    let reactions = ada.json(&["reactions", "--json", "ben", "3"]);
+    assert_eq!(reactions[0]["reactions"][0], "👍");
+    ben.ok(&["react", "--off", "ada", "3", "👍"]);
+    assert_eq!(ada.ok(&["reactions", "ben", "3"]), "");
+    ben.ok(&["clear", "ada", "5"]);
+    assert_eq!(field(&ben.json(&["conversations", "--json"]), "unread"), [1]);
+    ben.ok(&["pin", "--off", "ada"]);
+    assert_eq!(ben.ok(&["conversations", "--pinned"]), "");
+    assert_eq!(ben.exit_code(&["clear", "ada", "99"]), Some(REFUSED));
+}

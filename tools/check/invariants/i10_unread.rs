@@ -1,6 +1,7 @@
-//! I10: unread equals messages above the mark, and above one's own newest message. It is counted by msg_no, which every entry has: the
-//! messages, not other events, at or below its position. So msg_no is checked wherever it is said,
-//! and what users are told is unread against the messages that were there.
+//! I10: unread equals messages above the mark, and above one's own newest message. It is counted by
+//! msg_no, which every entry has: the messages, not other events, at or below its position. So msg_no
+//! is checked wherever it is said, and what users are told is unread against the messages that were
+//! there and that they could see.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -53,7 +53,8 @@ pub fn body(row: &str, about: &Subject) -> Vec<u8> {
             ..Default::default()
         }
         .encode_to_vec(),
-        ("MARK_READ" | "RECALL" | "EDIT", _) => about_message(row, about),
+        ("MARK_READ" | "RECALL" | "EDIT" | "REACT" | "REACTIONS", _) => about_message(row, about),
+        ("CONVERSATION_UPDATE" | "RECEIPTS", _) => about_conversation(row, about),
         (command, _) if command.starts_with("GROUP_") => about_group(row, about),
         (command, _) if command.starts_with("FRIEND_") || command.ends_with("BLOCK") => {
             about_friend(row, about)
@@ -77,7 +78,32 @@ fn about_message(row: &str, about: &Subject) -> Vec<u8> {
             ..Default::default()
         }
         .encode_to_vec(),
+        Some("REACT") => {
+            let reaction = "a reaction".into();
+            pb::ReactReq { receiver_id, group_id, conv_seq, reaction, remove: false }
+                .encode_to_vec()
+        }
+        Some("REACTIONS") => {
+            pb::ReactionsReq { receiver_id, group_id, conv_seq, ..Default::default() }
+                .encode_to_vec()
+        }
         _ => panic!("no request for {row}"),
+    }
+}
+
+fn about_conversation(row: &str, about: &Subject) -> Vec<u8> {
+    let (receiver_id, group_id) = (about.user, about.group);
+    match row {
+        "RECEIPTS" => {
+            pb::ReceiptsReq { receiver_id, group_id, ..Default::default() }.encode_to_vec()
+        }
+        _ => pb::ConversationUpdateReq {
+            receiver_id,
+            group_id,
+            muted: Some(true),
+            ..Default::default()
+        }
+        .encode_to_vec(),
     }
 }
 
@@ -175,6 +201,7 @@ fn about_oneself(row: &str, about: &Subject) -> Vec<u8> {
         }
         "USER_GET" => pb::UserGetReq { user_ids: vec![about.outsider] }.encode_to_vec(),
         "USER_FIND" => pb::UserFindReq { query: "someone".into(), limit: 0 }.encode_to_vec(),
+        "CONVERSATION_LIST" => pb::ConversationListReq::default().encode_to_vec(),
         "MSG_SYNC" => pb::MsgSyncReq::default().encode_to_vec(),
         "MSG_SYNC of another's stream" => {
             pb::MsgSyncReq { stream: about.outsider, ..Default::default() }.encode_to_vec()

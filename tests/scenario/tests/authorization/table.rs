@@ -24,6 +24,7 @@ DEVICE_LIST                             L       O
 DEVICE_REVOKE of another's              L       N
 USER_UPDATE                             L       O
 SEARCH                                  L       O
+CONVERSATION_LIST                       L       O
 FRIEND_LIST                             L       O
 GROUP_CREATE                            L       O
 GROUP_CREATE with somebody missing      L       N
@@ -48,6 +49,10 @@ RECALL of one's own     L      O    O        O      O     O       O      O    N
 RECALL of the other's   L      .    F        F      F     F       F      F    N
 EDIT of one's own       L      O    O        O      O     F       F      F    N
 EDIT of the other's     L      .    F        F      F     F       F      F    N
+CONVERSATION_UPDATE     L      O    O        O      O     O       O      O    N
+RECEIPTS                L      O    O        O      O     O       O      O    O
+REACT                   L      O    O        O      O     F       F      F    N
+REACTIONS               L      O    O        O      O     O       O      O    N
 FRIEND_APPLY            L      B    O        O      O     O       F      F    N
 FRIEND_HANDLE           L      B    N        O      O     O       F      F    N
 FRIEND_DELETE           L      B    N        O      N     O       N      N    N
@@ -69,6 +74,10 @@ RECALL of one's own             L      .        O      O     O     O     N    N 
 RECALL of the other's           L      N        F      F     O     O     N    N       N     N
 EDIT of one's own               L      .        O      F     O     O     N    N       N     N
 EDIT of the other's             L      N        F      F     F     F     N    N       N     N
+CONVERSATION_UPDATE             L      N        O      O     O     O     O    O       O     N
+RECEIPTS                        L      N        O      O     O     O     N    N       N     N
+REACT                           L      N        O      F     O     O     N    N       N     N
+REACTIONS                       L      N        O      O     O     O     N    N       N     N
 GROUP_MEMBERS                   L      N        O      O     O     O     N    N       N     N
 GROUP_INVITE                    L      N        O      O     O     O     N    N       N     N
 GROUP_JOIN                      L      O        O      O     O     O     O    O       N     N
