@@ -1,9 +1,9 @@
 //! What an application makes of the entries that its client library hands it: the picture of one
 //! device. Applied live or from the beginning, the same entries give the same picture.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aldis_wire::{EDITED, Message, RECALLED, pb};
+use aldis_wire::{CLEARED, EDITED, Message, RECALLED, pb};
 
 /// A conversation as its user names it: the other user, or the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,17 @@ pub struct Told {
     pub reply_to: u64,
     pub mentions: Vec<u64>,
     pub flags: u32,
+    /// Who reacts to it, and how.
+    pub reactions: BTreeSet<(u64, String)>,
+}
+
+impl Told {
+    fn blank(&mut self, flag: u32) {
+        self.content.clear();
+        self.mentions.clear();
+        self.reply_to = 0;
+        self.flags |= flag;
+    }
 }
 
 /// See the file's first line.
@@ -54,12 +65,14 @@ impl Diary {
         let place = place_of(user, entry);
         let conversation = self.told.entry(place).or_default();
         let mut told = told(entry);
-        if told.kind == pb::MsgType::SystemMessage {
+        if told.kind == pb::MsgType::SystemMessage && entry.flags & CLEARED == 0 {
             let event = pb::MessageEvent::decode(entry.content.as_ref()).expect("a MessageEvent");
-            change(conversation, &event, entry.flags & RECALLED != 0);
+            change(conversation, entry, &event);
+        }
+        if told.kind == pb::MsgType::SystemMessage {
             // The text of an edit goes with the next edit; what was done stays.
             told.content = Vec::new();
-            told.flags = 0;
+            told.flags &= CLEARED;
         }
         conversation.insert(entry.conv_seq, told);
     }
@@ -78,10 +91,33 @@ impl Diary {
                     0 => Place::User(view.receiver_id),
                     group => Place::Group(group),
                 };
+                self.clear(place, view.cleared_conv_seq);
                 self.views.insert(place, view);
             }
             What::Profile(profile) => self.profile = Some(profile),
         }
+    }
+}
+
+impl Diary {
+    fn clear(&mut self, place: Place, upto: u64) {
+        let Some(conversation) = self.told.get_mut(&place) else { return };
+        conversation.range_mut(..=upto).for_each(|(_, told)| told.blank(CLEARED));
+    }
+
+    /// Messages above the user's mark, which the user's own newest message moves too.
+    pub fn unread(&self, user: u64, place: Place) -> u64 {
+        let view = self.views.get(&place).cloned().unwrap_or_default();
+        let messages = || self.told.get(&place).into_iter().flatten();
+        let messages = || messages().filter(|(_, told)| told.kind.is_message());
+        let own = messages().filter(|(_, told)| told.sender == user).map(|(at, _)| *at).max();
+        let mark = own.unwrap_or(0).max(view.read_conv_seq).max(view.cleared_conv_seq);
+        messages().filter(|(at, _)| **at > mark).count() as u64
+    }
+
+    /// Up to where a conversation is cleared.
+    pub fn cleared(&self, place: Place) -> u64 {
+        self.views.get(&place).map_or(0, |view| view.cleared_conv_seq)
     }
 }
 
@@ -104,26 +140,35 @@ pub fn told(entry: &pb::MessageData) -> Told {
         reply_to: entry.reply_to_msg_id,
         mentions: entry.mention_ids.clone(),
         flags: entry.flags,
+        reactions: BTreeSet::new(),
     }
 }
 
 /// What an entry says of an earlier one. That of an edit is blank once something else has become of
 /// the message, which a later entry says.
-fn change(conversation: &mut BTreeMap<u64, Told>, event: &pb::MessageEvent, is_blank: bool) {
+fn change(
+    conversation: &mut BTreeMap<u64, Told>,
+    entry: &pb::MessageData,
+    event: &pb::MessageEvent,
+) {
     // Who joined later never saw the message.
     let Some(target) = conversation.get_mut(&event.conv_seq) else { return };
     match event.kind() {
         pb::MessageEventKind::MessageRecalled => {
-            target.content.clear();
-            target.mentions.clear();
-            target.reply_to = 0;
-            target.flags |= RECALLED;
+            target.blank(RECALLED);
+            target.reactions.clear();
         }
         pb::MessageEventKind::MessageEdited => {
             target.flags |= EDITED;
-            if !is_blank {
+            if entry.flags & RECALLED == 0 {
                 target.content = event.content.to_vec();
             }
+        }
+        pb::MessageEventKind::MessageReacted => {
+            target.reactions.insert((entry.sender_id, event.reaction.clone()));
+        }
+        pb::MessageEventKind::MessageUnreacted => {
+            target.reactions.remove(&(entry.sender_id, event.reaction.clone()));
         }
         other => panic!("an event of a message: {other:?}"),
     }

@@ -37,6 +37,7 @@ fn live(nodes: &[&Server]) {
     town.assert_agreed();
     let pictures = town.pictures();
     town.assert_history_agrees();
+    town.assert_lists_agree();
     town.assert_all_commands_used();
     // Every device is gone at once, and begins from nothing.
     town.reinstall();
@@ -44,4 +45,5 @@ fn live(nodes: &[&Server]) {
     town.assert_agreed();
     assert_eq!(town.pictures(), pictures, "what was seen live is what is read afterwards");
     town.assert_history_agrees();
+    town.assert_lists_agree();
 }

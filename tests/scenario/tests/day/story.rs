@@ -19,6 +19,9 @@ pub fn tell(town: &mut Town<'_>) {
     town.settle();
     second_thoughts(town, group);
     town.settle();
+    feelings(town, Place::Group(group));
+    one_for_oneself(town, Place::Group(group));
+    town.settle();
     quarrels(town);
     the_end_of_a_group(town);
     words_aside(town);
@@ -154,6 +157,46 @@ fn edit(place: Place, conv_seq: u64, text: &str) -> pb::EditReq {
 fn recall(place: Place, conv_seq: u64) -> pb::RecallReq {
     let (receiver_id, group_id) = place.fields();
     pb::RecallReq { receiver_id, group_id, conv_seq }
+}
+
+/// Reactions, which a recall takes away.
+fn feelings(town: &mut Town<'_>, group: Place) {
+    let said = town.says("fay", group, "look at this sunset").conv_seq;
+    for (name, reaction, remove) in
+        [("ada", "👍", false), ("ben", "👍", false), ("ben", "太阳", false), ("ada", "👍", true)]
+    {
+        town.asks(name, react(group, said, reaction, remove));
+    }
+    let gone = town.says("fay", group, "nobody likes this").conv_seq;
+    town.asks("hua", react(group, gone, "no", false));
+    town.asks("fay", recall(group, gone));
+}
+
+fn react(place: Place, conv_seq: u64, reaction: &str, remove: bool) -> pb::ReactReq {
+    let (receiver_id, group_id) = place.fields();
+    pb::ReactReq { receiver_id, group_id, conv_seq, reaction: reaction.into(), remove }
+}
+
+/// What one keeps in order, looks up and finds without telling anybody.
+fn one_for_oneself(town: &mut Town<'_>, group: Place) {
+    let ada = town.place("ada");
+    let update = |place: Place, clear_conv_seq, pinned, muted| {
+        let (receiver_id, group_id) = place.fields();
+        pb::ConversationUpdateReq { receiver_id, group_id, pinned, muted, clear_conv_seq }
+    };
+    town.asks("cem", update(ada, 4, None, None));
+    town.asks("cem", update(group, 12, Some(true), Some(true)));
+    town.asks("cem", update(ada, 0, Some(true), None));
+    town.asks("cem", update(ada, 0, Some(false), None));
+    let (receiver_id, group_id) = group.fields();
+    let receipts = pb::ReceiptsReq { receiver_id, group_id, ..Default::default() };
+    let read = town.asks("ada", receipts).receipts.into_iter().map(|one| one.read_conv_seq);
+    assert!(read.max() >= Some(20), "ben's mark");
+    let search = |query: &str| pb::SearchReq { query: query.into(), ..Default::default() };
+    assert!(!town.asks("eva", search("你好")).entries.is_empty());
+    assert!(town.asks("jun", search("你好")).entries.is_empty(), "jun is not in the group");
+    let found = town.asks("cem", search("says 0")).entries;
+    assert!(found.iter().all(|entry| entry.conv_seq > 12), "the others are cleared: {found:?}");
 }
 
 /// Friends fall out, and some make up again.

@@ -1,6 +1,6 @@
 //! Ten users, their devices, and what must hold for all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use aldis_client::core::{Ask, Config, SavedState, Target};
@@ -10,7 +10,7 @@ use aldis_scenario::http::{metric, scrape};
 use aldis_wire::{Code, Command, DeviceClass, GroupId, UserId, pb};
 
 use crate::device::{Device, password};
-use crate::diary::{Diary, Place, told};
+use crate::diary::{Diary, Place, Told, told};
 
 /// Who lives there.
 pub const NAMES: [&str; 10] =
@@ -122,10 +122,11 @@ impl<'a> Town<'a> {
         self.devices.iter().step_by(CLASSES.len()).map(|device| device.diary.clone()).collect()
     }
 
-    /// HISTORY says of each message what the devices say, wherever it is asked.
+    /// HISTORY and REACTIONS say of each message what the devices say, wherever they are asked.
     pub fn assert_history_agrees(&mut self) {
         for device in &mut self.devices {
-            for (place, shown) in device.diary.told.clone() {
+            for (place, mut shown) in device.diary.told.clone() {
+                let shown = shown.split_off(&(device.diary.cleared(place) + 1));
                 let (receiver_id, group_id) = place.fields();
                 let body =
                     pb::HistoryReq { receiver_id, group_id, limit: 500, ..Default::default() };
@@ -135,9 +136,34 @@ impl<'a> Town<'a> {
                 let read: BTreeMap<_, _> =
                     page.entries.iter().map(|entry| (entry.conv_seq, told(entry))).collect();
                 for (conv_seq, told) in shown.iter().filter(|(_, told)| is_message(told.kind)) {
-                    assert_eq!(read.get(conv_seq), Some(told), "{place:?} of {}", device.user);
+                    let reactions = reactions(&mut device.client, place, *conv_seq, told);
+                    let read = read.get(conv_seq).cloned().map(|read| Told { reactions, ..read });
+                    assert_eq!(read.as_ref(), Some(told), "{place:?} of {}", device.user);
                 }
                 assert_eq!(shown.len(), read.len(), "{place:?} of {}", device.user);
+            }
+        }
+    }
+
+    /// Lists of conversations say the same on all devices of a user, and what is new is unread.
+    pub fn assert_lists_agree(&mut self) {
+        for devices in self.devices.chunks_mut(CLASSES.len()) {
+            let mut lists = devices.iter_mut().map(|device| {
+                let body = pb::ConversationListReq { limit: 100, ..Default::default() };
+                let page: pb::ConversationListResp = device.client.ask(body).expect("a page");
+                assert_eq!(page.next_before_seq, 0, "the day was short");
+                page.conversations
+            });
+            let first = lists.next().expect("three devices");
+            assert!(lists.all(|other| other == first));
+            let (user, diary) = (devices[0].user, &devices[0].diary);
+            for info in first {
+                let view = info.view.unwrap_or_default();
+                let place = match view.group_id {
+                    0 => Place::User(view.receiver_id),
+                    group => Place::Group(group),
+                };
+                assert_eq!(info.unread, diary.unread(user, place), "{place:?} of {user}");
             }
         }
     }
@@ -160,5 +186,29 @@ impl<'a> Town<'a> {
     pub fn reinstall(&mut self) {
         self.devices =
             std::mem::take(&mut self.devices).into_iter().map(Device::reinstall).collect();
+    }
+}
+
+/// Who reacts to a message, as the server says. Of messages without reactions only some are asked.
+fn reactions(
+    client: &mut Client,
+    place: Place,
+    conv_seq: u64,
+    told: &Told,
+) -> BTreeSet<(u64, String)> {
+    if told.reactions.is_empty() && conv_seq % 7 > 0 {
+        return BTreeSet::new();
+    }
+    let (receiver_id, group_id) = place.fields();
+    let body = pb::ReactionsReq { receiver_id, group_id, conv_seq, ..Default::default() };
+    match client.ask(body) {
+        Ok(page) => page
+            .users
+            .into_iter()
+            .flat_map(|user| user.reactions.into_iter().map(move |what| (user.user_id, what)))
+            .collect(),
+        // Who has left the group is not told any more.
+        Err(ClientError::Refused { code: Code::NotFound, .. }) => told.reactions.clone(),
+        Err(error) => panic!("{error}"),
     }
 }
