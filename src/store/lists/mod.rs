@@ -27,8 +27,8 @@ pub(crate) trait Scan {
     /// The role of a member now.
     fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Self::Stop>;
 
-    /// Rows whose keys begin with `prefix` and end with one more number, above `after`; ascending. The
-    /// last numbers come with them.
+    /// Rows whose keys begin with `prefix` and end with one more number, above `after`; ascending.
+    /// The last numbers come with them.
     fn scan(
         &mut self,
         table: Table,
@@ -94,7 +94,8 @@ pub(crate) struct FirstAbove {
     pub last: u64,
 }
 
-/// A snapshot of a backend, as lists of conversations see it. Answers come in the order of the questions.
+/// A snapshot of a backend, as lists of conversations see it. Answers come in the order of the
+/// questions.
 pub(crate) trait Look: Scan {
     /// Rows by their keys.
     fn rows(&mut self, table: Table, keys: &[Key]) -> Result<Vec<Option<Row>>, Self::Stop>;

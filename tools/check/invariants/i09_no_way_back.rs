@@ -1,5 +1,5 @@
-//! I9: no request begun after a recall's acknowledgement returns the content; read marks never go back. A
-//! push may have been under way for long, so pushes are not judged.
+//! I9: no request begun after a recall's acknowledgement returns the content; read marks never go
+//! back. A push may have been under way for long, so pushes are not judged.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! CONVERSATION_LIST: what is in it and in which order, what is unread, what is shown of it. What a user can
-//! see is what is in that user's mailbox, so the list is held against it.
+//! CONVERSATION_LIST: what is in it and in which order, what is unread, what is shown of it. What a
+//! user can see is what is in that user's mailbox, so the list is held against it.
 
 use std::collections::{BTreeMap, HashSet};
 
