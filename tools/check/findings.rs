@@ -30,7 +30,8 @@ pub enum Invariant {
     I7,
     /// Nobody reads outside their membership.
     I8,
-    /// No request begun after a recall's acknowledgement returns the content; read marks never go back.
+    /// No request begun after a recall's acknowledgement returns the content; read marks never go
+    /// back.
     I9,
     /// Unread equals messages above the mark.
     I10,

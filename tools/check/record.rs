@@ -10,10 +10,9 @@
 //! operation begins before it can have an effect, when it ends after its answer was read.
 //!
 //! Operations are `login`, `send`, `push`, `sync`, `history`, `group_create`, `group_invite`,
-//! `group_leave`, `mark_read`, `unread`, `conversations`, `recall` and `stored`; arguments and results
-//! are the types below.
-//! The arguments that count are those of the invocation. `stored` is a single `ok` line like
-//! `push`: what a test found in the database itself.
+//! `group_leave`, `mark_read`, `unread`, `conversations`, `recall` and `stored`; arguments and
+//! results are the types below. The arguments that count are those of the invocation. `stored` is a
+//! single `ok` line like `push`: what a test found in the database itself.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,6 @@
-//! An entry's content changes: recalled, edited, cleared by its reader. Its id, place and sender never do,
-//! so all versions that were seen are one value: the one that was sent. Knows no invariant.
+//! An entry's content changes: recalled, edited, cleared by its reader. Its id, place and sender
+//! never do, so all versions that were seen are one value: the one that was sent. Knows no
+//! invariant.
 
 use std::collections::HashMap;
 
@@ -9,8 +10,8 @@ use crate::model::{Seen, SendKey, Value, ValueId};
 /// What all versions of an entry have in common.
 type Place = (SendKey, u64, u64);
 
-/// Makes the versions of each entry one value. `changed` says of each value whether it was seen with
-/// another content than was sent.
+/// Makes the versions of each entry one value. `changed` says of each value whether it was seen
+/// with another content than was sent.
 pub fn unite(history: &mut History, changed: &[bool]) {
     if !changed.contains(&true) {
         return;

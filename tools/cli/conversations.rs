@@ -1,4 +1,5 @@
-//! `aldis conversations`, `aldis pin` and the other commands about a conversation as this user has it.
+//! `aldis conversations`, `aldis pin` and the other commands about a conversation as this user has
+//! it.
 
 use std::process::ExitCode;
 

@@ -13,7 +13,8 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     let reader = online(service, request)?.user;
     let conversation = conversation(reader, body.receiver_id, body.group_id)?;
     let after = UserId(body.after_user_id);
-    // Each receipt may need a look at a part of a mailbox, so pages are not longer than the default.
+    // Each receipt may need a look at a part of a mailbox, so pages are not longer than the
+    // default.
     let limit = page_rows(body.limit, LIST_ROWS_DEFAULT, LIST_ROWS_DEFAULT);
     service.read(request, ReadJob::Receipts { reader, conversation, after, limit });
     Ok(())

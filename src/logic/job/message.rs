@@ -1,5 +1,5 @@
-//! Changes of conversations and their messages after sending: what becomes of a message for all, and of
-//! a conversation for one of its members.
+//! Changes of conversations and their messages after sending: what becomes of a message for all,
+//! and of a conversation for one of its members.
 
 use aldis_wire::{ConvSeq, ConversationKey, RequestId, UserId};
 use bytes::Bytes;

@@ -1,8 +1,8 @@
-//! The list of a user with very many conversations, without the server: first page, second page, pinned
-//! ones. Knows the store's traits; no network, no queue.
+//! The list of a user with very many conversations, without the server: first page, second page,
+//! pinned ones. Knows the store's traits; no network, no queue.
 //!
-//! With `--mysql` the database is migrated and gets users of its own: take an empty one. Without it a
-//! SQLite store is made in a folder.
+//! With `--mysql` the database is migrated and gets users of its own: take an empty one. Without it
+//! a SQLite store is made in a folder.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

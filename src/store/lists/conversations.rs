@@ -19,7 +19,8 @@ use crate::page::{Span, above, plan};
 use crate::record::{Key, Record, Table, View};
 use crate::rules::shown;
 
-/// Entries of the mailbox that one page looks at: a busy conversation may hide all others behind more.
+/// Entries of the mailbox that one page looks at: a busy conversation may hide all others behind
+/// more.
 const LOOKED_ENTRIES_MAX: usize = 4 * STEP_ROWS;
 
 /// Entries of the first step for each conversation that is wanted: often they are enough.
@@ -207,9 +208,9 @@ fn search(item: &Item, position: u64, sender: Option<UserId>) -> Option<Search> 
     (!spans.is_empty()).then_some(Search { conversation, spans, sender })
 }
 
-/// The positions at which messages are counted, besides the mark and the top: where stays above the mark
-/// begin, and where all but the last one end. A stay begins with the entry that says so, and no
-/// message; before the first entry of all there is nothing to count.
+/// The positions at which messages are counted, besides the mark and the top: where stays above the
+/// mark begin, and where all but the last one end. A stay begins with the entry that says so, and
+/// no message; before the first entry of all there is nothing to count.
 fn anchors_of(item: &Item, mark: Mark) -> Vec<u64> {
     let top = item.top.place.conv_seq;
     let unread = item.visible.iter().filter(|span| span.last > mark.conv_seq);

@@ -107,7 +107,8 @@ pub(crate) struct FirstAbove {
     pub last: u64,
 }
 
-/// A snapshot of a backend, as lists of conversations see it. Answers come in the order of the questions.
+/// A snapshot of a backend, as lists of conversations see it. Answers come in the order of the
+/// questions.
 pub(crate) trait Look: Scan {
     /// What the user pins, newest pin first.
     fn pinned(&mut self, user: UserId) -> Result<Vec<ConversationKey>, Self::Stop>;

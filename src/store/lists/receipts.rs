@@ -1,8 +1,8 @@
 //! RECEIPTS and REACTIONS: what the other members have of a conversation. Knows no backend.
 //!
 //! A device says how much of its mailbox it holds. What that is in a conversation is seen in the
-//! mailbox: up to before the conversation's first entry that the device lacks. Of a device that is far
-//! behind only so much is said as is certain by the times of entries.
+//! mailbox: up to before the conversation's first entry that the device lacks. Of a device that is
+//! far behind only so much is said as is certain by the times of entries.
 
 use aldis_logic::job::JobError;
 use aldis_wire::{ConvSeq, ConversationKey, UserId, pb};
@@ -13,8 +13,8 @@ use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_MESSAGE, NOT_A_PARTY};
 
 /// Entries of a mailbox that are looked at for one receipt.
 const LOOKED_ENTRIES_MAX: u64 = 100;
-/// Clocks of nodes differ by less, and a commit takes less time: of two entries further apart the one
-/// with the earlier time was committed before. ms
+/// Clocks of nodes differ by less, and a commit takes less time: of two entries further apart the
+/// one with the earlier time was committed before. ms
 const CERTAIN_MS: u64 = 60_000;
 
 /// RECEIPTS, for members.
@@ -107,8 +107,8 @@ fn received<L: Look>(
     Ok(received)
 }
 
-/// The highest entry of the conversation that is so much older than the last one of the mailbox that
-/// the device holds that it must stand before it.
+/// The highest entry of the conversation that is so much older than the last one of the mailbox
+/// that the device holds that it must stand before it.
 fn certainly_received<L: Look>(
     look: &mut L,
     conversation: ConversationKey,

@@ -1,5 +1,5 @@
-//! What lists look at, in MySQL: each step is a question of its own, all of them within one snapshot.
-//! Knows tables, no rule.
+//! What lists look at, in MySQL: each step is a question of its own, all of them within one
+//! snapshot. Knows tables, no rule.
 
 use std::collections::HashMap;
 

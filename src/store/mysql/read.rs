@@ -159,8 +159,8 @@ impl MysqlReader {
         Ok(answer)
     }
 
-    /// Makes sure that what the mailboxes of these users tell is on disk: marks and reactions are told
-    /// there too.
+    /// Makes sure that what the mailboxes of these users tell is on disk: marks and reactions are
+    /// told there too.
     fn secure_users(&mut self, users: &[UserId]) -> Result<(), Abort> {
         self.sql.clear();
         let (_, heads) = lookups::heads(self.primary.session()?, &mut self.sql, users)?;

@@ -1,6 +1,6 @@
-//! What a conversation is to one of its members alone: up to where it is read and cleared, whether it
-//! is pinned. Only the user's own devices are told, once for each conversation and transaction. Knows
-//! no backend.
+//! What a conversation is to one of its members alone: up to where it is read and cleared, whether
+//! it is pinned. Only the user's own devices are told, once for each conversation and transaction.
+//! Knows no backend.
 
 use std::collections::BTreeMap;
 
@@ -81,8 +81,8 @@ pub(super) fn change<R: Rows>(
     Ok(Written::Changed { seq: Seq(0) })
 }
 
-/// The view with the history cleared up to and with an entry, if one is named. The conversation must
-/// be one that the user can see something of.
+/// The view with the history cleared up to and with an entry, if one is named. The conversation
+/// must be one that the user can see something of.
 fn cleared_view<R: Rows>(
     rows: &mut R,
     job: &ViewJob,

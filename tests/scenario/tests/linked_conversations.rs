@@ -1,5 +1,5 @@
-//! Goal: what a user's conversations are to that user is the same on every node, and reaches all devices:
-//! the list and what is unread in it, pins, cleared histories, receipts and reactions.
+//! Goal: what a user's conversations are to that user is the same on every node, and reaches all
+//! devices: the list and what is unread in it, pins, cleared histories, receipts and reactions.
 
 use aldis_scenario::requests::{group_text, text_to};
 use aldis_scenario::{Cluster, RawClient, login, next_entry};

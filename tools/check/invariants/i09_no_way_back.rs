@@ -1,5 +1,5 @@
-//! I9: no request begun after a recall's acknowledgement returns the content; read marks never go back. A
-//! push may have been under way for long, so pushes are not judged.
+//! I9: no request begun after a recall's acknowledgement returns the content; read marks never go
+//! back. A push may have been under way for long, so pushes are not judged.
 
 use std::collections::HashMap;
 
@@ -44,9 +44,12 @@ fn check_recalls(facts: &Facts<'_>, findings: &mut Findings) {
     }
 }
 
+/// A mark that somebody knew: since when, where it was, and where that is written.
+type KnownMark = (u64, u64, LineRef);
+
 /// A mark that was acknowledged or told is not above one that is told later.
 fn check_marks(facts: &Facts<'_>, findings: &mut Findings) {
-    let mut known: HashMap<(UserId, ConversationKey), Vec<(u64, u64, LineRef)>> = HashMap::new();
+    let mut known: HashMap<(UserId, ConversationKey), Vec<KnownMark>> = HashMap::new();
     for mark in facts.history.marks.iter().filter(|mark| mark.outcome == Outcome::Ok(())) {
         let (end_ns, line) = (mark.span.end_ns, mark.span.completion);
         known.entry((mark.user, mark.conv)).or_default().push((end_ns, mark.conv_seq, line));

@@ -1,7 +1,7 @@
 //! I10: unread equals messages above the mark, and above one's own newest message. It is counted by
-//! msg_no, which every entry has: the messages, not other events, at or below its position. So msg_no
-//! is checked wherever it is said, and what users are told is unread against the messages that were
-//! there and that they could see.
+//! msg_no, which every entry has: the messages, not other events, at or below its position. So
+//! msg_no is checked wherever it is said, and what users are told is unread against the messages
+//! that were there and that they could see.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -104,8 +104,8 @@ fn check_numbers(conv: ConversationKey, positions: &Positions, findings: &mut Fi
 }
 
 /// What was told lies between the messages that were there before the question, and those that may
-/// have been there before the answer. Only those count that the user can see, and none up to the user's
-/// own newest one.
+/// have been there before the answer. Only those count that the user can see, and none up to the
+/// user's own newest one.
 fn check_unread(
     facts: &Facts<'_>,
     conversations: &HashMap<ConversationKey, Positions>,
@@ -140,8 +140,8 @@ fn check_unread(
     }
 }
 
-/// Up to where the user has certainly read, and up to where at most: the mark, or an own message, which is
-/// a mark as long as it is near the newest entry, at most `top`.
+/// Up to where the user has certainly read, and up to where at most: the mark, or an own message,
+/// which is a mark as long as it is near the newest entry, at most `top`.
 fn own_marks(facts: &Facts<'_>, told: &Unread, top: u64) -> (u64, u64) {
     let first = SendKey { conv: told.conv, sender: told.user, client_msg_id: ClientMsgId([0; 16]) };
     let last = SendKey { client_msg_id: ClientMsgId([0xFF; 16]), ..first };

@@ -1,5 +1,5 @@
-//! Convenience calls about conversations: the list of them, what they are to this user, what others have
-//! read of them, reactions.
+//! Convenience calls about conversations: the list of them, what they are to this user, what others
+//! have read of them, reactions.
 
 use aldis_wire::pb;
 

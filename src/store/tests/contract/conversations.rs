@@ -1,5 +1,5 @@
-//! CONVERSATION_LIST: what is in it and in which order, what is unread, what is shown of it. What a user can
-//! see is what is in that user's mailbox, so the list is held against it.
+//! CONVERSATION_LIST: what is in it and in which order, what is unread, what is shown of it. What a
+//! user can see is what is in that user's mailbox, so the list is held against it.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -126,7 +126,7 @@ pub fn check_list(bench: &mut Bench, user: UserId) {
         let last = last.filter(|&last| last > view.cleared_conv_seq).unwrap_or(0);
         wanted.push((*seq, *key, unread, last));
     }
-    wanted.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    wanted.sort_unstable_by_key(|one| std::cmp::Reverse(one.0));
     let wanted: Vec<_> =
         wanted.into_iter().map(|(_, key, unread, last)| (key, unread, last)).collect();
     for limit in [1, 3, 100] {

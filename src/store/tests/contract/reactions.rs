@@ -1,5 +1,5 @@
-//! Reactions and receipts: who may react to what, what others see of it, up to where they have read and
-//! received a conversation.
+//! Reactions and receipts: who may react to what, what others see of it, up to where they have read
+//! and received a conversation.
 
 use aldis_logic::job::{
     FriendChange, FriendJob, GroupChange, GroupJob, JobError, MessageChange, MessageJob, ReadJob,

@@ -1,5 +1,7 @@
 //! Users and groups in the state that a column of the table names, and the check of a cell.
 
+use std::time::Duration;
+
 use aldis_scenario::requests::{group_text, text_to};
 use aldis_scenario::{RawClient, SeededUser, Server, login};
 use aldis_wire::{Code, Command, DeviceClass, Message, pb};
@@ -47,8 +49,13 @@ struct Cell<'a> {
 impl Cell<'_> {
     /// Asks; what is wrong with the answer.
     fn ask(&self, client: &mut RawClient, about: &Subject) -> Option<String> {
-        let reply = client.call_raw(self.row.command.id(), &body(&self.row.name, about));
-        self.judge(reply.code())
+        loop {
+            let reply = client.call_raw(self.row.command.id(), &body(&self.row.name, about));
+            if reply.code() != Code::RateLimited {
+                return self.judge(reply.code());
+            }
+            std::thread::sleep(Duration::from_millis(reply.error().retry_after_ms.into()));
+        }
     }
 
     /// Holds an answer against the table.
