@@ -63,8 +63,8 @@ enum DevicesAction {
     Revoke {
         #[command(flatten)]
         common: Common,
-        /// As the list shows it.
-        device_id: String,
+        /// Its id, as the list shows it.
+        device: String,
     },
 }
 
@@ -140,11 +140,11 @@ pub fn passwd(args: PasswdArgs) -> anyhow::Result<ExitCode> {
 pub fn devices(args: DevicesArgs) -> anyhow::Result<ExitCode> {
     match args.action {
         None => list(&args.common)?,
-        Some(DevicesAction::Revoke { common, device_id }) => {
+        Some(DevicesAction::Revoke { common, device }) => {
             let mut session = open(&common)?;
-            let revoke = pb::DeviceRevokeReq { device_id: device_id.clone() };
+            let revoke = pb::DeviceRevokeReq { device_id: device.clone() };
             session.with_retry(|client| client.ask(revoke.clone()))?;
-            println!("device {} is revoked", escape_line(&device_id));
+            println!("device {} is revoked", escape_line(&device));
         }
     }
     Ok(ExitCode::SUCCESS)

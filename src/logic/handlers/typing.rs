@@ -14,7 +14,7 @@ use crate::request::{Refusal, Request};
 use crate::service::Service;
 
 /// Of one session. A client says it every few seconds while somebody writes, and once at the end.
-const RATE: Rate = Rate { per_s: 2, burst: 10 };
+const RATE: Rate = Rate { per_s: 2, burst: 30 };
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::TypingReq = request.decode()?;

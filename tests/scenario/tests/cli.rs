@@ -274,8 +274,10 @@ fn one_sees_who_is_there_and_puts_ones_own_account_in_order() {
     let mut passwd = ada.command(&["passwd"]);
     let output = passwd.env("ALDIS_NEW_PASSWORD", "another horse").output().expect("aldis runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(ada.exit_code(&["devices"]), Some(REFUSED), "the old password");
-    let mut list = ada.command(&["devices", "--json"]);
+    assert_eq!(ada.json(&["devices", "--json"]).len(), 2, "the new token was kept");
+    let elsewhere = ["devices", "--json", "--device-class", "tablet"];
+    assert_eq!(ada.exit_code(&elsewhere), Some(REFUSED), "the old password");
+    let mut list = ada.command(&elsewhere);
     let output = list.env("ALDIS_PASSWORD", "another horse").output().expect("aldis runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
