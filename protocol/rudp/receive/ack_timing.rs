@@ -66,6 +66,13 @@ impl AckTiming {
         self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
     }
 
+    /// Time showed that packets are lost, and no packet.
+    pub fn handle_loss(&mut self, now: Time) {
+        self.echoes = LOSS_ECHOES_REORDERED;
+        self.lost_at = Some(now);
+        self.deadline = Some(now);
+    }
+
     /// A packet came that nobody wants acknowledged.
     pub fn handle_quiet_packet(&mut self, now: Time, is_newest: bool) {
         if is_newest {
@@ -131,6 +138,18 @@ mod tests {
             timing.handle_packet(Time(7), true, Urgency::default());
             assert_eq!(timing.deadline(), Some(Time(7 + ACK_DELAY_MAX_NS)));
         }
+    }
+
+    #[test]
+    fn a_loss_that_time_shows_is_told_at_once_and_again() {
+        let mut timing = AckTiming::default();
+        timing.handle_loss(Time(5));
+        for _ in 0..=LOSS_ECHOES_REORDERED {
+            assert_eq!(timing.deadline(), Some(Time(5)));
+            timing.handle_reported();
+            timing.handle_packet(Time(5), true, Urgency::default());
+        }
+        assert_eq!(timing.deadline(), Some(Time(5 + ACK_DELAY_MAX_NS)));
     }
 
     #[test]
