@@ -239,7 +239,7 @@ impl Peer {
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Time, events: &mut VecDeque<Event>) -> Option<Ending> {
         if self.acks.deadline().is_some() && self.arrivals.has_late_loss(now) {
-            self.acks.handle_loss(now);
+            self.acks.handle_loss(now, self.arrivals.urgency());
         }
         let Some(since) = self.waiting_since() else {
             if self.liveness.keepalive_at() <= now {

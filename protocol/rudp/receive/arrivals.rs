@@ -4,6 +4,8 @@
 //! Packet numbers are never used again, so a gap that loss has torn stays. An old range is dropped
 //! once it was reported often enough that the sender must have seen it.
 
+use crate::loss_runs::LossRuns;
+use crate::receive::ack_timing::Urgency;
 use crate::receive::overtaking::{Extent, Overtaking};
 use crate::time::Time;
 use crate::wire::ack::{RANGES_MAX, Range};
@@ -32,6 +34,7 @@ pub(crate) struct Arrivals {
     overtaken: Overtaking,
     /// Missing packets below this were noticed as losses.
     noticed: u64,
+    losses: LossRuns,
 }
 
 impl Arrivals {
@@ -100,19 +103,27 @@ impl Arrivals {
         }
         let noticed = self.noticed;
         self.noticed = noticed.max(bound);
-        let mut above = newest.range.first;
-        for below in self.runs.iter().rev().skip(1).map(|run| run.range) {
-            let (first, end) = ((below.last + 1).max(noticed), above.min(bound));
-            if first < end {
-                return true;
-            }
-            if below.last < noticed {
-                return false;
-            }
-            above = below.first;
-        }
         // Before anything came the numbers begin with 0.
-        noticed == 0 && above.min(bound) > 0
+        let (mut from, mut is_loss) = (noticed, false);
+        let first_above = self.runs.partition_point(|run| run.range.last < noticed);
+        for run in &self.runs[first_above..] {
+            if from >= bound {
+                break;
+            }
+            let end = run.range.first.min(bound);
+            if from < end {
+                self.losses.handle_lost(from, end - from);
+                is_loss = true;
+            }
+            from = run.range.last + 1;
+        }
+        is_loss
+    }
+
+    /// What the path is like, of which depends how urgent acknowledgements are.
+    pub fn urgency(&self) -> Urgency {
+        let (is_reordered, burst) = (self.is_reordered(), self.losses.burst());
+        Urgency { is_reordered, burst, ..Urgency::default() }
     }
 
     /// Newest first, as acknowledgements name them; `None` if nothing came yet.
@@ -153,7 +164,7 @@ impl Arrivals {
     }
 
     /// Whether packets overtook each other of late.
-    pub fn is_reordered(&self) -> bool {
+    fn is_reordered(&self) -> bool {
         self.overtaken.extent().packets > 0
     }
 
