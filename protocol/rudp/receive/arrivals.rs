@@ -122,7 +122,9 @@ impl Arrivals {
 
     /// What the path is like, of which depends how urgent acknowledgements are.
     pub fn urgency(&self) -> Urgency {
-        let (is_reordered, burst) = (self.is_reordered(), self.losses.burst());
+        let is_reordered = self.is_reordered();
+        // Where packets overtake each other some gaps are taken for losses, and those are long.
+        let burst = self.losses.burst().filter(|_| !is_reordered);
         Urgency { is_reordered, burst, ..Urgency::default() }
     }
 
@@ -259,6 +261,18 @@ mod tests {
         assert!(arrivals.has_late_loss(Time(25)));
         assert_eq!(arrivals.loss_deadline(), None);
         assert!(!arrivals.has_late_loss(Time(26)), "it is told once");
+    }
+
+    #[test]
+    fn bursts_of_losses_are_known_where_packets_keep_their_order() {
+        let mut arrivals = Arrivals::default();
+        for number in (0..1_000).filter(|number| number % 20 >= 6) {
+            arrivals.insert(Time(0), number);
+            arrivals.has_new_loss(Time(0));
+        }
+        assert!((5.5..=6.0).contains(&arrivals.urgency().burst.unwrap()));
+        arrivals.insert(Time(0), 985);
+        assert_eq!(arrivals.urgency().burst, None);
     }
 
     #[test]
