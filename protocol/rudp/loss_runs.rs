@@ -1,7 +1,8 @@
 //! Whether losses come in bursts: how many datagrams in a row are lost, on average. Knows no sender
 //! and no receiver.
 
-/// Losses in a row from which on, on average, they are bursts. Independent ones have little over one.
+/// Losses in a row from which on, on average, they are bursts. Independent ones have little over
+/// one.
 const RUN_MIN: f64 = 2.0;
 /// A run weighs so much in the average.
 const RUN_WEIGHT: f64 = 1.0 / 16.0;

@@ -20,8 +20,8 @@ pub(crate) const ACK_DELAY_MAX_NS: u64 = 2 * MILLISECOND;
 const LOSS_ECHOES: u32 = 1;
 /// The same where packets overtake each other: the first of several to arrive is little delayed.
 const LOSS_ECHOES_REORDERED: u32 = 3;
-/// The same where losses come in bursts, as a multiple of their length: on the way back a burst takes
-/// that many acknowledgements, however far apart they are.
+/// The same where losses come in bursts, as a multiple of their length: on the way back a burst
+/// takes that many acknowledgements, however far apart they are.
 const LOSS_ECHOES_PER_BURST: f64 = 3.0;
 
 /// Why a packet should be acknowledged at once.

@@ -73,8 +73,8 @@ impl Arrivals {
         }
     }
 
-    /// A packet came, which `insert` told of. Whether, since this or `has_late_loss` was asked last,
-    /// a packet has become missing for good.
+    /// A packet came, which `insert` told of. Whether, since this or `has_late_loss` was asked
+    /// last, a packet has become missing for good.
     pub fn has_new_loss(&mut self, now: Time) -> bool {
         self.overtaken.handle_packet(now);
         self.has_late_loss(now)

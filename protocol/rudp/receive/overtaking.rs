@@ -1,8 +1,9 @@
-//! How far packets are overtaken that come after all, rare exceptions left out. Knows no packets.
+//! How far packets are overtaken that come after all, in packets and in time, rare exceptions left
+//! out. Knows no packets.
 //!
 //! Whoever takes a gap for a loss one packet too early acknowledges for nothing; whoever waits for
-//! what happens once in some hundreds of packets, such as a packet overtaken by what was sent again beside
-//! it, pays a packet's distance with every loss, which on a short path is a tenth of a round trip.
+//! what happens once in some hundreds of packets, such as a packet overtaken by what was sent again
+//! beside it, pays a packet's distance with every loss, which on a short path is a tenth of a round trip.
 
 use crate::time::{SECOND, Time};
 
