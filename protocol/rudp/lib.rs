@@ -14,6 +14,7 @@ mod endpoint;
 mod event;
 mod hash;
 mod ids;
+mod loss_runs;
 mod peer;
 pub mod planted;
 mod receive;

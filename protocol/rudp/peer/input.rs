@@ -78,8 +78,8 @@ impl Peer {
             let is_again = self.inbox.duplicates() > duplicates;
             let urgency = Urgency {
                 is_loss: self.arrivals.has_new_loss(now),
-                is_reordered: self.arrivals.is_reordered(),
                 is_asked_for: header.is_ack_at_once || is_again,
+                ..self.arrivals.urgency()
             };
             self.acks.handle_packet(now, is_newest, urgency);
         }

@@ -223,6 +223,7 @@ impl Peer {
         };
         if let Some(ack) = self.acks.deadline() {
             deadline = deadline.min(ack);
+            deadline = self.arrivals.loss_deadline().map_or(deadline, |loss| deadline.min(loss));
         }
         if let Some(repair) = self.redundancy_deadline()
             && self.sent.in_flight() < self.controller.window()
@@ -237,6 +238,9 @@ impl Peer {
 
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Time, events: &mut VecDeque<Event>) -> Option<Ending> {
+        if self.acks.deadline().is_some() && self.arrivals.has_late_loss(now) {
+            self.acks.handle_loss(now, self.arrivals.urgency());
+        }
         let Some(since) = self.waiting_since() else {
             if self.liveness.keepalive_at() <= now {
                 self.pending.ping = true;

@@ -2,7 +2,7 @@
 
 use super::Peer;
 use crate::congestion;
-use crate::send::rack::Verdict;
+use crate::send::rack::{AckEnd, Verdict};
 use crate::send::sent::{Packet, Settled};
 use crate::time::{MILLISECOND, Time};
 use crate::wire::ack::Ack;
@@ -41,7 +41,8 @@ impl Peer {
             newly.bytes += u64::from(packet.bytes);
             newly.newest = Some((number, packet));
         });
-        self.rack.end_ack(now, newly.has_repair);
+        let (largest, delay_ns) = (ack.largest(), ack.delay_ns);
+        self.rack.end_ack(now, AckEnd { largest, delay_ns, has_repair: newly.has_repair });
         if let Some((number, newest)) = newly.newest {
             self.probe.handle_acknowledged();
             if number == ack.largest() {

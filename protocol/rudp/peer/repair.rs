@@ -149,7 +149,7 @@ impl Peer {
             }
             self.received.recovered += self.restored.push(now, number);
             self.handle_source(now, number, &content);
-            let is_newest = self.arrivals.insert_restored(number);
+            let is_newest = self.arrivals.insert_restored(now, number);
             // Its sender is about to send it again.
             let urgency = Urgency { is_asked_for: true, ..Urgency::default() };
             self.acks.handle_packet(now, is_newest, urgency);

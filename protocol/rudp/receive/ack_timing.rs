@@ -19,7 +19,10 @@ pub(crate) const ACK_DELAY_MAX_NS: u64 = 2 * MILLISECOND;
 /// and the next ordinary one would cost a short path a round trip.
 const LOSS_ECHOES: u32 = 1;
 /// The same where packets overtake each other: the first of several to arrive is little delayed.
-const LOSS_ECHOES_REORDERED: u32 = 4;
+const LOSS_ECHOES_REORDERED: u32 = 3;
+/// The same where losses come in bursts, as a multiple of their length: on the way back a burst
+/// takes that many acknowledgements, however far apart they are.
+const LOSS_ECHOES_PER_BURST: f64 = 3.0;
 
 /// Why a packet should be acknowledged at once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +31,8 @@ pub(crate) struct Urgency {
     pub is_loss: bool,
     /// Packets overtake each other on this path.
     pub is_reordered: bool,
+    /// The length of a burst of losses on average, where they come in bursts.
+    pub burst: Option<f64>,
     /// Its sender asks for that, or sent it again.
     pub is_asked_for: bool,
 }
@@ -48,13 +53,9 @@ impl AckTiming {
         self.handle_quiet_packet(now, is_newest);
         self.unreported += 1;
         let is_echo = self.echoes > 0;
-        self.echoes = match urgency.is_loss {
-            true if urgency.is_reordered => LOSS_ECHOES_REORDERED,
-            true => LOSS_ECHOES,
-            false => self.echoes.saturating_sub(1),
-        };
+        self.echoes = self.echoes.saturating_sub(1);
         if urgency.is_loss {
-            self.lost_at = Some(now);
+            self.note_loss(now, urgency);
         }
         let is_lossy = self.lost_at.is_some_and(|at| now.nanos_since(at) <= LOSS_MEMORY_NS);
         // Where packets overtake each other acknowledgements are long, and some losses are none.
@@ -64,6 +65,12 @@ impl AckTiming {
         let delay_ns = if is_now || self.unreported >= packets_max { 0 } else { ACK_DELAY_MAX_NS };
         let deadline = now.plus(delay_ns);
         self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+    }
+
+    /// Time showed that packets are lost, and no packet.
+    pub fn handle_loss(&mut self, now: Time, urgency: Urgency) {
+        self.note_loss(now, urgency);
+        self.deadline = Some(now);
     }
 
     /// A packet came that nobody wants acknowledged.
@@ -93,6 +100,13 @@ impl AckTiming {
     pub fn handle_reported(&mut self) {
         self.unreported = 0;
         self.deadline = None;
+    }
+
+    fn note_loss(&mut self, now: Time, urgency: Urgency) {
+        self.lost_at = Some(now);
+        let least = if urgency.is_reordered { LOSS_ECHOES_REORDERED } else { LOSS_ECHOES };
+        let of_burst = urgency.burst.map_or(0.0, |burst| burst * LOSS_ECHOES_PER_BURST);
+        self.echoes = self.echoes.max(least).max(of_burst as u32);
     }
 }
 
@@ -131,6 +145,35 @@ mod tests {
             timing.handle_packet(Time(7), true, Urgency::default());
             assert_eq!(timing.deadline(), Some(Time(7 + ACK_DELAY_MAX_NS)));
         }
+    }
+
+    #[test]
+    fn where_losses_come_in_bursts_a_loss_is_told_again_for_as_long_as_bursts_last() {
+        let mut timing = AckTiming::default();
+        let loss = Urgency { is_loss: true, burst: Some(8.0), ..Urgency::default() };
+        timing.handle_packet(Time(5), true, loss);
+        let mut told = 0;
+        while timing.deadline() == Some(Time(5)) {
+            told += 1;
+            timing.handle_reported();
+            timing.handle_packet(Time(5), true, Urgency::default());
+        }
+        assert_eq!(told, 1 + 8 * LOSS_ECHOES_PER_BURST as u32);
+    }
+
+    #[test]
+    fn a_loss_that_time_shows_is_told_at_once_and_again() {
+        let mut timing = AckTiming::default();
+        timing.handle_loss(
+            Time(5),
+            Urgency { is_loss: true, is_reordered: true, ..Urgency::default() },
+        );
+        for _ in 0..=LOSS_ECHOES_REORDERED {
+            assert_eq!(timing.deadline(), Some(Time(5)));
+            timing.handle_reported();
+            timing.handle_packet(Time(5), true, Urgency::default());
+        }
+        assert_eq!(timing.deadline(), Some(Time(5 + ACK_DELAY_MAX_NS)));
     }
 
     #[test]

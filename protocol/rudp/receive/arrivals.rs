@@ -4,7 +4,9 @@
 //! Packet numbers are never used again, so a gap that loss has torn stays. An old range is dropped
 //! once it was reported often enough that the sender must have seen it.
 
-use crate::receive::overtaking::Overtaking;
+use crate::loss_runs::LossRuns;
+use crate::receive::ack_timing::Urgency;
+use crate::receive::overtaking::{Extent, Overtaking};
 use crate::time::Time;
 use crate::wire::ack::{RANGES_MAX, Range};
 
@@ -20,16 +22,19 @@ struct Run {
     range: Range,
     /// Acknowledgements that named it since it last grew.
     reports: u8,
+    /// When the gap below it opened; not before that of an older run.
+    opened: Time,
 }
 
 /// The ranges, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     runs: Vec<Run>,
-    /// How far packets were overtaken that came after all, in packets.
+    /// How far packets were overtaken that came after all.
     overtaken: Overtaking,
     /// Missing packets below this were noticed as losses.
     noticed: u64,
+    losses: LossRuns,
 }
 
 impl Arrivals {
@@ -37,14 +42,17 @@ impl Arrivals {
     pub fn insert(&mut self, now: Time, number: u64) -> bool {
         let newest = self.runs.last().map_or(0, |newest| newest.range.last);
         if number < newest {
-            self.overtaken.note(now, newest - number);
+            let above = &self.runs[self.runs.partition_point(|run| run.range.last < number)];
+            let late_ns = now.nanos_since(above.opened);
+            self.overtaken.note(now, Extent { packets: newest - number, late_ns });
         }
-        self.insert_restored(number)
+        self.insert_restored(now, number)
     }
 
     /// The same for one that a repair brought back, which nothing overtook.
-    pub fn insert_restored(&mut self, number: u64) -> bool {
-        let single = Run { range: Range { first: number, last: number }, reports: 0 };
+    pub fn insert_restored(&mut self, now: Time, number: u64) -> bool {
+        let range = Range { first: number, last: number };
+        let single = Run { range, reports: 0, opened: now };
         match self.runs.last_mut() {
             Some(newest) if number == newest.range.last + 1 => {
                 newest.range.last = number;
@@ -65,29 +73,59 @@ impl Arrivals {
         }
     }
 
-    /// Whether, since this was asked last, a packet has become missing for good: more were sent
-    /// after it and came than ever overtook one.
+    /// A packet came, which `insert` told of. Whether, since this or `has_late_loss` was asked
+    /// last, a packet has become missing for good.
     pub fn has_new_loss(&mut self, now: Time) -> bool {
         self.overtaken.handle_packet(now);
+        self.has_late_loss(now)
+    }
+
+    /// When a packet becomes missing for good although nothing comes.
+    pub fn loss_deadline(&self) -> Option<Time> {
+        if !self.is_reordered() {
+            return None;
+        }
+        let oldest_open = self.runs.partition_point(|run| run.range.first <= self.noticed);
+        let late_ns = self.overtaken.extent().late_ns;
+        self.runs.get(oldest_open).map(|run| run.opened.plus(late_ns))
+    }
+
+    /// Whether, since this was asked last, a packet has become missing for good: more were sent
+    /// after it and came than ever overtook one, or one that came ever came so long after those.
+    pub fn has_late_loss(&mut self, now: Time) -> bool {
         let Some(newest) = self.runs.last() else { return false };
-        let Some(bound) = newest.range.last.checked_sub(self.overtaken.distance()) else {
+        let Extent { packets, late_ns } = self.overtaken.extent();
+        let late_count = self.runs.partition_point(|run| run.opened.plus(late_ns) <= now);
+        let late = late_count.checked_sub(1).map_or(0, |last| self.runs[last].range.first);
+        let bound = newest.range.last.saturating_sub(packets).max(late);
+        if bound == 0 {
             return false;
-        };
+        }
         let noticed = self.noticed;
         self.noticed = noticed.max(bound);
-        let mut above = newest.range.first;
-        for below in self.runs.iter().rev().skip(1).map(|run| run.range) {
-            let (first, end) = ((below.last + 1).max(noticed), above.min(bound));
-            if first < end {
-                return true;
-            }
-            if below.last < noticed {
-                return false;
-            }
-            above = below.first;
-        }
         // Before anything came the numbers begin with 0.
-        noticed == 0 && above.min(bound) > 0
+        let (mut from, mut is_loss) = (noticed, false);
+        let first_above = self.runs.partition_point(|run| run.range.last < noticed);
+        for run in &self.runs[first_above..] {
+            if from >= bound {
+                break;
+            }
+            let end = run.range.first.min(bound);
+            if from < end {
+                self.losses.handle_lost(from, end - from);
+                is_loss = true;
+            }
+            from = run.range.last + 1;
+        }
+        is_loss
+    }
+
+    /// What the path is like, of which depends how urgent acknowledgements are.
+    pub fn urgency(&self) -> Urgency {
+        let is_reordered = self.is_reordered();
+        // Where packets overtake each other some gaps are taken for losses, and those are long.
+        let burst = self.losses.burst().filter(|_| !is_reordered);
+        Urgency { is_reordered, burst, ..Urgency::default() }
     }
 
     /// Newest first, as acknowledgements name them; `None` if nothing came yet.
@@ -128,13 +166,14 @@ impl Arrivals {
     }
 
     /// Whether packets overtook each other of late.
-    pub fn is_reordered(&self) -> bool {
-        self.overtaken.distance() > 0
+    fn is_reordered(&self) -> bool {
+        self.overtaken.extent().packets > 0
     }
 
-    fn insert_late(&mut self, single: Run) {
+    fn insert_late(&mut self, mut single: Run) {
         let number = single.range.first;
         let above = self.runs.partition_point(|run| run.range.last < number);
+        single.opened = self.runs[above].opened;
         let joins_above = self.runs[above].range.first == number + 1;
         let joins_below = above > 0 && self.runs[above - 1].range.last + 1 == number;
         match (joins_below, joins_above) {
@@ -191,11 +230,13 @@ mod tests {
     #[test]
     fn a_gap_is_a_loss_once_and_where_packets_overtake_only_beyond_that() {
         let mut arrivals = Arrivals::default();
+        let mut now = Time(0);
         let mut losses = |numbers: &[u64]| -> Vec<u64> {
             let mut told = Vec::new();
             for number in numbers {
-                arrivals.insert(Time(0), *number);
-                told.extend(arrivals.has_new_loss(Time(0)).then_some(*number));
+                now = now.plus(10);
+                arrivals.insert(now, *number);
+                told.extend(arrivals.has_new_loss(now).then_some(*number));
             }
             told
         };
@@ -205,6 +246,33 @@ mod tests {
         assert_eq!(losses(&[15, 16]), []);
         arrivals.insert(Time(5 * SECOND), 18);
         assert!(arrivals.has_new_loss(Time(5 * SECOND)), "that they overtook is forgotten");
+    }
+
+    #[test]
+    fn a_gap_that_stays_open_longer_than_any_that_closed_is_a_loss_although_nothing_comes() {
+        let mut arrivals = Arrivals::default();
+        for (at, number) in [(0, 0), (10, 2), (15, 1), (20, 4)] {
+            arrivals.insert(Time(at), number);
+            // The first packet that was overtaken ever was taken for lost.
+            assert_eq!(arrivals.has_new_loss(Time(at)), number == 2);
+        }
+        assert_eq!(arrivals.loss_deadline(), Some(Time(25)));
+        assert!(!arrivals.has_late_loss(Time(24)));
+        assert!(arrivals.has_late_loss(Time(25)));
+        assert_eq!(arrivals.loss_deadline(), None);
+        assert!(!arrivals.has_late_loss(Time(26)), "it is told once");
+    }
+
+    #[test]
+    fn bursts_of_losses_are_known_where_packets_keep_their_order() {
+        let mut arrivals = Arrivals::default();
+        for number in (0..1_000).filter(|number| number % 20 >= 6) {
+            arrivals.insert(Time(0), number);
+            arrivals.has_new_loss(Time(0));
+        }
+        assert!((5.5..=6.0).contains(&arrivals.urgency().burst.unwrap()));
+        arrivals.insert(Time(0), 985);
+        assert_eq!(arrivals.urgency().burst, None);
     }
 
     #[test]

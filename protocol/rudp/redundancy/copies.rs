@@ -3,15 +3,10 @@
 
 use std::collections::VecDeque;
 
+use crate::loss_runs::LossRuns;
 use crate::send::sent::Chunk;
 use crate::time::Time;
 
-/// Losses in a row from which on, on average, they are bursts. Independent ones have little over one.
-const RUN_MIN: f64 = 2.0;
-/// A run weighs so much in the average.
-const RUN_WEIGHT: f64 = 1.0 / 16.0;
-/// Runs count up to this length: longer ones are outages, and no spacing spans those.
-const RUN_MAX: u64 = 32;
 /// A copy follows after so many average runs: when one begins with the repetition, few last so long.
 const RUNS_APART: f64 = 3.0;
 /// Where that is more than this part of a round trip there is none: the repetition's own loss is
@@ -24,32 +19,22 @@ const WAITING_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Copies {
     waiting: VecDeque<(Time, Chunk)>,
-    /// The number after the latest loss, and the losses in a row up to it.
-    next_number: u64,
-    run: u64,
-    run_average: f64,
+    losses: LossRuns,
 }
 
 impl Copies {
     /// A datagram was lost.
     pub fn handle_lost(&mut self, number: u64) {
-        if number == self.next_number && self.run > 0 {
-            self.run += 1;
-        } else {
-            let length = self.run.min(RUN_MAX) as f64;
-            self.run_average += (length - self.run_average) * RUN_WEIGHT;
-            self.run = 1;
-        }
-        self.next_number = number + 1;
+        self.losses.handle_lost(number, 1);
     }
 
     /// What was lost is about to be sent again, and where losses come in bursts a copy follows.
     /// Datagrams are `gap_ns` apart on a path of this round trip.
     pub fn push(&mut self, now: Time, chunk: Chunk, gap_ns: u64, rtt_ns: u64) {
-        if self.run_average < RUN_MIN || self.waiting.len() >= WAITING_MAX {
+        let Some(burst) = self.losses.burst().filter(|_| self.waiting.len() < WAITING_MAX) else {
             return;
-        }
-        let spacing_ns = (self.run_average * RUNS_APART * gap_ns as f64) as u64;
+        };
+        let spacing_ns = (burst * RUNS_APART * gap_ns as f64) as u64;
         if spacing_ns > rtt_ns / ROUND_TRIP_PART {
             return;
         }

@@ -4,6 +4,7 @@
 //! There is no threshold of packets: where packets are reordered it takes everything for lost. The
 //! window follows how late packets really are, which the RFC gropes for by round trips with DSACKs.
 
+use crate::receive::ack_timing::ACK_DELAY_MAX_NS;
 use crate::recent_max::RecentMax;
 use crate::send::rtt::Rtt;
 use crate::send::sent::{Packet, Sent};
@@ -28,6 +29,19 @@ struct Latest {
     number: u64,
     sent: Time,
     rtt_ns: u64,
+    /// How long after its arrival the latest acknowledgement of it left.
+    missed_ns: u64,
+}
+
+/// What an acknowledgement says as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AckEnd {
+    /// The largest number that it names.
+    pub largest: u64,
+    /// How long it was held back after that packet.
+    pub delay_ns: u64,
+    /// It was the first to name a repair.
+    pub has_repair: bool,
 }
 
 /// What is to be done about the oldest outstanding packet.
@@ -64,29 +78,34 @@ impl Rack {
                 *in_time = rtt_ns.saturating_sub(latest.rtt_ns).max(*in_time);
                 *in_sending = latest.sent.nanos_since(packet.sent).max(*in_sending);
             }
-            _ => self.latest = Some(Latest { number, sent: packet.sent, rtt_ns }),
+            _ => self.latest = Some(Latest { number, sent: packet.sent, rtt_ns, missed_ns: 0 }),
         }
     }
 
     /// All packets of an acknowledgement were handed in. With a repair among them what came late
     /// probably was brought back by it and not overtaken.
-    pub fn end_ack(&mut self, now: Time, has_repair: bool) {
+    pub fn end_ack(&mut self, now: Time, ack: AckEnd) {
+        if let Some(latest) = self.latest.as_mut().filter(|latest| latest.number == ack.largest) {
+            latest.missed_ns = latest.missed_ns.max(ack.delay_ns);
+        }
         let (in_time, in_sending) = std::mem::take(&mut self.of_ack);
         self.in_time.pass(now);
         self.in_sending.pass(now);
-        if !has_repair {
+        if !ack.has_repair {
             self.in_time.note(now, in_time);
             self.in_sending.note(now, in_sending);
         }
     }
 
-    /// How long a packet may be late.
+    /// How long a packet may be late. Acknowledgements that are held back are part of that, on a
+    /// short path the larger one.
     pub fn window(&self, rtt: &Rtt) -> u64 {
         if !rtt.is_known() {
             return WINDOW_NS_INITIAL;
         }
         let late = self.in_time.largest();
-        quiet_window(rtt).max((late + late / MARGIN_PART).min(rtt.smoothed()))
+        let most = rtt.smoothed() + ACK_DELAY_MAX_NS;
+        quiet_window(rtt).max((late + late / MARGIN_PART).min(most))
     }
 
     /// By how much later packets one may be overtaken, in time between their departures.
@@ -95,8 +114,9 @@ impl Rack {
     }
 
     /// The verdict on the oldest outstanding packet: it is lost when one was acknowledged that was
-    /// sent so much later that it was never overtaken like that; and, as nothing may follow, when
-    /// it is later than packets ever were.
+    /// sent so much later that it was never overtaken like that, where the time counts that the
+    /// acknowledgement waited in vain; and, as nothing may follow, when it is later than packets
+    /// ever were.
     pub fn judge(&self, now: Time, sent: &Sent, rtt: &Rtt) -> Verdict {
         let (Some(latest), Some((number, packet))) = (self.latest, sent.oldest()) else {
             return Verdict::Open;
@@ -105,8 +125,8 @@ impl Rack {
             return Verdict::Open;
         }
         let lost_at = packet.sent.plus(latest.rtt_ns + self.window(rtt));
-        let is_overtaken =
-            rtt.is_known() && latest.sent.nanos_since(packet.sent) > self.overtaking_window(rtt);
+        let overtaken_ns = latest.sent.nanos_since(packet.sent) + latest.missed_ns;
+        let is_overtaken = rtt.is_known() && overtaken_ns > self.overtaking_window(rtt);
         if is_overtaken || lost_at <= now {
             Verdict::Lost(number)
         } else {
@@ -139,13 +159,17 @@ mod tests {
     }
 
     fn acknowledge(rack: &mut Rack, sent: &mut Sent, now: u64, number: u64) {
+        acknowledge_after(rack, sent, now, number, 0);
+    }
+
+    fn acknowledge_after(rack: &mut Rack, sent: &mut Sent, now: u64, number: u64, delay_ns: u64) {
         match sent.acknowledge(number) {
             Settled::Acknowledged(packet) | Settled::WasTakenForLost(packet) => {
                 rack.handle_acknowledged(Time(now), number, &packet);
             }
             Settled::Known => panic!("{number} was settled"),
         }
-        rack.end_ack(Time(now), false);
+        rack.end_ack(Time(now), AckEnd { largest: number, delay_ns, has_repair: false });
     }
 
     #[test]
@@ -174,10 +198,21 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_at_most_a_round_trip() {
+    fn the_time_that_an_acknowledgement_waited_in_vain_counts_as_overtaking() {
+        let quiet = RTT / QUIET_PART;
+        for (delay_ns, is_lost) in [(quiet - 1, false), (quiet, true)] {
+            let (mut rack, mut sent, rtt) = scene(2);
+            acknowledge_after(&mut rack, &mut sent, RTT + 1, 1, delay_ns);
+            let verdict = rack.judge(Time(RTT + 1), &sent, &rtt);
+            assert_eq!(verdict == Verdict::Lost(0), is_lost, "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn the_window_is_at_most_a_round_trip_and_the_delay_of_an_acknowledgement() {
         let (mut rack, mut sent, rtt) = scene(2);
         acknowledge(&mut rack, &mut sent, RTT, 1);
         acknowledge(&mut rack, &mut sent, 9 * RTT, 0);
-        assert_eq!(rack.window(&rtt), RTT);
+        assert_eq!(rack.window(&rtt), RTT + ACK_DELAY_MAX_NS);
     }
 }
