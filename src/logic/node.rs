@@ -6,9 +6,10 @@ use aldis_wire::Code;
 use parking_lot::Mutex;
 
 use crate::check_times::HeadCheckTimes;
-use crate::job::{BootId, NodeId};
+use crate::job::{BootId, GroupLimits, NodeId};
 use crate::now::Now;
 use crate::request::Refusal;
+use crate::streams::StreamTable;
 use crate::table::SessionTable;
 use crate::throttle::Throttle;
 use crate::token::{Claims, Keyring};
@@ -35,6 +36,8 @@ pub struct NodeConfig {
     pub direct_messages: DirectMessages,
     /// See there.
     pub message_times: MessageTimes,
+    /// See there.
+    pub group_limits: GroupLimits,
 }
 
 /// How long after sending a message its sender may change it.
@@ -81,6 +84,8 @@ pub struct Node {
     pub config: NodeConfig,
     /// Who is online here.
     pub table: SessionTable,
+    /// Which streams they follow.
+    pub streams: StreamTable,
     /// Who tried too many passwords. Held only for a few map operations.
     pub throttle: Mutex<Throttle>,
     /// Signs and verifies tokens.
@@ -156,8 +161,8 @@ impl Node {
 
     /// A node without sessions.
     pub fn new(config: NodeConfig, keyring: Keyring) -> Self {
-        let table = SessionTable::default();
+        let (table, streams) = (SessionTable::default(), StreamTable::default());
         let (throttle, outages) = (Mutex::new(Throttle::default()), Outages::default());
-        Self { config, table, throttle, keyring, outages, alarms: Alarms::default() }
+        Self { config, table, streams, throttle, keyring, outages, alarms: Alarms::default() }
     }
 }

@@ -89,6 +89,7 @@ impl Server {
             link: plan.link.usage,
             direct_messages: Default::default(),
             message_times: Default::default(),
+            group_limits: Default::default(),
         };
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
         let node = Arc::new(Node::new(config, keyring));
@@ -213,7 +214,7 @@ impl Server {
             by_reactor[usize::from(reply.ticket.reactor.0)].push(reply);
         }
         let mut deliveries: Vec<Vec<Delivery>> = vec![Vec::new(); count];
-        fan_out(events, &self.node.table, &mut deliveries);
+        fan_out(events, &self.node, &mut deliveries);
         for (number, (replies, deliveries)) in by_reactor.into_iter().zip(deliveries).enumerate() {
             if !replies.is_empty() {
                 let to = ReactorId(number as u16);

@@ -236,6 +236,7 @@ impl Hub {
             Body::Deliver(deliver) => {
                 self.counts.delivers_heard += 1;
                 let (entry, is_second) = (deliver.entry.clone(), deliver.is_second);
+                inbound::place_in_stream(&deliver, &self.node, &mut self.inbound);
                 let sessions = inbound::place(deliver, &self.node.table, &mut self.inbound);
                 if !sessions.is_empty() {
                     let is_missed = sessions.iter().any(|said| said.newer_epoch == 0);
@@ -296,7 +297,7 @@ impl Hub {
         }
         // Whoever was here in between heard of it by another way, so the order does not matter.
         let push = PushTail::from_encoded(misplaced.entry);
-        let entry = Shared { push, flow: SECOND_FLOW };
+        let entry = Shared { push, flow: SECOND_FLOW, stream: None };
         for said in &misplaced.sessions {
             let Some(wrong) = denied(from, said) else { continue };
             let (user, seq) = (UserId(said.user_id), Seq(said.seq));
@@ -348,8 +349,15 @@ impl Hub {
                 sought.push(Sought { user, seq, sent_to, denied: None });
             }
         }
-        let entry = Shared { push: entry.push.clone(), flow: entry.flow };
+        if entry.stream.as_ref().is_some_and(|stream| stream.is_in_stream) {
+            for node in self.peers.open().filter(|node| self.peers.takes_deliveries(*node)) {
+                parts.add_stream(node);
+            }
+        }
+        let Outgoing { push, flow, stream, .. } = entry.clone();
+        let entry = Shared { push, flow, stream };
         self.send_parts(&entry, parts, false);
+        let entry = entry.in_mailboxes();
         if !sought.is_empty() && !self.lot.park(entry, sought, false) {
             self.handle_dropped(now_ms);
         }
@@ -395,7 +403,8 @@ impl Hub {
                 &mut self.counts.delivers_sent
             };
             *count += 1;
-            let message = recipients.message(entry.push.encoded(), is_second);
+            let stream = entry.stream.as_deref();
+            let message = recipients.message(entry.push.encoded(), is_second, stream);
             let flow = LinkFlow::Ordered(entry.flow);
             self.effects.push_back(LinkEffect::Send { node, flow, message });
         }

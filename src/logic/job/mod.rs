@@ -16,14 +16,14 @@ pub use directory::{
 };
 pub use hash::{HashJob, HashReply, HashRequest, HashResult};
 pub use read::{
-    Credentials, HistoryPage, HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest,
+    Credentials, Followed, HistoryPage, HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest,
     ReadResult, SyncPage, UserHead,
 };
-pub use stored::{Event, JobError, StoredMessage};
+pub use stored::{Event, InStream, JobError, StoredMessage};
 pub use write::{
     Append, Appended, CreateGroup, FailedSend, FriendChange, FriendJob, Generations, GroupChange,
-    GroupJob, JoinMode, MessageChange, MessageJob, NewUser, OpenSession, SessionOpened, ViewChange,
-    ViewJob, WriteJob, WriteReply, WriteRequest, Written,
+    GroupJob, GroupLimits, JoinMode, MessageChange, MessageJob, NewUser, OpenSession,
+    SessionOpened, ViewChange, ViewJob, WriteJob, WriteReply, WriteRequest, Written,
 };
 
 /// A reactor of this node, from 0.
@@ -43,4 +43,12 @@ pub struct Ticket {
     pub command: Command,
     /// Bytes that the request keeps in memory until its reply; queues are bounded by their sum.
     pub bytes: u32,
+}
+
+impl Ticket {
+    /// For an entry of which the request's response does not tell: its connection gets it as all others
+    /// do. No reactor has so many connections.
+    pub fn of_nobody(self) -> Self {
+        Self { conn: ConnId { index: u32::MAX, generation: 0 }, ..self }
+    }
 }

@@ -1,5 +1,6 @@
 //! Changes of the store: what is asked, what comes of it.
 
+use aldis_wire::limits::{GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX};
 use aldis_wire::{
     ClientMsgId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, RequestId, Seq,
     UserId, pb,
@@ -54,6 +55,8 @@ pub enum WriteJob {
         user: UserId,
         /// Of which device.
         device_id: String,
+        /// Where: the mailbox, or the stream of a group.
+        stream: Option<GroupId>,
         /// Up to where; a lower one than stored changes nothing.
         seq: Seq,
     },
@@ -67,6 +70,8 @@ pub enum WriteJob {
         group: GroupId,
         /// Whom; members already are skipped, unknown users refuse the whole job.
         members: Vec<UserId>,
+        /// See there.
+        limits: GroupLimits,
     },
     /// GROUP_LEAVE. An ex-member's repeat changes nothing and is answered OK.
     LeaveGroup {
@@ -148,6 +153,24 @@ pub struct GroupJob {
     pub group: GroupId,
     /// What.
     pub change: GroupChange,
+    /// See there.
+    pub limits: GroupLimits,
+}
+
+/// How large groups may be; settings of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupLimits {
+    /// Members of a group whose entries go into their mailboxes. One that has more is a stream from
+    /// then on. At most `limits::GROUP_FANOUT_MAX`.
+    pub fanout_max: usize,
+    /// Members of any group.
+    pub members_max: usize,
+}
+
+impl Default for GroupLimits {
+    fn default() -> Self {
+        Self { fanout_max: GROUP_FANOUT_MAX, members_max: GROUP_MEMBERS_MAX }
+    }
 }
 
 /// See [`GroupJob`]. A repeat of one that took effect leaves everything as it is.
@@ -339,6 +362,8 @@ pub struct CreateGroup {
     pub members: Vec<UserId>,
     /// (owner, this) is unique; a repeat returns the group it made.
     pub request_id: RequestId,
+    /// See there.
+    pub limits: GroupLimits,
 }
 
 /// Outcome of one change, sent after the transaction that holds it is durable.
@@ -411,7 +436,7 @@ pub enum Written {
 pub struct Appended {
     /// Its id.
     pub msg_id: MsgId,
-    /// In the sender's mailbox.
+    /// In the sender's mailbox; 0: it is in a stream, at its place in the conversation.
     pub seq: Seq,
     /// In the conversation.
     pub conv_seq: ConvSeq,

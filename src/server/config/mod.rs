@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use aldis_store::NODE_MAX;
+use aldis_wire::limits::{GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -175,6 +176,9 @@ impl Config {
         // Two of the largest frames fit between the two, or an answer could close its connection.
         let hard_min = soft.get_ref() + 2_560;
         source.within("connection.output_hard_kib", hard, hard_min, 1 << 20)?;
+        let (fanout, members) = (&self.policy.fanout_max, &self.policy.group_members_max);
+        source.within("policy.fanout_max", fanout, 1, GROUP_FANOUT_MAX as u32)?;
+        source.within("policy.group_members_max", members, 1, GROUP_MEMBERS_MAX as u32)?;
         source.at_most("drain.seconds", &self.drain.seconds, 3_600)?;
         self.check_cluster(source)
     }

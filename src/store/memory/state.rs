@@ -10,7 +10,7 @@ use aldis_wire::{
 use bytes::Bytes;
 
 use super::Bug;
-use crate::group::{self, Member, Role};
+use crate::group::{self, Member, Role, StreamState};
 use crate::record::{Key, Row, Table};
 use crate::rules::{self, Deferred, Ties};
 use crate::snowflake::Snowflake;
@@ -34,6 +34,8 @@ pub(super) struct State {
     pub heads: BTreeMap<UserId, u64>,
     pub sent: BTreeMap<(ConversationKey, UserId, ClientMsgId), Sent>,
     pub rows: BTreeMap<(Table, Key), Row>,
+    /// Cursors of devices in streams of groups.
+    pub stream_cursors: BTreeMap<(UserId, String, GroupId), u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +68,7 @@ pub(super) struct Group {
     pub owner: UserId,
     pub created_ms: u64,
     pub is_muted: bool,
+    pub stream: Option<StreamState>,
     pub stays: Vec<Stay>,
 }
 
@@ -130,6 +133,7 @@ impl Group {
         let group = group::Group {
             name: self.name.as_str().into(),
             is_muted: self.is_muted,
+            stream: self.stream,
             ..group::Group::default()
         };
         group.with_members(self.owner, members)
@@ -176,8 +180,11 @@ impl Run<'_> {
                 self.revoke_device(*user, device_id);
                 Ok(Written::DeviceRevoked)
             }
-            WriteJob::MarkDelivered { user, device_id, seq } => {
+            WriteJob::MarkDelivered { user, device_id, stream: None, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
+            }
+            WriteJob::MarkDelivered { user, device_id, stream: Some(group), seq } => {
+                Ok(self.mark_stream(*user, device_id, *group, *seq))
             }
             job @ (WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }

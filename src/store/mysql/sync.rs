@@ -46,7 +46,8 @@ impl MysqlReader {
         if !self.replicas.is_any_ready() {
             let part = read_part(self.primary.session()?, &mut self.sql, range)?;
             self.secure(&[(user, part.head)])?;
-            return Ok(SyncPage { entries: part.entries, head: Seq(part.head.seq) });
+            let (entries, head) = (part.entries, Seq(part.head.seq));
+            return Ok(SyncPage { entries, head, ..SyncPage::default() });
         }
         let (head, redactions) = read_standing(self.primary.session()?, &mut self.sql, user)?;
         self.secure(&[(user, head)])?;
@@ -66,7 +67,7 @@ impl MysqlReader {
                 None => read_part(self.primary.session()?, &mut self.sql, range)?.entries,
             };
         }
-        Ok(SyncPage { entries, head: Seq(head.seq) })
+        Ok(SyncPage { entries, head: Seq(head.seq), ..SyncPage::default() })
     }
 }
 

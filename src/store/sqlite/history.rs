@@ -1,15 +1,16 @@
 //! HISTORY: what a reader may see of a conversation, and a page of it.
 
-use aldis_logic::job::{HistoryPage, HistoryRange};
+use aldis_logic::job::{HistoryPage, HistoryRange, SyncPage};
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
-use aldis_wire::{ConvSeq, ConversationKey, GroupId, UserId};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, Seq, UserId};
 use rusqlite::OptionalExtension;
 
 use super::failure::{Stop, damaged};
 use super::index::Index;
 use super::read::Snapshot;
 use super::rows::number;
-use crate::page::{PageBytes, Span, plan};
+use crate::group::StreamState;
+use crate::page::{PageBytes, Span, plan, plan_stream};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
 
 impl Snapshot<'_> {
@@ -59,6 +60,50 @@ impl Snapshot<'_> {
         Ok(HistoryPage { entries, more, max_conv_seq })
     }
 
+    /// MSG_SYNC of a stream.
+    pub(super) fn stream(
+        &self,
+        reader: UserId,
+        group: GroupId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<SyncPage, Stop> {
+        let Ok(key) = i64::try_from(group.0) else { return Err(NO_SUCH_GROUP.into()) };
+        let state = self
+            .conn
+            .prepare_cached(
+                "SELECT begin_seq, end_seq, member_seq FROM im_group WHERE group_id = ?",
+            )?
+            .query_row([key], |row| {
+                Ok(StreamState::of_row(number(row, 0)?, number(row, 1)?, number(row, 2)?))
+            })
+            .optional()?
+            .flatten();
+        let (Some(state), Some(number)) =
+            (state, self.conversation_number(ConversationKey::group(group))?)
+        else {
+            return Err(NO_SUCH_GROUP.into());
+        };
+        let last = Index::Conversations.last(self.conn, number)?;
+        let head = last.map_or(0, |last| last.position);
+        let stays = self.stay_rows(group, reader)?;
+        let limit = limit.min(SYNC_ENTRIES_MAX);
+        let plan = plan_stream(state, &stays, head, after.0, limit).ok_or(NO_SUCH_GROUP)?;
+        let mut entries = Vec::new();
+        if let Some(span) = plan.span {
+            let ids = Index::Conversations.ids(self.conn, number, span.first, span.last)?;
+            let mut bytes = PageBytes::default();
+            for (seq, id) in (span.first..).zip(ids) {
+                let message = self.message(id)?;
+                if !bytes.take(&message) {
+                    break;
+                }
+                entries.push((Seq(seq), message));
+            }
+        }
+        Ok(plan.page(group, entries))
+    }
+
     fn conversation_number(&self, key: ConversationKey) -> Result<Option<u64>, Stop> {
         let number = self
             .conn
@@ -70,6 +115,16 @@ impl Snapshot<'_> {
 
     /// The reader's stays, ascending.
     fn stays(&self, group: GroupId, reader: UserId, head: u64) -> Result<Vec<Span>, Stop> {
+        let stays = self.stay_rows(group, reader)?;
+        if stays.is_empty() {
+            return Err(NO_SUCH_GROUP.into());
+        }
+        let span = |(first, last)| Span { first, last: if last == 0 { head } else { last } };
+        Ok(stays.into_iter().map(span).collect())
+    }
+
+    /// join_seq and leave_seq of the reader's stays, ascending.
+    fn stay_rows(&self, group: GroupId, reader: UserId) -> Result<Vec<(u64, u64)>, Stop> {
         let stays = self
             .conn
             .prepare_cached(
@@ -77,10 +132,9 @@ impl Snapshot<'_> {
                  WHERE group_id = ? AND user_id = ? ORDER BY join_seq",
             )?
             .query_map((group.0 as i64, reader.0 as i64), |row| {
-                let (first, last) = (number(row, 0)?, number(row, 1)?);
-                Ok(Span { first, last: if last == 0 { head } else { last } })
+                Ok((number(row, 0)?, number(row, 1)?))
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        if stays.is_empty() { Err(NO_SUCH_GROUP.into()) } else { Ok(stays) }
+        Ok(stays)
     }
 }

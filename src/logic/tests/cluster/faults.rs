@@ -138,7 +138,7 @@ fn what_comes_before_hello_or_cannot_be_read_is_dropped() {
     }
     let odd = node_pb::Recipient { user_id: u64::MAX, seq: u64::MAX, sessions: vec![7; 5] };
     let (entry, recipients) = (Bytes::new(), vec![odd]);
-    let deliver = node_pb::Deliver { entry, recipients, is_second: false };
+    let deliver = node_pb::Deliver { entry, recipients, ..Default::default() };
     hub.handle_message(now_ms, NodeId(2), message(Body::Deliver(deliver))).unwrap();
     let odd = node_pb::Misplacement { user_id: 5, seq: 1, class: 77, epoch: 1, newer_epoch: 0 };
     let known = node_pb::Misplacement { class: 1, ..odd };

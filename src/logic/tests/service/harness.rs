@@ -52,6 +52,7 @@ fn node_of(head_checks: Option<HeadCheckTimes>, link: LinkUse) -> Arc<Node> {
         link,
         direct_messages: Default::default(),
         message_times: Default::default(),
+        group_limits: Default::default(),
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()))
@@ -234,11 +235,12 @@ pub fn event(owner: UserId, seq: u64, origin: ConnId) -> Event {
         command: Command::MsgSend,
         bytes: 0,
     };
-    Event { message: Arc::new(message), owners: [(owner, Seq(seq))].into_iter().collect(), origin }
+    let owners = [(owner, Seq(seq))].into_iter().collect();
+    Event { message: Arc::new(message), owners, origin, stream: None }
 }
 
 pub fn deliveries(node: &Node, event: Event) -> Vec<Delivery> {
     let mut out = vec![Vec::new()];
-    fan_out(&[event], &node.table, &mut out);
+    fan_out(&[event], &node, &mut out);
     out.remove(0)
 }

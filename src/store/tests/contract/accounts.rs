@@ -73,8 +73,13 @@ fn every_login_takes_the_next_epoch_of_its_class() {
         assert_eq!(
             heads,
             [
-                UserHead { user: users[1], head: Seq(0), epochs: smallvec![phone(1)] },
-                UserHead { user: users[0], head: Seq(0), epochs: of_first },
+                UserHead {
+                    user: users[1],
+                    head: Seq(0),
+                    epochs: smallvec![phone(1)],
+                    streams: vec![]
+                },
+                UserHead { user: users[0], head: Seq(0), epochs: of_first, streams: vec![] },
             ]
         );
     });
@@ -129,7 +134,8 @@ fn an_epoch_is_given_back_only_while_it_is_the_newest() {
         assert_eq!(bench.run(release(class, 3)), Ok(Written::SessionReleased), "only once");
         bench.restart();
         let epochs = [(class, Epoch(2))].into_iter().collect();
-        let heads = ReadResult::Heads(vec![UserHead { user, head: Seq(0), epochs }]);
+        let heads =
+            ReadResult::Heads(vec![UserHead { user, head: Seq(0), epochs, streams: vec![] }]);
         assert_eq!(bench.read(ReadJob::Heads { users: vec![user] }), Ok(heads.clone()));
         // Others may have heard of 3, so nobody gets it again; and the live one is the newest again.
         let next = open(bench, login(user, "b", class)).unwrap();
@@ -160,8 +166,12 @@ fn a_cursor_never_goes_back_nor_past_the_head() {
         for _ in 0..5 {
             bench.send(direct(a, b), b, "x").unwrap();
         }
-        let mark =
-            |seq| WriteJob::MarkDelivered { user: a, device_id: "phone".into(), seq: Seq(seq) };
+        let mark = |seq| WriteJob::MarkDelivered {
+            user: a,
+            device_id: "phone".into(),
+            stream: None,
+            seq: Seq(seq),
+        };
         for (seq, want) in [(3, 3), (2, 3), (0, 3), (u64::MAX, 5)] {
             assert_eq!(bench.run(mark(seq)), Ok(Written::Marked));
             let ask = ReadJob::LoginState { user: a, device_id: "phone".into() };
@@ -171,6 +181,7 @@ fn a_cursor_never_goes_back_nor_past_the_head() {
                 generations: Generations::default(),
                 username: "u-0001".into(),
                 nickname: "u-0001".into(),
+                streams: vec![],
             };
             assert_eq!(bench.read(ask), Ok(ReadResult::LoginState(state)), "{seq}");
             bench.restart();
@@ -185,7 +196,12 @@ fn a_cursor_never_goes_back_nor_past_the_head() {
         assert_eq!(state.generations, Generations { user: 0, device: 1 });
         let opened = open(bench, login(a, "phone", DeviceClass::Phone)).unwrap();
         assert_eq!(opened.generations, state.generations, "as a login finds them");
-        let unknown = WriteJob::MarkDelivered { user: b, device_id: "phone".into(), seq: Seq(1) };
+        let unknown = WriteJob::MarkDelivered {
+            user: b,
+            device_id: "phone".into(),
+            stream: None,
+            seq: Seq(1),
+        };
         assert_eq!(bench.run(unknown).unwrap_err().code(), Code::NotFound);
     });
 }

@@ -12,4 +12,5 @@ mod harness;
 mod messages;
 mod pages;
 mod random;
+mod streams;
 mod views;
