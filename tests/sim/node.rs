@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use aldis_logic::job::{
-    BootId, Event as Entry, HashJob, HashReply, HashRequest, HashResult, JobError, NodeId,
-    ReactorId, ReadJob, ReadReply, ReadRequest, WriteReply,
+    BootId, Event as Entry, GroupLimits, HashJob, HashReply, HashRequest, HashResult, JobError,
+    NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, WriteReply,
 };
 use aldis_logic::{Delivery, Keyring, Node, NodeConfig, PeerMail, SigningKey, fan_out};
 use aldis_store::memory::{MemoryReader, MemoryStore};
@@ -89,7 +89,7 @@ impl Server {
             link: plan.link.usage,
             direct_messages: Default::default(),
             message_times: Default::default(),
-            group_limits: Default::default(),
+            group_limits: GroupLimits { fanout_max: plan.fanout_max, ..GroupLimits::default() },
         };
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
         let node = Arc::new(Node::new(config, keyring));
