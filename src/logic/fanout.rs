@@ -139,8 +139,17 @@ pub(crate) fn fan_out_stream(
             spread.add(out, online.reactor, target, &mut *encoded);
         });
     });
-    let mut spread = Spread::new(out, Some(entry.group));
-    for user in doubted {
+    check_users(node, entry.group, doubted, out);
+}
+
+/// Has all who follow the stream here compared with the store.
+pub(crate) fn check_followers(node: &Node, group: GroupId, out: &mut [Vec<Delivery>]) {
+    check_users(node, group, node.streams.followers(group), out);
+}
+
+fn check_users(node: &Node, group: GroupId, users: Vec<UserId>, out: &mut [Vec<Delivery>]) {
+    let mut spread = Spread::new(out, Some(group));
+    for user in users {
         node.table.for_each_of(user, |online| {
             let target = Target { conn: online.conn, user, seq: Seq(0) };
             let nothing = || PushTail::from_encoded(Bytes::new());

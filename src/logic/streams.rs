@@ -6,7 +6,7 @@
 //! is known to be one at or after that place gets the entry, anybody else is compared with the store
 //! first. So nothing is pushed outside of a stay, whatever was lost on the way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aldis_wire::{ConvSeq, GroupId, Seq, UserId};
@@ -49,7 +49,8 @@ pub struct StreamEntry {
     pub is_end: bool,
 }
 
-/// See the file's first lines. Locks: a shard of users, then one of groups, then the session table's.
+/// See the file's first lines. Locks: a shard of users, then one of groups, then the session table's or
+/// the list of changes.
 #[derive(Debug)]
 pub struct StreamTable {
     groups: Box<[Mutex<Map<GroupId, Followers>>]>,
@@ -57,6 +58,8 @@ pub struct StreamTable {
     users: Box<[Mutex<Map<UserId, SmallVec<[GroupId; 4]>>>]>,
     /// Rises with every change, so that what was read before one can be told from what was after.
     ticks: AtomicU64,
+    /// Streams that somebody here began to follow, or the last one ended to, if other nodes are told.
+    changed: Mutex<Option<HashSet<GroupId, FixedState>>>,
 }
 
 impl Default for StreamTable {
@@ -65,6 +68,7 @@ impl Default for StreamTable {
             groups: (0..SHARD_COUNT).map(|_| Mutex::default()).collect(),
             users: (0..SHARD_COUNT).map(|_| Mutex::default()).collect(),
             ticks: AtomicU64::new(1),
+            changed: Mutex::new(None),
         }
     }
 }
@@ -83,6 +87,9 @@ impl StreamTable {
         let mut groups = self.followers_of(group).lock();
         let new = Follower { start, known: head, since, is_doubted: false };
         let followers = groups.entry(group).or_default();
+        if followers.is_empty() {
+            self.note_change(group);
+        }
         let follower = followers.entry(user).or_insert(new);
         if head >= follower.known {
             let since = if start > follower.start { since } else { follower.since };
@@ -112,7 +119,7 @@ impl StreamTable {
         if followers.get(&user).is_none_or(|follower| follower.start >= at) {
             return;
         }
-        remove(&mut groups, group, user);
+        self.remove(&mut groups, group, user);
         drop(groups);
         forget_one(&mut users, user, group);
     }
@@ -132,7 +139,7 @@ impl StreamTable {
             let mut groups = self.followers_of(group).lock();
             let follower = groups.get(&group).and_then(|followers| followers.get(&user));
             if follower.is_none_or(|follower| follower.since < tick) {
-                remove(&mut groups, group, user);
+                self.remove(&mut groups, group, user);
                 drop(groups);
                 forget_one(&mut users, user, group);
             }
@@ -146,7 +153,7 @@ impl StreamTable {
             return;
         }
         for group in users.remove(&user).unwrap_or_default() {
-            remove(&mut self.followers_of(group).lock(), group, user);
+            self.remove(&mut self.followers_of(group).lock(), group, user);
         }
     }
 
@@ -192,6 +199,41 @@ impl StreamTable {
         groups.get(&group).is_some_and(|followers| followers.contains_key(&user))
     }
 
+    /// From now on changes are noted, for other nodes.
+    pub(crate) fn watch(&self) {
+        self.changed.lock().get_or_insert_default();
+    }
+
+    /// What has changed since it was asked last, and whether somebody follows it now.
+    pub(crate) fn take_changes(&self) -> Vec<(GroupId, bool)> {
+        let taken = self.changed.lock().as_mut().map(std::mem::take).unwrap_or_default();
+        let mut changes: Vec<_> =
+            taken.into_iter().map(|group| (group, self.has_followers(group))).collect();
+        changes.sort_unstable();
+        changes
+    }
+
+    /// Streams that somebody here follows, ascending.
+    pub(crate) fn followed(&self) -> Vec<GroupId> {
+        let shards = self.groups.iter();
+        let mut all: Vec<_> =
+            shards.flat_map(|shard| shard.lock().keys().copied().collect::<Vec<_>>()).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Who follows the stream here, ascending.
+    pub(crate) fn followers(&self, group: GroupId) -> Vec<UserId> {
+        let groups = self.followers_of(group).lock();
+        let mut users: Vec<_> = groups
+            .get(&group)
+            .into_iter()
+            .flat_map(|followers| followers.keys().copied())
+            .collect();
+        users.sort_unstable();
+        users
+    }
+
     /// Whether anybody here follows the stream.
     pub fn has_followers(&self, group: GroupId) -> bool {
         self.followers_of(group).lock().contains_key(&group)
@@ -202,6 +244,22 @@ impl StreamTable {
         self.groups.iter().map(|shard| shard.lock().len()).sum()
     }
 
+    fn remove(&self, groups: &mut Map<GroupId, Followers>, group: GroupId, user: UserId) {
+        if let Some(followers) = groups.get_mut(&group) {
+            followers.remove(&user);
+            if followers.is_empty() {
+                groups.remove(&group);
+                self.note_change(group);
+            }
+        }
+    }
+
+    fn note_change(&self, group: GroupId) {
+        if let Some(changed) = &mut *self.changed.lock() {
+            changed.insert(group);
+        }
+    }
+
     fn followers_of(&self, group: GroupId) -> &Mutex<Map<GroupId, Followers>> {
         // Ids are dense, so their low bits spread evenly.
         &self.groups[group.0 as usize % SHARD_COUNT]
@@ -209,15 +267,6 @@ impl StreamTable {
 
     fn users_of(&self, user: UserId) -> &Mutex<Map<UserId, SmallVec<[GroupId; 4]>>> {
         &self.users[user.0 as usize % SHARD_COUNT]
-    }
-}
-
-fn remove(groups: &mut Map<GroupId, Followers>, group: GroupId, user: UserId) {
-    if let Some(followers) = groups.get_mut(&group) {
-        followers.remove(&user);
-        if followers.is_empty() {
-            groups.remove(&group);
-        }
     }
 }
 

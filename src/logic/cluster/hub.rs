@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aldis_wire::{Message, PushTail, Seq, UserId, node_pb};
+use aldis_wire::{GroupId, Message, PushTail, Seq, UserId, node_pb};
 use bytes::Bytes;
 use node_pb::node_message::Body;
 use smallvec::SmallVec;
@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::counts::HubCounts;
 use super::effect::{Backlog, KickOrder, LinkEffect, LinkFlow};
 use super::inbound;
+use super::interest::{self, Interest};
 use super::kicks::Kicks;
 use super::outgoing::Outgoing;
 use super::parked::{Lot, Parked, Sought};
@@ -19,12 +20,14 @@ use super::peers::{PeerAddress, PeerFault, Peers};
 use super::planted::{self, Bug};
 use super::router::{Parts, Shared, denied, encode, is_wanted};
 use super::routes::{RemoteSession, RemoteSessions, Route, Routes};
-use crate::fanout::Delivery;
+use crate::fanout::{Delivery, check_followers};
 use crate::job::{NodeId, SessionRecord};
 use crate::node::Node;
 
 /// Nodes up to which an entry goes to all of them when nobody knows where its owner is.
 const GUESSES_MAX: usize = 8;
+/// The flow of what is said of streams that are followed: it needs its order.
+const INTEREST_FLOW: u32 = 1;
 /// The flow of entries that were sent to a wrong node before.
 const SECOND_FLOW: u32 = 0;
 /// Pause between two announcements that deliveries were dropped: each costs the others a look at all
@@ -51,6 +54,7 @@ pub struct Hub {
     peers: Peers,
     lot: Lot,
     kicks: Kicks,
+    interest: Interest,
     effects: VecDeque<LinkEffect>,
     /// By reactor; taken once per turn.
     inbound: Vec<Vec<Delivery>>,
@@ -64,12 +68,14 @@ impl Hub {
     /// Of a node with so many reactors.
     pub fn new(node: Arc<Node>, routes: Arc<Routes>, reactors: usize, config: HubConfig) -> Self {
         let peers = Peers::new(node.config.node, node.config.store_epoch, &config.peers);
+        node.streams.watch();
         Self {
             node,
             routes,
             peers,
             lot: Lot::default(),
             kicks: Kicks::default(),
+            interest: Interest::default(),
             effects: VecDeque::new(),
             inbound: vec![Vec::new(); reactors],
             check_at_ms: None,
@@ -102,7 +108,10 @@ impl Hub {
 
     /// When `handle_timeout` is to be called if nothing happens before. ms
     pub fn poll_timeout(&self) -> Option<u64> {
-        let parts = [self.peers.poll_timeout(), self.kicks.poll_timeout(), self.check_at_ms];
+        let has_peers = self.peers.open().next().is_some();
+        let interest = has_peers.then(|| self.interest.poll_timeout());
+        let parts =
+            [self.peers.poll_timeout(), self.kicks.poll_timeout(), self.check_at_ms, interest];
         parts.into_iter().flatten().min()
     }
 
@@ -122,6 +131,7 @@ impl Hub {
             self.counts.kicks_sent += 1;
             self.send(node, LinkFlow::Unordered, Body::Kick(kick));
         }
+        self.tell_interest(now_ms);
         if self.check_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
             (self.check_at_ms, self.checked_ms) = (None, Some(now_ms));
             for node in self.peers.open().collect::<Vec<_>>() {
@@ -151,6 +161,7 @@ impl Hub {
     /// A session of the link is over, or did not come about.
     pub fn handle_down(&mut self, now_ms: u64, node: NodeId) {
         self.peers.handle_down(now_ms, node);
+        self.interest.forget(node);
         self.note_peers();
     }
 
@@ -163,6 +174,7 @@ impl Hub {
     pub fn handle_writable(&mut self, node: NodeId) {
         if self.peers.handle_writable(node) {
             self.send_check(node);
+            self.send_interest(node);
         }
     }
 
@@ -256,6 +268,7 @@ impl Hub {
                 self.send(from, LinkFlow::Unordered, Body::KickAck(ack));
             }
             Body::KickAck(ack) => self.kicks.handle_ack(from, ack.id),
+            Body::Follows(follows) => self.interest.handle_follows(from, &follows),
             Body::CheckHeads(_) => {
                 self.counts.checks_heard += 1;
                 self.effects.push_back(LinkEffect::CheckAll);
@@ -279,6 +292,7 @@ impl Hub {
                 self.effects.push_back(LinkEffect::Opened { node: from, release });
                 // While there was no session, deliveries to this node may have been dropped.
                 self.effects.push_back(LinkEffect::CheckAll);
+                self.send_interest(from);
                 self.kicks.handle_open(now_ms, from);
                 self.handle_timeout(now_ms);
                 Ok(())
@@ -350,8 +364,11 @@ impl Hub {
             }
         }
         if entry.stream.as_ref().is_some_and(|stream| stream.is_in_stream) {
-            for node in self.peers.open().filter(|node| self.peers.takes_deliveries(*node)) {
-                parts.add_stream(node);
+            let group = GroupId(entry.stream.as_ref().map_or(0, |stream| stream.group_id));
+            for node in self.peers.open() {
+                if self.peers.takes_deliveries(node) && self.interest.wants(node, group) {
+                    parts.add_stream(node);
+                }
             }
         }
         let Outgoing { push, flow, stream, .. } = entry.clone();
@@ -404,6 +421,9 @@ impl Hub {
             };
             *count += 1;
             let stream = entry.stream.as_deref();
+            if let Some(stream) = stream.filter(|stream| stream.moves_members) {
+                self.interest.expect(node, GroupId(stream.group_id));
+            }
             let message = recipients.message(entry.push.encoded(), is_second, stream);
             let flow = LinkFlow::Ordered(entry.flow);
             self.effects.push_back(LinkEffect::Send { node, flow, message });
@@ -412,6 +432,34 @@ impl Hub {
 
     fn send(&mut self, node: NodeId, flow: LinkFlow, body: Body) {
         self.effects.push_back(LinkEffect::Send { node, flow, message: encode(body) });
+    }
+
+    /// Says which streams are followed here, all of them.
+    fn send_interest(&mut self, node: NodeId) {
+        for follows in interest::messages(&self.node.streams.followed(), &[], true) {
+            self.send(node, LinkFlow::Ordered(INTEREST_FLOW), Body::Follows(follows));
+        }
+    }
+
+    /// Says what has changed in that, and compares with the store who began to follow a moment ago.
+    fn tell_interest(&mut self, now_ms: u64) {
+        if self.interest.is_due(now_ms) {
+            let changes = self.node.streams.take_changes();
+            let of = |is_followed: bool| -> Vec<GroupId> {
+                let fitting = changes.iter().filter(|(_, now)| *now == is_followed);
+                fitting.map(|(group, _)| *group).collect()
+            };
+            let begun = of(true);
+            for node in self.peers.open().collect::<Vec<_>>() {
+                for follows in interest::messages(&begun, &of(false), false) {
+                    self.send(node, LinkFlow::Ordered(INTEREST_FLOW), Body::Follows(follows));
+                }
+            }
+            begun.into_iter().for_each(|group| self.interest.note_told(now_ms, group));
+        }
+        while let Some(group) = self.interest.take_check(now_ms) {
+            check_followers(&self.node, group, &mut self.inbound);
+        }
     }
 
     fn send_check(&mut self, node: NodeId) {

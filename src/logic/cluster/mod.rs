@@ -4,7 +4,7 @@
 //!
 //! - `router`: entries that were committed here, to where their owners are. `parked`: those that
 //!   wait for a look into the directory. `routes`: what was found there lately.
-//! - `inbound`: what other nodes send. `kicks`: sessions that are over elsewhere.
+//! - `inbound`: what other nodes send. `interest`: which streams they follow. `kicks`: sessions that are over elsewhere.
 //! - `peers`: the other nodes, as what they announce and what the link says of them.
 //! - `hub`: all of these behind one face. `counts`: what it did. `planted`: bugs for the simulation.
 
@@ -12,6 +12,7 @@ mod counts;
 mod effect;
 mod hub;
 mod inbound;
+mod interest;
 mod kicks;
 mod outgoing;
 mod parked;
