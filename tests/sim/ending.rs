@@ -134,13 +134,25 @@ impl World {
         }
     }
 
-    /// The device has applied the streams that the store says its user follows.
+    /// The device has applied the streams that the store says its user follows, and what is left of those
+    /// that are over.
     fn has_streams(&self, d: usize, user: UserId) -> bool {
         let mut reader = self.store.reader().expect("a memory store can be opened");
         let job = ReadJob::Heads { users: vec![user] };
         let Ok(ReadResult::Heads(heads)) = reader.read(&job) else { return true };
+        let core = &self.devices[d].core;
         let mut followed = heads.iter().flat_map(|head| &head.streams);
-        followed.all(|one| self.devices[d].core.local_seq(one.group.0) == Some(one.head.0))
+        if !followed.all(|one| core.local_seq(one.group.0) == Some(one.head.0)) {
+            return false;
+        }
+        let known = core.export_state().streams;
+        known.into_iter().filter(|(stream, _)| *stream != 0).all(|(stream, local)| {
+            let (group, after) = (GroupId(stream), Seq(local));
+            match reader.read(&ReadJob::Stream { reader: user, group, after, limit: 1 }) {
+                Ok(ReadResult::Sync(page)) => page.head <= after,
+                _ => true,
+            }
+        })
     }
 
     /// The head of a user's mailbox in the store.
