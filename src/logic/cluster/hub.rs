@@ -10,9 +10,9 @@ use node_pb::node_message::Body;
 use smallvec::SmallVec;
 
 use super::counts::HubCounts;
-use super::effect::{Backlog, KickOrder, LinkEffect, LinkFlow};
+use super::effect::{Backlog, Found, KickOrder, LinkEffect, LinkFlow};
 use super::inbound;
-use super::interest::{self, Interest};
+use super::interest::Interest;
 use super::kicks::Kicks;
 use super::outgoing::Outgoing;
 use super::parked::{Lot, Parked, Sought};
@@ -20,14 +20,12 @@ use super::peers::{PeerAddress, PeerFault, Peers};
 use super::planted::{self, Bug};
 use super::router::{Parts, Shared, denied, encode, is_wanted};
 use super::routes::{RemoteSession, RemoteSessions, Route, Routes};
-use crate::fanout::{Delivery, check_followers};
+use crate::fanout::Delivery;
 use crate::job::{NodeId, SessionRecord};
 use crate::node::Node;
 
 /// Nodes up to which an entry goes to all of them when nobody knows where its owner is.
 const GUESSES_MAX: usize = 8;
-/// The flow of what is said of streams that are followed: it needs its order.
-const INTEREST_FLOW: u32 = 1;
 /// The flow of entries that were sent to a wrong node before.
 const SECOND_FLOW: u32 = 0;
 /// Pause between two announcements that deliveries were dropped: each costs the others a look at all
@@ -48,16 +46,16 @@ pub struct HubConfig {
 /// See the file's first line.
 #[derive(Debug)]
 pub struct Hub {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
     routes: Arc<Routes>,
     config: HubConfig,
-    peers: Peers,
+    pub(super) peers: Peers,
     lot: Lot,
     kicks: Kicks,
-    interest: Interest,
+    pub(super) interest: Interest,
     effects: VecDeque<LinkEffect>,
     /// By reactor; taken once per turn.
-    inbound: Vec<Vec<Delivery>>,
+    pub(super) inbound: Vec<Vec<Delivery>>,
     /// Deliveries for nobody in particular were dropped; everybody is told at this time. ms
     check_at_ms: Option<u64>,
     checked_ms: Option<u64>,
@@ -220,7 +218,8 @@ impl Hub {
                 let first = by_user.partition_point(|record| record.user < user);
                 let theirs = by_user[first..].iter().take_while(|record| record.user == user);
                 let elsewhere = theirs.filter(|record| record.node != this);
-                let sessions: RemoteSessions = elsewhere.map(|record| remote(record)).collect();
+                let sessions: RemoteSessions =
+                    elsewhere.map(|record| RemoteSession::of(record)).collect();
                 self.routes.put(user, now_ms, sessions);
             }
         }
@@ -430,36 +429,8 @@ impl Hub {
         }
     }
 
-    fn send(&mut self, node: NodeId, flow: LinkFlow, body: Body) {
+    pub(super) fn send(&mut self, node: NodeId, flow: LinkFlow, body: Body) {
         self.effects.push_back(LinkEffect::Send { node, flow, message: encode(body) });
-    }
-
-    /// Says which streams are followed here, all of them.
-    fn send_interest(&mut self, node: NodeId) {
-        for follows in interest::messages(&self.node.streams.followed(), &[], true) {
-            self.send(node, LinkFlow::Ordered(INTEREST_FLOW), Body::Follows(follows));
-        }
-    }
-
-    /// Says what has changed in that, and compares with the store who began to follow a moment ago.
-    fn tell_interest(&mut self, now_ms: u64) {
-        if self.interest.is_due(now_ms) {
-            let changes = self.node.streams.take_changes();
-            let of = |is_followed: bool| -> Vec<GroupId> {
-                let fitting = changes.iter().filter(|(_, now)| *now == is_followed);
-                fitting.map(|(group, _)| *group).collect()
-            };
-            let begun = of(true);
-            for node in self.peers.open().collect::<Vec<_>>() {
-                for follows in interest::messages(&begun, &of(false), false) {
-                    self.send(node, LinkFlow::Ordered(INTEREST_FLOW), Body::Follows(follows));
-                }
-            }
-            begun.into_iter().for_each(|group| self.interest.note_told(now_ms, group));
-        }
-        while let Some(group) = self.interest.take_check(now_ms) {
-            check_followers(&self.node, group, &mut self.inbound);
-        }
     }
 
     fn send_check(&mut self, node: NodeId) {
@@ -476,17 +447,4 @@ impl Hub {
     fn note_peers(&self) {
         self.routes.set_has_peers(self.peers.open().next().is_some());
     }
-}
-
-/// What the directory knows of those who were asked about.
-#[derive(Clone, Copy, Debug)]
-pub struct Found<'a> {
-    /// Their sessions.
-    pub sessions: &'a [SessionRecord],
-    /// Users whose part of the directory is away.
-    pub unknown: &'a [UserId],
-}
-
-fn remote(record: &SessionRecord) -> RemoteSession {
-    RemoteSession { node: record.node, class: record.class, epoch: record.epoch }
 }

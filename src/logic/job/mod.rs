@@ -4,6 +4,7 @@
 //! reply to a connection that is gone is discarded by the generation in the ticket.
 
 mod directory;
+mod group;
 mod hash;
 mod read;
 mod stored;
@@ -14,6 +15,7 @@ use aldis_wire::{Command, ConnId};
 pub use directory::{
     BootId, DirectoryJob, DirectoryReply, DirectoryRequest, NodeId, Registration, SessionRecord,
 };
+pub use group::{CreateGroup, GroupChange, GroupJob, GroupLimits, JoinMode};
 pub use hash::{HashJob, HashReply, HashRequest, HashResult};
 pub use read::{
     Credentials, Followed, HistoryPage, HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest,
@@ -21,9 +23,9 @@ pub use read::{
 };
 pub use stored::{Event, InStream, JobError, StoredMessage};
 pub use write::{
-    Append, Appended, CreateGroup, FailedSend, FriendChange, FriendJob, Generations, GroupChange,
-    GroupJob, GroupLimits, JoinMode, MessageChange, MessageJob, NewUser, OpenSession,
-    SessionOpened, ViewChange, ViewJob, WriteJob, WriteReply, WriteRequest, Written,
+    Append, Appended, FailedSend, FriendChange, FriendJob, Generations, MessageChange, MessageJob,
+    NewUser, OpenSession, SessionOpened, ViewChange, ViewJob, WriteJob, WriteReply, WriteRequest,
+    Written,
 };
 
 /// A reactor of this node, from 0.

@@ -44,6 +44,7 @@ impl Core {
         self.session.handle_login_ok(now, &resp);
         if self.saved.user_id != resp.user_id {
             self.streams.clear(); // positions of another user mean nothing here
+            self.ended.clear();
             self.saved.store_epoch = resp.store_epoch;
         }
         let is_other_store = self.saved.store_epoch != resp.store_epoch;
@@ -64,6 +65,9 @@ impl Core {
         let is_named = |stream: u64| heads.iter().any(|head| head.stream == stream);
         // Positions in another store mean nothing. Of one that is over, the rest is still to be had.
         self.streams.retain(|&id, _| is_named(id) || !is_other_store);
+        if is_other_store {
+            self.ended.clear();
+        }
         for (_, state) in self.streams.iter_mut().filter(|(id, _)| !is_named(**id)) {
             state.rule.ask();
         }
@@ -80,6 +84,10 @@ impl Core {
     fn follow(&mut self, stream: u64, head: u64, cursor: u64) {
         if self.streams.len() >= STREAMS_MAX {
             return;
+        }
+        if let Some(local) = self.ended.remove(&stream) {
+            self.streams.insert(stream, StreamState::new(local));
+            return self.note_head(stream, head);
         }
         let local = match self.config.start {
             Start::Zero => 0,
@@ -113,8 +121,17 @@ impl Core {
     /// The stream begins above `local` for this user.
     pub(super) fn begin_stream(&mut self, stream: u64, local: u64) {
         if self.streams.len() < STREAMS_MAX && !self.streams.contains_key(&stream) {
+            let local = local.max(self.ended.remove(&stream).unwrap_or(0));
             self.streams.insert(stream, StreamState::new(local));
         }
+    }
+
+    fn end_stream(&mut self, stream: u64) {
+        let Some(state) = self.streams.remove(&stream) else { return };
+        if self.ended.len() >= STREAMS_MAX {
+            self.ended.pop_first();
+        }
+        self.ended.insert(stream, state.rule.local());
     }
 
     /// Asks whether the stream is over, if it is followed.
@@ -290,7 +307,7 @@ impl Core {
         }
         let local = self.streams.get(&stream).map(|state| state.rule.local());
         if is_over && local.is_some_and(|local| local >= head) {
-            self.streams.remove(&stream); // no longer a member, and all of it is applied
+            self.end_stream(stream); // no longer a member, and all of it is applied
         }
         Some(())
     }
@@ -298,7 +315,7 @@ impl Core {
     fn handle_sync_refused(&mut self, now: u64, stream: u64, refusal: &Refusal) {
         let is_gone = matches!(refusal.code, Code::NotFound | Code::Forbidden) && stream != 0;
         if is_gone {
-            self.streams.remove(&stream); // no longer a member
+            self.end_stream(stream); // no longer a member
         } else if let Some(state) = self.streams.get_mut(&stream) {
             if refusal.code == Code::Resync {
                 state.wants_reset = true;
