@@ -35,6 +35,8 @@ struct Follower {
 
 type Map<K, V> = HashMap<K, V, FixedState>;
 type Followers = Map<UserId, Follower>;
+/// What each user follows; few.
+type Own = Map<UserId, SmallVec<[GroupId; 4]>>;
 
 /// An entry of a stream, as far as it matters who gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub struct StreamEntry {
 pub struct StreamTable {
     groups: Box<[Mutex<Map<GroupId, Followers>>]>,
     /// What each user here follows, to find it when the last session ends.
-    users: Box<[Mutex<Map<UserId, SmallVec<[GroupId; 4]>>>]>,
+    users: Box<[Mutex<Own>]>,
     /// Rises with every change, so that what was read before one can be told from what was after.
     ticks: AtomicU64,
     /// Streams that somebody here began to follow, or the last one ended to, if other nodes are told.
@@ -265,12 +267,12 @@ impl StreamTable {
         &self.groups[group.0 as usize % SHARD_COUNT]
     }
 
-    fn users_of(&self, user: UserId) -> &Mutex<Map<UserId, SmallVec<[GroupId; 4]>>> {
+    fn users_of(&self, user: UserId) -> &Mutex<Own> {
         &self.users[user.0 as usize % SHARD_COUNT]
     }
 }
 
-fn forget_one(users: &mut Map<UserId, SmallVec<[GroupId; 4]>>, user: UserId, group: GroupId) {
+fn forget_one(users: &mut Own, user: UserId, group: GroupId) {
     if let Some(own) = users.get_mut(&user) {
         own.retain(|other| *other != group);
         if own.is_empty() {

@@ -241,6 +241,6 @@ pub fn event(owner: UserId, seq: u64, origin: ConnId) -> Event {
 
 pub fn deliveries(node: &Node, event: Event) -> Vec<Delivery> {
     let mut out = vec![Vec::new()];
-    fan_out(&[event], &node, &mut out);
+    fan_out(&[event], node, &mut out);
     out.remove(0)
 }
