@@ -3,6 +3,9 @@
 //! against node.proto. Reading goes through the generated messages.
 
 use bytes::Bytes;
+use prost::Message;
+
+use crate::node_pb;
 
 /// Key of NodeMessage.deliver: field 2, length-delimited.
 const KEY_DELIVER: u8 = (2 << 3) | 2;
@@ -18,6 +21,8 @@ const KEY_USER: u8 = 1 << 3;
 const KEY_SEQ: u8 = 2 << 3;
 /// Key of Recipient.sessions: field 3, packed.
 const KEY_SESSIONS: u8 = (3 << 3) | 2;
+/// Key of Deliver.stream: field 4, length-delimited.
+const KEY_STREAM: u8 = (4 << 3) | 2;
 /// Bytes of a recipient with one session, usually: most lists hold one.
 const RECIPIENT_BYTES: usize = 24;
 
@@ -60,10 +65,19 @@ impl Recipients {
     }
 
     /// The whole message: a NodeMessage with a Deliver.
-    pub fn message(&self, entry: &[u8], is_second: bool) -> Bytes {
+    pub fn message(
+        &self,
+        entry: &[u8],
+        is_second: bool,
+        stream: Option<&node_pb::StreamPlace>,
+    ) -> Bytes {
         let entry_len = entry.len() as u64;
         let len = 1 + varint_len(entry_len) + entry.len() + self.bytes.len();
         let len = len + if is_second { 2 } else { 0 };
+        let stream = stream.map(Message::encode_to_vec);
+        let stream_len =
+            stream.as_ref().map_or(0, |stream| 1 + varint_len(stream.len() as u64) + stream.len());
+        let len = len + stream_len;
         let mut out = Vec::with_capacity(1 + varint_len(len as u64) + len);
         out.push(KEY_DELIVER);
         put(&mut out, len as u64);
@@ -73,6 +87,11 @@ impl Recipients {
         out.extend_from_slice(&self.bytes);
         if is_second {
             out.extend_from_slice(&[KEY_IS_SECOND, 1]);
+        }
+        if let Some(stream) = stream {
+            out.push(KEY_STREAM);
+            put(&mut out, stream.len() as u64);
+            out.extend_from_slice(&stream);
         }
         Bytes::from(out)
     }
@@ -92,10 +111,8 @@ fn put(out: &mut Vec<u8>, mut value: u64) {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
-
     use super::*;
-    use crate::node_pb::{self, node_message::Body};
+    use crate::node_pb::node_message::Body;
 
     #[test]
     fn a_delivery_written_by_hand_decodes_as_the_message() {
@@ -113,9 +130,14 @@ mod tests {
                     sessions.iter().flat_map(|(class, epoch)| [*class, *epoch]).collect();
                 expected.push(node_pb::Recipient { user_id, seq, sessions });
             }
-            let bytes = recipients.message(&entry, is_second);
+            let stream = is_second.then(|| node_pb::StreamPlace {
+                group_id: numbers[index],
+                member_seq: 3,
+                ..Default::default()
+            });
+            let bytes = recipients.message(&entry, is_second, stream.as_ref());
             let (entry, recipients) = (entry.into(), expected);
-            let deliver = node_pb::Deliver { entry, recipients, is_second };
+            let deliver = node_pb::Deliver { entry, recipients, is_second, stream };
             let want = node_pb::NodeMessage { body: Some(Body::Deliver(deliver)) };
             assert_eq!(node_pb::NodeMessage::decode(bytes).unwrap(), want);
         }

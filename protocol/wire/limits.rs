@@ -60,8 +60,13 @@ pub const LIST_ROWS_DEFAULT: usize = 100;
 /// Members up to which a group is told that one of them writes something. In a larger one somebody
 /// always does, and each time would cost more than a message.
 pub const TYPING_MEMBERS_MAX: usize = 100;
-/// Members of a group with write fan-out.
-pub const GROUP_MEMBERS_MAX: usize = 500;
+/// Users whom one request makes members, or takes out, the asker included: bounds what one job does.
+pub const GROUP_REQUEST_USERS_MAX: usize = 500;
+/// Members up to which an entry can be put into each one's mailbox; larger groups are streams. The
+/// server may be set to a lower number.
+pub const GROUP_FANOUT_MAX: usize = 500;
+/// Members of a group, unless the server is set to another number.
+pub const GROUP_MEMBERS_MAX: usize = 20_000;
 /// Requests to come in that wait for one group.
 pub const GROUP_REQUESTS_MAX: usize = 500;
 /// Length of a group's announcement, bytes.
@@ -70,6 +75,9 @@ pub const ANNOUNCEMENT_BYTES_MAX: usize = 4 << 10;
 pub const MUTE_S_MAX: u32 = 10 * 366 * 86_400;
 /// Groups a user can be in.
 pub const GROUPS_PER_USER_MAX: usize = 2_000;
+/// Streams that a user follows besides the mailbox: all groups may be large. LOGIN_RESP names all of
+/// them.
+pub const STREAMS_PER_USER_MAX: usize = GROUPS_PER_USER_MAX;
 /// Friends of a user.
 pub const FRIENDS_MAX: usize = 5_000;
 /// Requests to be friends that wait for one user.

@@ -10,6 +10,8 @@ use prost::Message;
 use crate::frame::HEAD_BYTES_MAX;
 use crate::{Command, HEADER_LEN, Header, OutFrame, Seq, pb};
 
+/// Key of MsgPushNotify.stream: field 1, varint.
+const KEY_STREAM: u8 = 1 << 3;
 /// Key of MsgPushNotify.head: field 2, varint.
 const KEY_HEAD: u8 = 2 << 3;
 /// Key of MsgPushNotify.entries: field 3, length-delimited.
@@ -20,7 +22,7 @@ const KEY_SEQ: u8 = 1 << 3;
 const VARINT_BYTES_MAX: usize = 10;
 
 const _: () =
-    assert!(HEADER_LEN + 3 + 3 * VARINT_BYTES_MAX <= HEAD_BYTES_MAX, "a push's head fits inline");
+    assert!(HEADER_LEN + 4 + 4 * VARINT_BYTES_MAX <= HEAD_BYTES_MAX, "a push's head fits inline");
 
 /// The part of a pushed entry that all its readers share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +48,20 @@ impl PushTail {
 
     /// The notification for one reader's mailbox (stream 0).
     pub fn frame(&self, seq: Seq, head: Seq) -> OutFrame {
+        self.frame_in(0, seq, head)
+    }
+
+    /// The notification for a stream.
+    pub fn frame_in(&self, stream: u64, seq: Seq, head: Seq) -> OutFrame {
         let entry_len = 1 + varint_len(seq.0) + self.0.len();
-        let body_len = 1 + varint_len(head.0) + 1 + varint_len(entry_len as u64) + entry_len;
+        let stream_len = if stream == 0 { 0 } else { 1 + varint_len(stream) };
+        let body_len =
+            stream_len + 1 + varint_len(head.0) + 1 + varint_len(entry_len as u64) + entry_len;
         let mut out = HeadWriter::new(Command::MsgPushNotify, body_len);
+        if stream != 0 {
+            out.byte(KEY_STREAM);
+            out.varint(stream);
+        }
         out.byte(KEY_HEAD);
         out.varint(head.0);
         out.byte(KEY_ENTRIES);
@@ -113,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_push_assembled_by_hand_decodes_as_the_message() {
-        for seq in [1, 127, 128, 1 << 20, u64::MAX] {
+        for (seq, stream) in [(1, 0), (127, 5), (128, 0), (1 << 20, 1 << 30), (u64::MAX, u64::MAX)]
+        {
             let mut entry = pb::MessageData {
                 msg_id: 1 << 60,
                 conv_seq: 9,
@@ -121,11 +135,12 @@ mod tests {
                 content: Bytes::from("héllo"),
                 ..Default::default()
             };
-            let bytes = PushTail::new(&entry).frame(Seq(seq), Seq(u64::MAX)).to_vec();
+            let tail = PushTail::new(&entry);
+            let bytes = tail.frame_in(stream, Seq(seq), Seq(u64::MAX)).to_vec();
             let frame = parse_frame(&bytes, 1000).unwrap().unwrap();
             assert_eq!(bytes.len(), HEADER_LEN + frame.body.len());
             entry.seq = seq;
-            let want = pb::MsgPushNotify { stream: 0, head: u64::MAX, entries: vec![entry] };
+            let want = pb::MsgPushNotify { stream, head: u64::MAX, entries: vec![entry] };
             assert_eq!(pb::MsgPushNotify::decode(frame.body).unwrap(), want);
         }
     }

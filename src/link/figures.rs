@@ -135,7 +135,7 @@ mod tests {
         let presence = kind(Body::Presence(node_pb::PresenceHints::default()));
         assert_eq!([notice, presence], KINDS[KINDS_UNSTORED]);
         assert_eq!((notice, presence), ("notice", "presence"));
-        assert_eq!(KINDS[kind_of(&Recipients::default().message(b"x", false))], "deliver");
+        assert_eq!(KINDS[kind_of(&Recipients::default().message(b"x", false, None))], "deliver");
         assert_eq!((KINDS[kind_of(&[])], KINDS[kind_of(&[0xFF])]), ("unknown", "unknown"));
     }
 

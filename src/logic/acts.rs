@@ -1,6 +1,6 @@
 //! What handlers can do with a service: answer, close, start jobs, change a session's state.
 
-use aldis_wire::{Command, ConnId, Message, OutFrame, Seq, UserId, hint_frame, pb};
+use aldis_wire::{Command, ConnId, GroupId, Message, OutFrame, Seq, UserId, hint_frame, pb};
 
 use crate::class::Class;
 use crate::effect::{Effect, Goodbye, Lane};
@@ -127,6 +127,30 @@ impl Service {
         self.effects.push_back(Effect::Send { conn, frame, lane: Lane::Push });
     }
 
+    /// Tells a session the head of a stream, without entries.
+    pub(crate) fn send_stream_hint(&mut self, conn: ConnId, group: GroupId, head: Seq) {
+        let frame = hint_frame(group.0, head);
+        self.effects.push_back(Effect::Send { conn, frame, lane: Lane::Push });
+    }
+
+    /// Tells a session whose pushes were dropped the heads of all that it follows.
+    pub(crate) fn send_hints(&mut self, conn: ConnId) {
+        self.send_hint(conn);
+        for (group, head) in self.stream_heads(conn) {
+            self.send_stream_hint(conn, group, head);
+        }
+    }
+
+    /// The streams that the session's client was told of and follows still, with what it was told.
+    pub(crate) fn stream_heads(&mut self, conn: ConnId) -> Vec<(GroupId, Seq)> {
+        let node = self.node.clone();
+        let Some(session) = self.session(conn) else { return Vec::new() };
+        let State::Online(online) = &mut session.state else { return Vec::new() };
+        let (user, Some(streams)) = (online.user, &mut online.streams) else { return Vec::new() };
+        streams.retain(|group| node.streams.is_following(user, group));
+        streams.all().collect()
+    }
+
     /// Starts a write job of a client's request.
     pub(crate) fn write(&mut self, request: &Request<'_>, job: WriteJob) {
         let ticket = request.ticket(self.reactor);
@@ -201,6 +225,7 @@ impl Service {
     pub(crate) fn leave(&mut self, conn: ConnId, user: UserId, online: Online) {
         self.node.table.leave(user, online);
         presence::note(self, user, false);
+        self.node.streams.leave(&self.node.table, user);
         let job = DirectoryJob::Unregister(self.record_of(user, online));
         self.tell_directory(conn, job);
     }

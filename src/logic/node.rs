@@ -6,10 +6,11 @@ use aldis_wire::Code;
 use parking_lot::Mutex;
 
 use crate::check_times::HeadCheckTimes;
-use crate::job::{BootId, NodeId};
+use crate::job::{BootId, GroupLimits, NodeId};
 use crate::now::Now;
 use crate::rates::{RateLimits, Rates};
 use crate::request::Refusal;
+use crate::streams::StreamTable;
 use crate::table::SessionTable;
 use crate::throttle::Throttle;
 use crate::token::{Claims, Keyring};
@@ -38,6 +39,8 @@ pub struct NodeConfig {
     pub message_times: MessageTimes,
     /// How often one user may ask.
     pub rates: Rates,
+    /// See there.
+    pub group_limits: GroupLimits,
 }
 
 /// How long after sending a message its sender may change it.
@@ -84,6 +87,8 @@ pub struct Node {
     pub config: NodeConfig,
     /// Who is online here.
     pub table: SessionTable,
+    /// Which streams they follow.
+    pub streams: StreamTable,
     /// Who tried too many passwords. Held only for a few map operations.
     pub throttle: Mutex<Throttle>,
     /// Signs and verifies tokens.
@@ -165,7 +170,7 @@ impl Node {
 
     /// A node without sessions.
     pub fn new(config: NodeConfig, keyring: Keyring) -> Self {
-        let table = SessionTable::default();
+        let (table, streams) = (SessionTable::default(), StreamTable::default());
         let (throttle, outages) = (Mutex::new(Throttle::default()), Outages::default());
         let (alarms, departures) = (Alarms::default(), Alarms::default());
         let rate_limits = RateLimits::default();
@@ -173,6 +178,7 @@ impl Node {
         Self {
             config,
             table,
+            streams,
             throttle,
             keyring,
             outages,

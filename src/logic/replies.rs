@@ -1,6 +1,6 @@
 //! Inputs of a service from other threads: replies to its jobs, deliveries, other services' mail.
 
-use aldis_wire::{Command, ConnId, OutFrame, pb};
+use aldis_wire::{Command, ConnId, GroupId, OutFrame, pb};
 
 use crate::effect::{Effect, Goodbye, Lane, PeerMail};
 use crate::fanout::Delivery;
@@ -131,6 +131,9 @@ impl Service {
     /// those of other nodes come when they come.
     pub fn handle_delivery(&mut self, now: Now, delivery: &Delivery) {
         self.now = now;
+        if let Some(group) = delivery.stream {
+            return self.handle_stream_delivery(group, delivery);
+        }
         let holds_back = hold_back::is_used(self);
         for target in &delivery.targets {
             let Some(session) = self.session(target.conn) else { continue };
@@ -151,6 +154,26 @@ impl Service {
                 continue;
             }
             let frame = delivery.push.frame(target.seq, head);
+            self.effects.push_back(Effect::Send { conn: target.conn, frame, lane: Lane::Push });
+        }
+    }
+
+    fn handle_stream_delivery(&mut self, group: GroupId, delivery: &Delivery) {
+        for target in &delivery.targets {
+            let Some(session) = self.session(target.conn) else { continue };
+            // Before LOGIN_RESP a push would come too early: the check after it covers the entry.
+            if session.online().is_none_or(|online| online.user != target.user) {
+                continue;
+            }
+            if delivery.push.is_empty() {
+                head_check::note(self, target.conn);
+                continue;
+            }
+            let told = session.tell_stream(group, target.seq).unwrap_or_default();
+            if session.is_closing || session.is_behind {
+                continue;
+            }
+            let frame = delivery.push.frame_in(group.0, target.seq, told.max(target.seq));
             self.effects.push_back(Effect::Send { conn: target.conn, frame, lane: Lane::Push });
         }
     }

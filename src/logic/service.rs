@@ -208,7 +208,7 @@ impl Service {
         self.now = now;
         let Some(session) = self.session(conn) else { return };
         if std::mem::take(&mut session.is_behind) {
-            self.send_hint(conn);
+            self.send_hints(conn);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, Seq, UserId};
+use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, GroupId, Seq, UserId};
 
 use crate::aside::Aside;
 use crate::hold_back::HoldBack;
@@ -105,6 +105,41 @@ pub(crate) enum Replaced {
     Unknown,
 }
 
+/// The highest entry of each stream that a client was told of, or is being told of. Bounded by the
+/// streams that a user can follow.
+#[derive(Debug, Default)]
+pub(crate) struct StreamHeads {
+    /// In no order; few.
+    heads: Vec<(GroupId, Seq)>,
+}
+
+impl StreamHeads {
+    /// Raises one; says what it was before.
+    pub fn raise(&mut self, group: GroupId, head: Seq) -> Seq {
+        match self.heads.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, told)) => {
+                let before = *told;
+                *told = before.max(head);
+                before
+            }
+            None => {
+                self.heads.push((group, head));
+                Seq(0)
+            }
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = (GroupId, Seq)> {
+        self.heads.iter().copied()
+    }
+
+    /// Forgets those that do not fit.
+    pub fn retain(&mut self, mut fits: impl FnMut(GroupId) -> bool) {
+        self.heads.retain(|(group, _)| fits(*group));
+    }
+}
+
 /// A session that is logged in.
 #[derive(Debug)]
 pub(crate) struct OnlineSession {
@@ -115,6 +150,8 @@ pub(crate) struct OnlineSession {
     pub head: Seq,
     /// Entries below it that did not come yet, and those that wait for them.
     pub hold: Option<Box<HoldBack>>,
+    /// See there. `None`: none was told of.
+    pub streams: Option<Box<StreamHeads>>,
     pub device_id: Box<str>,
 }
 
@@ -153,6 +190,17 @@ impl Session {
         match &mut self.state {
             State::Online(online) if online.user == user => Some(&mut online.head),
             State::LoggingIn(login) if login.user == user => Some(&mut login.head),
+            _ => None,
+        }
+    }
+
+    /// The client is told that a stream reaches up to here; says up to where it was told before.
+    /// `None`: it is not logged in, and its LOGIN_RESP will say it.
+    pub fn tell_stream(&mut self, group: GroupId, head: Seq) -> Option<Seq> {
+        match &mut self.state {
+            State::Online(online) => {
+                Some(online.streams.get_or_insert_default().raise(group, head))
+            }
             _ => None,
         }
     }

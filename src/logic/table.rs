@@ -84,6 +84,11 @@ impl SessionTable {
         }
     }
 
+    /// Whether the user has a session here.
+    pub fn has_any(&self, user: UserId) -> bool {
+        self.shard(user).read().contains_key(&user)
+    }
+
     /// Whether this very session is entered.
     pub fn has(&self, user: UserId, online: Online) -> bool {
         let shard = self.shard(user).read();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use aldis_logic::job::{BootId, NodeId};
+use aldis_logic::job::{BootId, GroupLimits, NodeId};
 use aldis_logic::{
     DirectMessages, HeadCheckTimes, Keyring, MessageTimes, Node, NodeConfig, Rate, Rates,
     SigningKey,
@@ -83,6 +83,10 @@ fn serve(
             edit_ms: u64::from(*config.policy.edit_s.get_ref()) * 1_000,
         },
         rates: rates(&config.rates),
+        group_limits: GroupLimits {
+            fanout_max: *config.policy.fanout_max.get_ref() as usize,
+            members_max: *config.policy.group_members_max.get_ref() as usize,
+        },
     };
     let node = Arc::new(Node::new(node_config, keyring(&boot)?));
     let link = LinkSetup::open(config, life)?;

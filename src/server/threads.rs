@@ -228,7 +228,7 @@ fn send_out(replies: Vec<WriteReply>, events: &[Event], outlets: &Outlets) {
         }
     }
     let mut deliveries: Vec<Vec<Delivery>> = vec![Vec::new(); count];
-    fan_out(events, &node.table, &mut deliveries);
+    fan_out(events, node, &mut deliveries);
     deliveries.resize_with(by_reactor.len(), Vec::new);
     for (number, (replies, deliveries)) in by_reactor.into_iter().zip(deliveries).enumerate() {
         let reactor = ReactorId(number as u16);

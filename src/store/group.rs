@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use aldis_logic::job::JobError;
-use aldis_wire::UserId;
+use aldis_logic::job::{InStream, JobError};
+use aldis_wire::{ConvSeq, UserId};
 
 use crate::refusal::{MUTED, NO_SUCH_GROUP};
 
@@ -51,8 +51,28 @@ pub(crate) struct Group {
     pub owner: UserId,
     /// Nobody but owner and admins may speak.
     pub is_muted: bool,
+    /// Of a group that is a stream.
+    pub stream: Option<StreamState>,
     /// Ascending by user.
     pub members: Arc<[Member]>,
+}
+
+/// A group whose entries are stored once, and whose members follow it. It stays so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StreamState {
+    /// The entry that said so: what is above it is in the stream.
+    pub begin_seq: u64,
+    /// The entry that dissolved it, which is in the stream too; 0: there is none.
+    pub end_seq: u64,
+    /// The entry that last changed who is a member.
+    pub member_seq: u64,
+}
+
+impl StreamState {
+    /// As the databases keep it: zeros where the group is no stream.
+    pub(crate) fn of_row(begin_seq: u64, end_seq: u64, member_seq: u64) -> Option<Self> {
+        (begin_seq != 0).then_some(Self { begin_seq, end_seq, member_seq })
+    }
 }
 
 impl Group {
@@ -65,6 +85,31 @@ impl Group {
     /// Everybody in it, ascending.
     pub(crate) fn users(&self) -> impl Iterator<Item = UserId> {
         self.members.iter().map(|member| member.user)
+    }
+
+    /// Where an entry that comes now is in the stream.
+    pub(crate) fn in_stream(&self) -> Option<InStream> {
+        self.stream.map(|stream| InStream { member_seq: ConvSeq(stream.member_seq) })
+    }
+
+    /// With the entry that just changed who is a member.
+    pub(crate) fn with_member_seq(mut self, conv_seq: ConvSeq) -> Self {
+        if let Some(stream) = &mut self.stream {
+            stream.member_seq = conv_seq.0;
+        }
+        self
+    }
+
+    /// The mailboxes that an entry goes to, ascending; of a stream only those of users who come or
+    /// go by it.
+    pub(crate) fn owners(&self, moved: &[UserId]) -> Vec<UserId> {
+        let mut owners = moved.to_vec();
+        if self.stream.is_none() {
+            owners.extend(self.users());
+        }
+        owners.sort_unstable();
+        owners.dedup();
+        owners
     }
 
     /// Whether the user may send a message.

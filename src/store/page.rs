@@ -1,10 +1,12 @@
 //! Which entries make a page: what a reader may see, the direction, and the bounds in rows and
 //! bytes. Knows no backend.
 
-use aldis_logic::job::{HistoryRange, StoredMessage};
-use aldis_wire::CLEARED;
+use aldis_logic::job::{HistoryRange, StoredMessage, SyncPage};
 use aldis_wire::limits::{ENTRY_OVERHEAD_BYTES_MAX, PAGE_BYTES_MAX};
+use aldis_wire::{CLEARED, GroupId, Seq};
 use bytes::Bytes;
+
+use crate::group::StreamState;
 
 /// A closed interval of positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,71 @@ pub(crate) fn plan(visible: &[Span], range: HistoryRange, limit: usize) -> Plan 
     Plan { spans, more, is_descending }
 }
 
+/// A page of a stream, as far as rows decide it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct StreamPlan {
+    /// The highest position that is there for the reader.
+    pub head: u64,
+    /// Not 0: the page begins above this, because the reader was not there between.
+    pub skipped_to: u64,
+    /// What the page holds if bytes do not end it earlier.
+    pub span: Option<Span>,
+    /// The reader is no member any more.
+    pub is_over: bool,
+}
+
+impl StreamPlan {
+    /// The page with these entries of the span.
+    pub(crate) fn page(&self, group: GroupId, entries: Vec<(Seq, StoredMessage)>) -> SyncPage {
+        SyncPage {
+            stream: Some(group),
+            entries,
+            head: Seq(self.head),
+            skipped_to: Seq(self.skipped_to),
+            is_over: self.is_over,
+        }
+    }
+}
+
+/// Picks what comes above `after` of a stream. `stays` of the reader, ascending, as (join_seq,
+/// leave_seq; 0: still there). What says that somebody came or went is in that one's mailbox, so the
+/// stream has what is between; the end of the group is in the stream. `None`: the reader was never
+/// there while it was a stream.
+pub(crate) fn plan_stream(
+    stream: StreamState,
+    stays: &[(u64, u64)],
+    conversation_head: u64,
+    after: u64,
+    limit: usize,
+) -> Option<StreamPlan> {
+    let of_stay = |&(join_seq, leave_seq): &(u64, u64)| {
+        let last = match leave_seq {
+            0 => conversation_head,
+            left if left == stream.end_seq => left,
+            left => left - 1,
+        };
+        Span { first: join_seq.max(stream.begin_seq) + 1, last }
+    };
+    let is_of_stream =
+        |&&(_, leave_seq): &&(u64, u64)| leave_seq == 0 || leave_seq > stream.begin_seq;
+    let spans: Vec<Span> = stays.iter().filter(is_of_stream).map(of_stay).collect();
+    let newest = spans.last()?;
+    let head = newest.last.max(newest.first - 1);
+    let is_over = stays.last().is_some_and(|&(_, leave_seq)| leave_seq != 0);
+    let next = spans.iter().find(|span| span.len() > 0 && span.last > after);
+    let (skipped_to, span) = match next {
+        Some(span) => {
+            let asked = after.saturating_add(1);
+            let first = span.first.max(asked);
+            let skipped_to = if span.first > asked { span.first - 1 } else { 0 };
+            let last = span.last.min(first.saturating_add(limit.max(1) as u64 - 1));
+            (skipped_to, Some(Span { first, last }))
+        }
+        None => (if head > after { head } else { 0 }, None),
+    };
+    Some(StreamPlan { head, skipped_to, span, is_over })
+}
+
 /// Counts the bytes of a page.
 #[derive(Debug, Default)]
 pub(crate) struct PageBytes {
@@ -129,6 +196,38 @@ mod tests {
         assert_eq!((page.spans, page.more), (vec![span(5, 5), span(9, 9)], true));
         let page = plan(&visible, HistoryRange::After(ConvSeq(10)), 2);
         assert_eq!((page.spans, page.more), (vec![span(11, 12)], false));
+    }
+
+    #[test]
+    fn a_stream_has_what_is_within_stays_and_says_what_it_leaves_out() {
+        let stream = StreamState { begin_seq: 10, end_seq: 0, member_seq: 0 };
+        let stays = [(1, 14), (20, 21), (30, 0)];
+        let page = |after| {
+            let plan = plan_stream(stream, &stays, 33, after, 2).unwrap();
+            (plan.skipped_to, plan.span, plan.head, plan.is_over)
+        };
+        assert_eq!(page(0), (10, Some(span(11, 12)), 33, false));
+        assert_eq!(page(10), (0, Some(span(11, 12)), 33, false));
+        assert_eq!(page(12), (0, Some(span(13, 13)), 33, false));
+        assert_eq!(page(13), (30, Some(span(31, 32)), 33, false));
+        assert_eq!(page(32), (0, Some(span(33, 33)), 33, false));
+        assert_eq!(page(33), (0, None, 33, false));
+        assert_eq!(page(40), (0, None, 33, false));
+    }
+
+    #[test]
+    fn a_stream_ends_below_a_leave_and_with_the_groups_end() {
+        let stream = StreamState { begin_seq: 10, end_seq: 15, member_seq: 0 };
+        let of = |stays: &[(u64, u64)], after| {
+            plan_stream(stream, stays, 15, after, 9)
+                .map(|plan| (plan.skipped_to, plan.span, plan.head, plan.is_over))
+        };
+        assert_eq!(of(&[(1, 15)], 10), Some((0, Some(span(11, 15)), 15, true)));
+        assert_eq!(of(&[(1, 14)], 10), Some((0, Some(span(11, 13)), 13, true)));
+        assert_eq!(of(&[(12, 13)], 0), Some((12, None, 12, true)));
+        assert_eq!(of(&[(12, 13)], 12), Some((0, None, 12, true)));
+        assert_eq!(of(&[(1, 9)], 0), None, "it was no stream then");
+        assert_eq!(of(&[], 0), None);
     }
 
     #[test]

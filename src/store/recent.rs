@@ -42,6 +42,12 @@ impl<K: Eq + Hash + Copy, V> Recent<K, V> {
         self.young.insert(key, value);
     }
 
+    /// Forgets it.
+    pub(crate) fn remove(&mut self, key: K) {
+        self.old.remove(&key);
+        self.young.remove(&key);
+    }
+
     /// Holds the bound; what must not be lost yet may pass it before.
     pub(crate) fn trim(&mut self) {
         if self.young.len() >= self.entries_max / 2 {

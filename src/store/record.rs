@@ -36,6 +36,8 @@ pub(crate) enum Table {
     LastSeen,
     /// How a user reacts to a message.
     Reaction,
+    /// Which streams a user follows.
+    Follow,
 }
 
 /// A table's names.
@@ -101,7 +103,37 @@ impl Table {
                 columns: &["seen_ms"],
                 number_count: 1,
             },
+            Table::Follow => &Shape {
+                name: "im_follow",
+                keys: &["user_id", "group_id"],
+                columns: &["start_seq", "is_over"],
+                number_count: 2,
+            },
         }
+    }
+}
+
+/// A group that is a stream, as one of its members follows it: the last stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Follow {
+    /// What is above this conv_seq is in the stream for the user.
+    pub start_seq: u64,
+    /// 1: the stay is over.
+    pub is_over: u64,
+}
+
+impl Record for Follow {
+    const TABLE: Table = Table::Follow;
+
+    fn from_row(row: Row) -> Option<Self> {
+        match row[..] {
+            [Value::Number(start_seq), Value::Number(is_over)] => Some(Self { start_seq, is_over }),
+            _ => None,
+        }
+    }
+
+    fn into_row(self) -> Row {
+        [self.start_seq, self.is_over].map(Value::Number).into()
     }
 }
 
@@ -430,7 +462,9 @@ mod tests {
         assert_eq!(View::from_row(view.into_row()), Some(view));
         let reactions = Reactions { list: vec!["+1".into(), "👍🏽".into()] };
         assert_eq!(Reactions::from_row(reactions.clone().into_row()), Some(reactions));
-        for table in [Table::Relation, Table::Tally, Table::View, Table::Reaction] {
+        let follow = Follow { start_seq: 1, is_over: 0 };
+        assert_eq!(Follow::from_row(follow.into_row()), Some(follow));
+        for table in [Table::Relation, Table::Tally, Table::View, Table::Reaction, Table::Follow] {
             assert!(!table.shape().keys.is_empty());
         }
         assert_eq!(Relation::default().into_row().len(), Table::Relation.shape().columns.len());

@@ -33,6 +33,28 @@ impl RawClient {
         }
     }
 
+    /// A page of a group's stream.
+    pub fn stream_page(&mut self, stream: u64, after_seq: u64) -> pb::MsgSyncResp {
+        self.call(Command::MsgSync, &pb::MsgSyncReq { stream, after_seq, limit: 0 }).ok()
+    }
+
+    /// The whole stream above a position, as far as it is there for the reader; and whether it is over.
+    pub fn stream_all(&mut self, stream: u64, mut after_seq: u64) -> (Vec<pb::MessageData>, bool) {
+        let mut entries: Vec<pb::MessageData> = Vec::new();
+        loop {
+            let page = self.stream_page(stream, after_seq);
+            after_seq = after_seq.max(page.skipped_to);
+            for entry in page.entries {
+                assert_eq!(entry.seq, after_seq + 1, "a stream is dense");
+                after_seq = entry.seq;
+                entries.push(entry);
+            }
+            if !page.more {
+                return (entries, page.is_over);
+            }
+        }
+    }
+
     /// A new group with these members; its id.
     pub fn create_group(&mut self, member_ids: Vec<u64>) -> u64 {
         let reply = self.call(Command::GroupCreate, &create_body(member_ids));

@@ -2,7 +2,7 @@
 //! protocol allows for what was asked. Knows nothing of the server.
 
 use aldis_client::core::{Request, RequestError, RequestNo, Response};
-use aldis_wire::{ClientMsgId, Code, GroupId, UserId, pb};
+use aldis_wire::{ClientMsgId, Code, GroupId, Message as _, UserId, pb};
 
 use crate::agenda::Event;
 use crate::app::Asked;
@@ -153,10 +153,24 @@ impl World {
             (Asked::FinalSync(after), Err(_)) => self.begin_final_sync(d, after),
             (Asked::FinalSync(after), Ok(Response::MsgSync(page))) => {
                 let last = page.entries.last().map_or(after, |entry| entry.seq);
+                let streams = page.entries.iter().filter_map(begun_stream);
+                self.devices[d].final_streams.extend(streams);
                 if page.more {
                     self.begin_final_sync(d, last);
                 } else {
-                    self.devices[d].final_sync_done = true;
+                    self.go_on_with_final_streams(d);
+                }
+            }
+            (Asked::FinalStream(stream, after), Err(_)) => {
+                self.begin_final_stream(d, stream, after);
+            }
+            (Asked::FinalStream(stream, after), Ok(Response::MsgSync(page))) => {
+                let after = after.max(page.skipped_to);
+                let last = page.entries.last().map_or(after, |entry| entry.seq);
+                if page.more {
+                    self.begin_final_stream(d, stream, last);
+                } else {
+                    self.go_on_with_final_streams(d);
                 }
             }
             (_, Ok(_)) | (_, Err(_)) => {}
@@ -181,4 +195,13 @@ impl World {
             }
         }
     }
+}
+
+/// The stream that an entry of a mailbox begins.
+fn begun_stream(entry: &pb::MessageData) -> Option<u64> {
+    if entry.r#type() != pb::MsgType::SystemGroup {
+        return None;
+    }
+    let event = pb::GroupEvent::decode(entry.content.clone()).ok()?;
+    event.is_stream.then_some(entry.group_id)
 }

@@ -33,6 +33,8 @@ pub enum Asked {
     Logout,
     /// A page of the full sync at the end, above this.
     FinalSync(u64),
+    /// The same of a stream.
+    FinalStream(u64, u64),
 }
 
 impl World {
@@ -297,6 +299,7 @@ impl World {
         let seed = self.out.dice.bits();
         device.recorder = Recorder::new(process, device.class.number(), saved.user_id);
         device.core = Core::new(core_config, saved, seed, now_ms, self.out.agenda.unix_ms());
+        device.last_streamed.clear();
         device.asked.clear();
         device.timer_at_ms = None;
         self.submit_again(d, user);
@@ -327,5 +330,20 @@ impl World {
         let body = pb::MsgSyncReq { stream: 0, after_seq, limit: FINAL_SYNC_LIMIT };
         self.ask(d, Request::MsgSync(body), Asked::FinalSync(after_seq));
         self.pump(d);
+    }
+
+    /// The same of a stream.
+    pub fn begin_final_stream(&mut self, d: usize, stream: u64, after_seq: u64) {
+        let body = pb::MsgSyncReq { stream, after_seq, limit: FINAL_SYNC_LIMIT };
+        self.ask(d, Request::MsgSync(body), Asked::FinalStream(stream, after_seq));
+        self.pump(d);
+    }
+
+    /// Goes on with the next stream that the mailbox named, or is done.
+    pub fn go_on_with_final_streams(&mut self, d: usize) {
+        match self.devices[d].final_streams.pop_first() {
+            Some(stream) => self.begin_final_stream(d, stream, 0),
+            None => self.devices[d].final_sync_done = true,
+        }
     }
 }

@@ -11,6 +11,8 @@ pub const EXPECTED: &[&str] = &[
     "batch: failed before its commit",
     "batch: several requests",
     "batch: slow commit",
+    "client: an entry of a stream by push",
+    "client: an entry of a stream by sync",
     "client: conflicting id refused",
     "client: first position from zero",
     "client: gap timer ran out",

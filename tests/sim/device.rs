@@ -53,8 +53,12 @@ pub struct Device {
     pub timer_at_ms: Option<u64>,
     pub slow_until_us: u64,
     pub rest: Rest,
-    /// What it applied, by any of its cores.
+    /// What it applied of its mailbox, by any of its cores.
     pub applied: BTreeMap<u64, pb::MessageData>,
+    /// The same of streams, by group and seq.
+    pub streamed: BTreeMap<(u64, u64), pb::MessageData>,
+    /// The last seq of a stream applied by this core.
+    pub last_streamed: BTreeMap<u64, u64>,
     /// The last seq applied by this core; `None`: the next one may be any.
     pub last_seq: Option<u64>,
     pub asked: BTreeMap<RequestNo, Asked>,
@@ -69,6 +73,8 @@ pub struct Device {
     pub is_timer_turn: bool,
     /// The full sync at the end is done.
     pub final_sync_done: bool,
+    /// Streams that its mailbox names and that are still to be read then.
+    pub final_streams: BTreeSet<u64>,
 }
 
 impl Device {
@@ -92,6 +98,8 @@ impl Device {
             slow_until_us: 0,
             rest: Rest::Unborn,
             applied: BTreeMap::new(),
+            streamed: BTreeMap::new(),
+            last_streamed: BTreeMap::new(),
             last_seq: Some(0),
             asked: BTreeMap::new(),
             unanswered: BTreeMap::new(),
@@ -100,6 +108,7 @@ impl Device {
             conflicts: BTreeSet::new(),
             is_timer_turn: false,
             final_sync_done: false,
+            final_streams: BTreeSet::new(),
         }
     }
 }
@@ -355,6 +364,9 @@ impl World {
     }
 
     fn handle_entry(&mut self, d: usize, stream: u64, entry: pb::MessageData, via: Via) {
+        if stream != 0 {
+            return self.handle_streamed(d, stream, entry, via);
+        }
         let device = &mut self.devices[d];
         let seq = entry.seq;
         if via == Via::Push {
@@ -362,13 +374,31 @@ impl World {
         }
         let last = device.last_seq.replace(seq);
         let known = device.applied.insert(seq, entry.clone());
-        if stream != 0 || last.is_some_and(|last| seq != last + 1) {
-            let what = format!("device {d} applied {seq} of stream {stream} after {last:?}");
+        if last.is_some_and(|last| seq != last + 1) {
+            let what = format!("device {d} applied {seq} after {last:?}");
             self.out.violation(what);
         }
         if let Some(known) = known.filter(|known| *known != entry) {
             let what =
                 format!("device {d} had {known:?} at {seq}, and by {via:?} it has {entry:?}");
+            self.out.violation(what);
+        }
+    }
+
+    /// An entry of a stream; what is between two may be nobody's, or another stay's.
+    fn handle_streamed(&mut self, d: usize, stream: u64, entry: pb::MessageData, via: Via) {
+        self.out.coverage.hit(match via {
+            Via::Push => "client: an entry of a stream by push",
+            _ => "client: an entry of a stream by sync",
+        });
+        let device = &mut self.devices[d];
+        let seq = entry.seq;
+        let last = device.last_streamed.insert(stream, seq);
+        let known = device.streamed.insert((stream, seq), entry.clone());
+        let is_known = known.as_ref().is_none_or(|known| *known == entry);
+        if last.is_some_and(|last| seq <= last) || !is_known || entry.conv_seq != seq {
+            let what =
+                format!("device {d} applied {entry:?} of {stream} after {last:?}: {known:?}");
             self.out.violation(what);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use aldis_logic::job::{ReadJob, ReadResult};
 use aldis_store::{Reader as _, Store as _};
-use aldis_wire::{Seq, UserId};
+use aldis_wire::{GroupId, Seq, UserId};
 
 use crate::device::{Device, Rest};
 use crate::node::Server;
@@ -114,6 +114,47 @@ impl World {
         }
     }
 
+    /// What of a group's stream is there for a user, as the store has it.
+    pub fn stored_stream(
+        &self,
+        reader: UserId,
+        group: GroupId,
+    ) -> Vec<aldis_wire::pb::MessageData> {
+        let mut store = self.store.reader().expect("a memory store can be opened");
+        let (mut entries, mut after) = (Vec::new(), Seq(0));
+        loop {
+            let job = ReadJob::Stream { reader, group, after, limit: 500 };
+            let Ok(ReadResult::Sync(page)) = store.read(&job) else { return entries };
+            let found = page.entries.iter();
+            entries.extend(found.map(|(seq, entry)| aldis_logic::message_data(entry, *seq)));
+            after = page.entries.last().map_or(after.max(page.skipped_to), |(seq, _)| *seq);
+            if after >= page.head {
+                return entries;
+            }
+        }
+    }
+
+    /// The device has applied the streams that the store says its user follows, and what is left of those
+    /// that are over.
+    fn has_streams(&self, d: usize, user: UserId) -> bool {
+        let mut reader = self.store.reader().expect("a memory store can be opened");
+        let job = ReadJob::Heads { users: vec![user] };
+        let Ok(ReadResult::Heads(heads)) = reader.read(&job) else { return true };
+        let core = &self.devices[d].core;
+        let mut followed = heads.iter().flat_map(|head| &head.streams);
+        if !followed.all(|one| core.local_seq(one.group.0) == Some(one.head.0)) {
+            return false;
+        }
+        let known = core.export_state().streams;
+        known.into_iter().filter(|(stream, _)| *stream != 0).all(|(stream, local)| {
+            let (group, after) = (GroupId(stream), Seq(local));
+            match reader.read(&ReadJob::Stream { reader: user, group, after, limit: 1 }) {
+                Ok(ReadResult::Sync(page)) => page.head <= after,
+                _ => true,
+            }
+        })
+    }
+
     /// The head of a user's mailbox in the store.
     pub fn head_of(&self, user: UserId) -> u64 {
         let mut reader = self.store.reader().expect("a memory store can be opened");
@@ -142,7 +183,7 @@ impl World {
             let Some(user) = self.user_of(d) else { return false };
             let person = device.person;
             let head = *heads.entry(person).or_insert_with(|| self.head_of(user));
-            if self.devices[d].core.local_seq(0) != Some(head) {
+            if self.devices[d].core.local_seq(0) != Some(head) || !self.has_streams(d, user) {
                 return false;
             }
         }
@@ -154,7 +195,8 @@ impl World {
         let Some(user) = self.user_of(d) else { return false };
         let Device { core, asked, .. } = &self.devices[d];
         let has_answers = core.unanswered_send_count() == 0 && asked.is_empty();
-        has_answers && core.local_seq(0) == Some(self.head_of(user))
+        let is_at_head = core.local_seq(0) == Some(self.head_of(user));
+        has_answers && is_at_head && self.has_streams(d, user)
     }
 
     /// Whether the device whose turn it is has caught up. A LOGOUT that waited for its session is

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aldis_check::{History, Verdict, check};
 use aldis_client::recorder::conversation_of;
-use aldis_wire::{ConversationKey, Message as _, UserId, pb};
+use aldis_wire::{ConversationKey, GroupId, Message as _, UserId, pb};
 
 use crate::ledger::SendKey;
 use crate::world::World;
@@ -24,6 +24,7 @@ impl World {
         self.check_acknowledged(&logs);
         self.check_orders();
         self.check_devices(&mailboxes);
+        self.check_streams(&mailboxes);
         self.check_history();
     }
 
@@ -70,6 +71,22 @@ impl World {
                     self.out.violations.push(what);
                 }
                 owners.insert(*user);
+            }
+        }
+        for user in mailboxes.keys() {
+            for group in groups_of(mailboxes) {
+                for entry in self.stored_stream(*user, group) {
+                    let log = logs.entry(conversation_of(&entry)).or_default();
+                    let shared = pb::MessageData { seq: 0, ..entry };
+                    let (known, owners) = log
+                        .entry(shared.conv_seq)
+                        .or_insert_with(|| (shared.clone(), BTreeSet::new()));
+                    if *known != shared || !owners.insert(*user) {
+                        let what =
+                            format!("{shared:?} in a stream of {user}: {known:?} {owners:?}");
+                        self.out.violations.push(what);
+                    }
+                }
             }
         }
         logs
@@ -164,6 +181,36 @@ impl World {
         }
     }
 
+    /// What devices applied of streams is in them, and those that they follow to the end (I6, I8).
+    fn check_streams(&mut self, mailboxes: &BTreeMap<UserId, Vec<pb::MessageData>>) {
+        for d in 0..self.devices.len() {
+            let Some(user) = self.user_of(d) else { continue };
+            for group in groups_of(mailboxes) {
+                let stored = self.stored_stream(user, group);
+                let device = &self.devices[d];
+                let own = device.streamed.range((group.0, 0)..=(group.0, u64::MAX));
+                let strange: Vec<u64> = own
+                    .filter(|((_, seq), entry)| {
+                        let at = stored.binary_search_by_key(seq, |entry| entry.seq);
+                        at.ok().and_then(|at| stored.get(at)) != Some(*entry)
+                    })
+                    .map(|((_, seq), _)| *seq)
+                    .collect();
+                let is_current = device
+                    .core
+                    .local_seq(group.0)
+                    .is_none_or(|local| stored.last().is_none_or(|last| local >= last.seq));
+                if !strange.is_empty() || !is_current {
+                    let local = device.core.local_seq(group.0);
+                    let last = stored.last().map(|entry| entry.seq);
+                    self.out.violation(format!(
+                        "device {d} is at {local:?} of {last:?} of {group:?}, and has {strange:?}"
+                    ));
+                }
+            }
+        }
+    }
+
     fn check_history(&mut self) {
         let history = History::parse("sim", &self.lines.text);
         let what = match check(&history) {
@@ -180,6 +227,12 @@ impl World {
         };
         self.out.violation(format!("the history is not valid: {what}"));
     }
+}
+
+/// The groups that mailboxes tell of.
+fn groups_of(mailboxes: &BTreeMap<UserId, Vec<pb::MessageData>>) -> BTreeSet<GroupId> {
+    let entries = mailboxes.values().flatten().filter(|entry| entry.group_id != 0);
+    entries.map(|entry| GroupId(entry.group_id)).collect()
 }
 
 /// Who gets an entry of a group, and who is a member after it.

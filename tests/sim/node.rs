@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use aldis_logic::job::{
-    BootId, Event as Entry, HashJob, HashReply, HashRequest, HashResult, JobError, NodeId,
-    ReactorId, ReadJob, ReadReply, ReadRequest, WriteReply,
+    BootId, Event as Entry, GroupLimits, HashJob, HashReply, HashRequest, HashResult, JobError,
+    NodeId, ReactorId, ReadJob, ReadReply, ReadRequest, WriteReply,
 };
 use aldis_logic::{Delivery, Hints, Keyring, Node, NodeConfig, PeerMail, SigningKey, fan_out};
 use aldis_store::memory::{MemoryReader, MemoryStore};
@@ -90,6 +90,7 @@ impl Server {
             direct_messages: Default::default(),
             message_times: Default::default(),
             rates: Default::default(),
+            group_limits: GroupLimits { fanout_max: plan.fanout_max, ..GroupLimits::default() },
         };
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
         let node = Arc::new(Node::new(config, keyring));
@@ -229,7 +230,7 @@ impl Server {
             by_reactor[usize::from(reply.ticket.reactor.0)].push(reply);
         }
         let mut deliveries: Vec<Vec<Delivery>> = vec![Vec::new(); count];
-        fan_out(events, &self.node.table, &mut deliveries);
+        fan_out(events, &self.node, &mut deliveries);
         for (number, (replies, deliveries)) in by_reactor.into_iter().zip(deliveries).enumerate() {
             if !replies.is_empty() {
                 let to = ReactorId(number as u16);

@@ -127,6 +127,8 @@ pub struct Plan {
     pub reactor_count: usize,
     /// When sessions are compared with the store; several nodes need it.
     pub head_checks: Option<HeadCheckTimes>,
+    /// Groups with more members are streams.
+    pub fanout_max: usize,
     /// Store readers of each node.
     pub reader_count: usize,
     /// How long things happen, ms.
@@ -230,6 +232,7 @@ impl Plan {
             kick_lost: part(dice, 300),
             directory_full: part(dice, 200),
             directory_slow: part(dice, 400),
+            fanout_max: *dice.pick(&[1, 2, 3, 500]),
         }
     }
 

@@ -237,7 +237,10 @@ fn response_json(response: &Response) -> String {
     match response {
         Response::MsgSync(page) => {
             let entries = entries_json(&page.entries);
-            format!(r#"{{"entries":{entries},"head":{},"more":{}}}"#, page.head, page.more)
+            let pb::MsgSyncResp { head, more, skipped_to, .. } = page;
+            format!(
+                r#"{{"entries":{entries},"head":{head},"more":{more},"skipped_to":{skipped_to}}}"#
+            )
         }
         Response::History(page) => {
             let (entries, more, max) = (entries_json(&page.entries), page.more, page.max_conv_seq);

@@ -98,7 +98,10 @@ impl<'a> Facts<'a> {
     /// Pages of one process that continue each other; a page that does not begins anew.
     fn collect_final_syncs(&mut self) {
         let mut open: HashMap<(u32, UserId), FinalSync> = HashMap::new();
-        for (index, page) in self.history.syncs.iter().enumerate().filter(|(_, s)| s.is_final) {
+        for (index, page) in self.history.syncs.iter().enumerate() {
+            if !page.is_final || page.stream != 0 {
+                continue;
+            }
             let key = (page.span.process, page.user);
             let continued = open.remove(&key).filter(|chain| {
                 chain
@@ -149,13 +152,13 @@ impl<'a> Facts<'a> {
         let pushes = history.pushes.iter().map(|push| View {
             span: push.span,
             reader: push.user,
-            is_mailbox: true,
+            is_mailbox: push.stream == 0,
             entries: &push.entries,
         });
         let syncs = history.syncs.iter().map(|sync| View {
             span: sync.span,
             reader: sync.user,
-            is_mailbox: true,
+            is_mailbox: sync.stream == 0,
             entries: &sync.entries,
         });
         let reads = history.histories.iter().map(|read| View {
@@ -179,7 +182,7 @@ impl<'a> Facts<'a> {
 
 /// The last seq of a page, or where it began if it is empty.
 pub fn page_end(page: &Sync) -> u64 {
-    page.entries.last().map_or(page.after, |seen| seen.seq)
+    page.entries.last().map_or(page.after.max(page.skipped_to), |seen| seen.seq)
 }
 
 #[cfg(test)]

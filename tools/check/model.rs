@@ -176,21 +176,27 @@ pub struct Attempt {
 pub struct Push {
     /// When.
     pub span: Span,
-    /// Whose mailbox.
+    /// Whose mailbox, or to whom.
     pub user: UserId,
-    /// Of the mailbox.
+    /// 0: the mailbox; else the stream of this group.
+    pub stream: u64,
+    /// Of the stream.
     pub head: u64,
     /// None: a hint.
     pub entries: Box<[Seen]>,
 }
 
-/// A page of a mailbox.
+/// A page of a mailbox or of a stream.
 #[derive(Clone, Debug)]
 pub struct Sync {
     /// When.
     pub span: Span,
-    /// Whose mailbox.
+    /// Whose mailbox, or who reads.
     pub user: UserId,
+    /// 0: the mailbox; else the stream of this group.
+    pub stream: u64,
+    /// Not 0: the page begins above this, because what is below is not there for the reader.
+    pub skipped_to: u64,
     /// Above this.
     pub after: u64,
     /// At most so many; 0: the server's limit.
@@ -205,13 +211,15 @@ pub struct Sync {
     pub more: bool,
 }
 
-/// A page of a mailbox that was refused, because it would begin above the head.
+/// A page of a mailbox or of a stream that was refused, because it would begin above the head.
 #[derive(Clone, Copy, Debug)]
 pub struct BeyondHead {
     /// When.
     pub span: Span,
-    /// Whose mailbox.
+    /// Whose mailbox, or who reads.
     pub user: UserId,
+    /// 0: the mailbox; else the stream of this group.
+    pub stream: u64,
     /// Above this.
     pub after: u64,
 }

@@ -140,15 +140,12 @@ impl Reader {
     fn push(&mut self, process: u32, line: &Line<'_>) -> Result<(), Fault> {
         let args: PushArgs = parse(line.args, "args")?;
         let result: PushResult<'_> = parse(line.result, "result")?;
-        if args.stream != 0 {
-            return Err(format!("unknown stream {}", args.stream));
-        }
         let here = self.line;
         let (start_ns, end_ns) = (line.t_ns, line.t_ns);
         let span = Span { start_ns, end_ns, invoke: here, completion: here, process };
         let entries = self.entries(&result.entries)?;
-        let user = UserId(args.user);
-        self.history.pushes.push(Push { span, user, head: result.head, entries });
+        let (user, stream) = (UserId(args.user), args.stream);
+        self.history.pushes.push(Push { span, user, stream, head: result.head, entries });
         Ok(())
     }
 
@@ -228,13 +225,12 @@ impl Reader {
     fn sync(&mut self, span: Span, args: &str, result: Option<&RawValue>) -> Result<(), Fault> {
         let args: SyncArgs = parse_text(args, "args")?;
         let result: SyncResult<'_> = parse(result, "result")?;
-        if args.stream != 0 {
-            return Err(format!("unknown stream {}", args.stream));
-        }
         let entries = self.entries(&result.entries)?;
         self.history.syncs.push(Sync {
             span,
             user: UserId(args.user),
+            stream: args.stream,
+            skipped_to: result.skipped_to,
             after: args.after,
             limit: args.limit,
             is_final: args.is_final,
@@ -255,8 +251,9 @@ impl Reader {
         let args: SyncArgs = parse_text(args, "args")?;
         let result: Option<RefusedResult<'_>> = parse(result, "result")?;
         if result.is_some_and(|result| result.code == "RESYNC") {
-            let (user, after) = (UserId(args.user), args.after);
-            self.history.beyond_heads.push(BeyondHead { span, user, after });
+            let SyncArgs { user, stream, after, .. } = args;
+            let user = UserId(user);
+            self.history.beyond_heads.push(BeyondHead { span, user, stream, after });
         }
         Ok(())
     }

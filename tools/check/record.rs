@@ -155,9 +155,9 @@ pub struct GroupEvent {
 /// Arguments of `push`.
 #[derive(Debug, Deserialize)]
 pub struct PushArgs {
-    /// Whose mailbox.
+    /// Whose mailbox, or who reads.
     pub user: u64,
-    /// 0: the mailbox.
+    /// 0: the mailbox; else the stream of this group.
     #[serde(default)]
     pub stream: u64,
 }
@@ -175,9 +175,9 @@ pub struct PushResult<'a> {
 /// Arguments of `sync`.
 #[derive(Debug, Deserialize)]
 pub struct SyncArgs {
-    /// Whose mailbox.
+    /// Whose mailbox, or who reads.
     pub user: u64,
-    /// 0: the mailbox.
+    /// 0: the mailbox; else the stream of this group.
     #[serde(default)]
     pub stream: u64,
     /// Above this.
@@ -200,6 +200,9 @@ pub struct SyncResult<'a> {
     pub head: u64,
     /// Whether another page follows.
     pub more: bool,
+    /// Of a stream, if the page begins above what is not there for the reader.
+    #[serde(default)]
+    pub skipped_to: u64,
 }
 
 /// Result of what was refused; of use where the code says something of the store.

@@ -103,6 +103,7 @@ fn group_text(event: &pb::GroupEvent, names: &Names) -> String {
         Kind::AllMuted if event.all_muted => "muted everybody".to_owned(),
         Kind::AllMuted => "lets everybody speak again".to_owned(),
         Kind::GroupDissolved => "dissolved the group".to_owned(),
+        Kind::GroupBecameStream => "made the group too large for mailboxes".to_owned(),
         Kind::Unspecified => "changed the group".to_owned(),
     }
 }

@@ -111,3 +111,12 @@ impl KickOrder {
         }
     }
 }
+
+/// What the directory knows of those who were asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// Their sessions.
+    pub sessions: &'a [SessionRecord],
+    /// Users whose part of the directory is away.
+    pub unknown: &'a [UserId],
+}

@@ -4,14 +4,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aldis_wire::{Message, PushTail, Seq, UserId, node_pb, pb};
+use aldis_wire::{GroupId, Message, PushTail, Seq, UserId, node_pb, pb};
 use bytes::Bytes;
 use node_pb::node_message::Body;
 use smallvec::SmallVec;
 
 use super::counts::HubCounts;
-use super::effect::{Backlog, KickOrder, LinkEffect, LinkFlow};
+use super::effect::{Backlog, Found, KickOrder, LinkEffect, LinkFlow};
 use super::inbound;
+use super::interest::Interest;
 use super::kicks::Kicks;
 use super::notices::Notices;
 use super::outgoing::Outgoing;
@@ -53,9 +54,10 @@ pub struct Hub {
     pub(super) lot: Lot,
     pub(super) notices: Notices,
     kicks: Kicks,
+    pub(super) interest: Interest,
     pub(super) effects: VecDeque<LinkEffect>,
     /// By reactor; taken once per turn.
-    inbound: Vec<Vec<Delivery>>,
+    pub(super) inbound: Vec<Vec<Delivery>>,
     /// Deliveries for nobody in particular were dropped; everybody is told at this time. ms
     check_at_ms: Option<u64>,
     checked_ms: Option<u64>,
@@ -66,6 +68,7 @@ impl Hub {
     /// Of a node with so many reactors.
     pub fn new(node: Arc<Node>, routes: Arc<Routes>, reactors: usize, config: HubConfig) -> Self {
         let peers = Peers::new(node.config.node, node.config.store_epoch, &config.peers);
+        node.streams.watch();
         Self {
             node,
             routes,
@@ -73,6 +76,7 @@ impl Hub {
             lot: Lot::default(),
             notices: Notices::default(),
             kicks: Kicks::default(),
+            interest: Interest::default(),
             effects: VecDeque::new(),
             inbound: vec![Vec::new(); reactors],
             check_at_ms: None,
@@ -105,7 +109,10 @@ impl Hub {
 
     /// When `handle_timeout` is to be called if nothing happens before. ms
     pub fn poll_timeout(&self) -> Option<u64> {
-        let parts = [self.peers.poll_timeout(), self.kicks.poll_timeout(), self.check_at_ms];
+        let has_peers = self.peers.open().next().is_some();
+        let interest = has_peers.then(|| self.interest.poll_timeout());
+        let parts =
+            [self.peers.poll_timeout(), self.kicks.poll_timeout(), self.check_at_ms, interest];
         parts.into_iter().flatten().min()
     }
 
@@ -125,6 +132,7 @@ impl Hub {
             self.counts.kicks_sent += 1;
             self.send(node, LinkFlow::Unordered, Body::Kick(kick));
         }
+        self.tell_interest(now_ms);
         if self.check_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
             (self.check_at_ms, self.checked_ms) = (None, Some(now_ms));
             for node in self.peers.open().collect::<Vec<_>>() {
@@ -154,6 +162,7 @@ impl Hub {
     /// A session of the link is over, or did not come about.
     pub fn handle_down(&mut self, now_ms: u64, node: NodeId) {
         self.peers.handle_down(now_ms, node);
+        self.interest.forget(node);
         self.note_peers();
     }
 
@@ -166,6 +175,7 @@ impl Hub {
     pub fn handle_writable(&mut self, node: NodeId) {
         if self.peers.handle_writable(node) {
             self.send_check(node);
+            self.send_interest(node);
         }
     }
 
@@ -214,7 +224,8 @@ impl Hub {
                 let first = by_user.partition_point(|record| record.user < user);
                 let theirs = by_user[first..].iter().take_while(|record| record.user == user);
                 let elsewhere = theirs.filter(|record| record.node != this);
-                let sessions: RemoteSessions = elsewhere.map(|record| remote(record)).collect();
+                let sessions: RemoteSessions =
+                    elsewhere.map(|record| RemoteSession::of(record)).collect();
                 self.routes.put(user, now_ms, sessions);
             }
         }
@@ -243,6 +254,7 @@ impl Hub {
             Body::Deliver(deliver) => {
                 self.counts.delivers_heard += 1;
                 let (entry, is_second) = (deliver.entry.clone(), deliver.is_second);
+                inbound::place_in_stream(&deliver, &self.node, &mut self.inbound);
                 let sessions = inbound::place(deliver, &self.node.table, &mut self.inbound);
                 if !sessions.is_empty() {
                     let is_missed = sessions.iter().any(|said| said.newer_epoch == 0);
@@ -264,6 +276,7 @@ impl Hub {
             Body::KickAck(ack) => self.kicks.handle_ack(from, ack.id),
             Body::Notice(notice) => self.handle_notice_heard(notice),
             Body::Presence(hints) => self.handle_hints_heard(hints),
+            Body::Follows(follows) => self.interest.handle_follows(from, &follows),
             Body::CheckHeads(_) => {
                 self.counts.checks_heard += 1;
                 self.effects.push_back(LinkEffect::CheckAll);
@@ -287,6 +300,7 @@ impl Hub {
                 self.effects.push_back(LinkEffect::Opened { node: from, release });
                 // While there was no session, deliveries to this node may have been dropped.
                 self.effects.push_back(LinkEffect::CheckAll);
+                self.send_interest(from);
                 self.kicks.handle_open(now_ms, from);
                 self.handle_timeout(now_ms);
                 Ok(())
@@ -305,7 +319,7 @@ impl Hub {
         }
         // Whoever was here in between heard of it by another way, so the order does not matter.
         let push = PushTail::from_encoded(misplaced.entry);
-        let entry = Shared { push, flow: SECOND_FLOW };
+        let entry = Shared { push, flow: SECOND_FLOW, stream: None };
         for said in &misplaced.sessions {
             let Some(wrong) = denied(from, said) else { continue };
             let (user, seq) = (UserId(said.user_id), Seq(said.seq));
@@ -357,8 +371,18 @@ impl Hub {
                 sought.push(Sought { user, seq, sent_to, denied: None });
             }
         }
-        let entry = Shared { push: entry.push.clone(), flow: entry.flow };
+        if entry.stream.as_ref().is_some_and(|stream| stream.is_in_stream) {
+            let group = GroupId(entry.stream.as_ref().map_or(0, |stream| stream.group_id));
+            for node in self.peers.open() {
+                if self.peers.takes_deliveries(node) && self.interest.wants(node, group) {
+                    parts.add_stream(node);
+                }
+            }
+        }
+        let Outgoing { push, flow, stream, .. } = entry.clone();
+        let entry = Shared { push, flow, stream };
         self.send_parts(&entry, parts, false);
+        let entry = entry.in_mailboxes();
         if !sought.is_empty() && !self.lot.park(entry, sought, false) {
             self.handle_dropped(now_ms);
         }
@@ -407,13 +431,17 @@ impl Hub {
                 &mut self.counts.delivers_sent
             };
             *count += 1;
-            let message = recipients.message(entry.push.encoded(), is_second);
+            let stream = entry.stream.as_deref();
+            if let Some(stream) = stream.filter(|stream| stream.moves_members) {
+                self.interest.expect(node, GroupId(stream.group_id));
+            }
+            let message = recipients.message(entry.push.encoded(), is_second, stream);
             let flow = LinkFlow::Ordered(entry.flow);
             self.effects.push_back(LinkEffect::Send { node, flow, message });
         }
     }
 
-    fn send(&mut self, node: NodeId, flow: LinkFlow, body: Body) {
+    pub(super) fn send(&mut self, node: NodeId, flow: LinkFlow, body: Body) {
         self.effects.push_back(LinkEffect::Send { node, flow, message: encode(body) });
     }
 
@@ -431,17 +459,4 @@ impl Hub {
     fn note_peers(&self) {
         self.routes.set_has_peers(self.peers.open().next().is_some());
     }
-}
-
-/// What the directory knows of those who were asked about.
-#[derive(Clone, Copy, Debug)]
-pub struct Found<'a> {
-    /// Their sessions.
-    pub sessions: &'a [SessionRecord],
-    /// Users whose part of the directory is away.
-    pub unknown: &'a [UserId],
-}
-
-fn remote(record: &SessionRecord) -> RemoteSession {
-    RemoteSession { node: record.node, class: record.class, epoch: record.epoch }
 }

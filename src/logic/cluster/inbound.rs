@@ -1,12 +1,16 @@
 //! What other nodes send for sessions of this node: who of the recipients is here, and what the
 //! sender had wrong. Pure.
 
-use aldis_wire::{DeviceClass, Epoch, PushTail, Seq, UserId, node_pb, pb};
+use aldis_wire::{
+    ConvSeq, DeviceClass, Epoch, GroupId, Message, PushTail, Seq, UserId, node_pb, pb,
+};
 
 use super::planted::{self, Bug};
 use crate::effect::PeerMail;
-use crate::fanout::{Delivery, Spread, Target};
+use crate::fanout::{Delivery, Moved, Spread, Target, fan_out_stream, moved_by, note_moved};
 use crate::job::ReactorId;
+use crate::node::Node;
+use crate::streams::StreamEntry;
 use crate::table::{Online, SessionTable};
 
 /// Sorts a delivery by reactor, behind what is in `out`. What the sender had wrong.
@@ -16,7 +20,7 @@ pub(super) fn place(
     out: &mut [Vec<Delivery>],
 ) -> Vec<node_pb::Misplacement> {
     let push = PushTail::from_encoded(deliver.entry);
-    let mut spread = Spread::new(out);
+    let mut spread = Spread::new(out, None);
     let mut wrong = Vec::new();
     for recipient in deliver.recipients {
         let (user, seq) = (UserId(recipient.user_id), Seq(recipient.seq));
@@ -40,6 +44,28 @@ pub(super) fn place(
         }));
     }
     wrong
+}
+
+/// An entry of a stream, for whoever follows it here, and what it changes about that.
+pub(super) fn place_in_stream(deliver: &node_pb::Deliver, node: &Node, out: &mut [Vec<Delivery>]) {
+    let Some(stream) = &deliver.stream else { return };
+    let (group, seq) = (GroupId(stream.group_id), Seq(stream.conv_seq));
+    let owners = deliver.recipients.iter().map(|recipient| UserId(recipient.user_id));
+    let moved = match stream.moves_members {
+        true => pb::MessageData::decode(deliver.entry.clone())
+            .ok()
+            .and_then(|entry| moved_by(&entry.content, owners)),
+        false => None,
+    };
+    if let Some(moved) = &moved {
+        note_moved(node, group, seq, moved);
+    }
+    if stream.is_in_stream {
+        let (member_seq, is_end) = (ConvSeq(stream.member_seq), moved == Some(Moved::Over));
+        let entry = StreamEntry { group, seq, member_seq, is_end };
+        let push = PushTail::from_encoded(deliver.entry.clone());
+        fan_out_stream(node, &entry, &mut || push.clone(), out);
+    }
 }
 
 /// The sessions of this node that a kick ends.
@@ -91,7 +117,7 @@ mod tests {
         let guessed = node_pb::Recipient { user_id: 77, seq: 3, sessions: vec![] };
         let entry = Bytes::from_static(b"entry");
         let deliver =
-            node_pb::Deliver { entry, recipients: vec![named, guessed], is_second: false };
+            node_pb::Deliver { entry, recipients: vec![named, guessed], ..Default::default() };
         let mut out = vec![Vec::new(), Vec::new()];
         let wrong = place(deliver, &table(), &mut out);
         let answers: Vec<_> = wrong.iter().map(|w| (w.class, w.epoch, w.newer_epoch)).collect();

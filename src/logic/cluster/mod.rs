@@ -4,7 +4,8 @@
 //!
 //! - `router`: entries that were committed here, to where their owners are. `parked`: those that
 //!   wait for a look into the directory. `routes`: what was found there lately.
-//! - `inbound`: what other nodes send. `kicks`: sessions that are over elsewhere.
+//! - `inbound`: what other nodes send. `interest`, `telling`: which streams they follow, and
+//!   what is said of that. `kicks`: sessions that are over elsewhere.
 //! - `notices`: notifications that are in no store.
 //! - `peers`: the other nodes, as what they announce and what the link says of them.
 //! - `hub`: all of these behind one face. `counts`: what it did. `planted`: bugs for the simulation.
@@ -13,6 +14,7 @@ mod counts;
 mod effect;
 mod hub;
 mod inbound;
+mod interest;
 mod kicks;
 mod notices;
 mod outgoing;
@@ -21,10 +23,11 @@ mod peers;
 mod planted;
 mod router;
 mod routes;
+mod telling;
 
 pub use counts::HubCounts;
-pub use effect::{Backlog, KickOrder, LinkEffect, LinkFlow};
-pub use hub::{Found, Hub, HubConfig};
+pub use effect::{Backlog, Found, KickOrder, LinkEffect, LinkFlow};
+pub use hub::{Hub, HubConfig};
 pub use outgoing::{Outgoing, outgoing};
 pub use peers::{PeerAddress, PeerFault};
 pub use planted::Bug;

@@ -1,11 +1,12 @@
 //! From committed events to what the link has to look at: entries whose owners may be on other nodes.
 //! Pure; it runs where the commit was made.
 
-use aldis_wire::{ConversationKey, PushTail, Seq, UserId};
+use aldis_wire::{ConversationKey, PushTail, Seq, UserId, node_pb};
 use smallvec::SmallVec;
 
 use super::routes::Routes;
 use crate::entry::message_data;
+use crate::fanout::moved;
 use crate::job::Event;
 
 /// An entry and those of its owners who may be on other nodes.
@@ -17,6 +18,8 @@ pub struct Outgoing {
     pub flow: u32,
     /// Who, with the entry's place in its mailbox.
     pub owners: SmallVec<[(UserId, Seq); 2]>,
+    /// Of a group that is a stream: where the entry is in it, or whom it brings to it.
+    pub stream: Option<Box<node_pb::StreamPlace>>,
 }
 
 impl Outgoing {
@@ -36,13 +39,29 @@ pub fn outgoing(events: &[Event], routes: &Routes, now_ms: u64) -> Vec<Outgoing>
     for event in events {
         let is_elsewhere = |(user, _): &&(UserId, Seq)| !routes.is_only_here(*user, now_ms);
         let owners: SmallVec<[_; 2]> = event.owners.iter().filter(is_elsewhere).copied().collect();
-        if owners.is_empty() {
+        let stream = stream_place(event);
+        if owners.is_empty() && stream.as_ref().is_none_or(|stream| !stream.is_in_stream) {
             continue;
         }
         let push = PushTail::new(&message_data(&event.message, Seq(0)));
-        out.push(Outgoing { push, flow: flow_of(event.message.conversation), owners });
+        out.push(Outgoing { push, flow: flow_of(event.message.conversation), owners, stream });
     }
     out
+}
+
+fn stream_place(event: &Event) -> Option<Box<node_pb::StreamPlace>> {
+    let group = event.message.conversation.as_group()?;
+    let moves_members = moved(&event.message, &event.owners).is_some();
+    if event.stream.is_none() && !moves_members {
+        return None;
+    }
+    Some(Box::new(node_pb::StreamPlace {
+        group_id: group.0,
+        conv_seq: event.message.conv_seq.0,
+        is_in_stream: event.stream.is_some(),
+        member_seq: event.stream.map_or(0, |stream| stream.member_seq.0),
+        moves_members,
+    }))
 }
 
 /// Flows are as good as free, so two conversations rarely share one.

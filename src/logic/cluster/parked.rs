@@ -149,7 +149,8 @@ mod tests {
     use super::*;
 
     fn entry(bytes: usize) -> Shared {
-        Shared { push: PushTail::from_encoded(Bytes::from(vec![0; bytes])), flow: 0 }
+        let push = PushTail::from_encoded(Bytes::from(vec![0; bytes]));
+        Shared { push, flow: 0, stream: None }
     }
 
     fn sought(users: &[u64]) -> SmallVec<[Sought; 1]> {

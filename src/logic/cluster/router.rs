@@ -16,9 +16,20 @@ pub(super) struct Shared {
     pub push: PushTail,
     /// See `Outgoing`.
     pub flow: u32,
+    /// See there.
+    pub stream: Option<Box<node_pb::StreamPlace>>,
 }
 
 impl Shared {
+    /// For owners who are sent it later: whoever follows its stream has it by then.
+    pub fn in_mailboxes(self) -> Self {
+        let mailbox_only = |stream: Box<node_pb::StreamPlace>| {
+            let (is_in_stream, member_seq) = (false, 0);
+            Box::new(node_pb::StreamPlace { is_in_stream, member_seq, ..*stream })
+        };
+        Self { stream: self.stream.map(mailbox_only), ..self }
+    }
+
     /// What it takes in memory, bytes, roughly.
     pub fn weight(&self) -> usize {
         size_of::<Self>() + self.push.len()
@@ -58,6 +69,11 @@ impl Parts {
     /// The entry goes to this node in case that the user is there.
     pub fn add_guess(&mut self, user: UserId, seq: Seq, node: NodeId) {
         self.recipients(node).push(user.0, seq.0, std::iter::empty());
+    }
+
+    /// The entry goes to this node for whoever follows its stream there.
+    pub fn add_stream(&mut self, node: NodeId) {
+        self.recipients(node);
     }
 
     /// The parts.
@@ -115,7 +131,8 @@ mod tests {
         parts.add_guess(UserId(2), Seq(6), NodeId(2));
         let mut shown = Vec::new();
         for (node, recipients) in parts.into_iter() {
-            let message = node_pb::NodeMessage::decode(recipients.message(b"x", false)).unwrap();
+            let message =
+                node_pb::NodeMessage::decode(recipients.message(b"x", false, None)).unwrap();
             let Some(Body::Deliver(deliver)) = message.body else { panic!("a delivery") };
             let of = |r: node_pb::Recipient| (node.0, r.user_id, r.seq, r.sessions);
             shown.extend(deliver.recipients.into_iter().map(of));

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::planted::{self, Bug};
-use crate::job::NodeId;
+use crate::job::{NodeId, SessionRecord};
 
 /// How long a route is taken for true. A session that begins elsewhere is not known for so long,
 /// which the head check 1.5 s after its login makes up for. ms
@@ -34,6 +34,12 @@ pub struct RemoteSession {
     pub class: DeviceClass,
     /// Its epoch.
     pub epoch: Epoch,
+}
+
+impl RemoteSession {
+    pub(super) fn of(record: &SessionRecord) -> Self {
+        Self { node: record.node, class: record.class, epoch: record.epoch }
+    }
 }
 
 /// The sessions of a user on other nodes; few.

@@ -1,6 +1,6 @@
 //! GROUP_CREATE: a group with its first members; they learn of it by an entry.
 
-use aldis_wire::limits::GROUP_MEMBERS_MAX;
+use aldis_wire::limits::GROUP_REQUEST_USERS_MAX;
 use aldis_wire::{GroupId, RequestId, Seq, pb};
 
 use super::{check_display_name, id_16, online, too_large, user_ids};
@@ -13,11 +13,12 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     let owner = online(service, request)?.user;
     check_display_name(&body.name)?;
     let members = user_ids(&body.member_ids, owner)?;
-    if members.len() >= GROUP_MEMBERS_MAX {
+    if members.len() >= GROUP_REQUEST_USERS_MAX {
         return Err(too_large("too many members"));
     }
     let request_id = RequestId(id_16(&body.request_id, "request_id has 16 bytes")?);
-    let group = CreateGroup { owner, name: body.name, members, request_id };
+    let limits = service.node.config.group_limits;
+    let group = CreateGroup { owner, name: body.name, members, request_id, limits };
     service.write(request, WriteJob::CreateGroup(group));
     Ok(())
 }

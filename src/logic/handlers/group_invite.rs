@@ -1,6 +1,6 @@
 //! GROUP_INVITE: a member brings others in.
 
-use aldis_wire::limits::GROUP_MEMBERS_MAX;
+use aldis_wire::limits::GROUP_REQUEST_USERS_MAX;
 use aldis_wire::{Seq, UserId, pb};
 
 use super::{bad_request, group_id, online, too_large, user_ids};
@@ -16,10 +16,11 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         return Err(bad_request("member_ids is empty"));
     }
     let members = user_ids(&body.member_ids, actor)?;
-    if members.len() >= GROUP_MEMBERS_MAX {
+    if members.len() >= GROUP_REQUEST_USERS_MAX {
         return Err(too_large("too many members"));
     }
-    service.write(request, WriteJob::InviteMembers { actor, group, members });
+    let limits = service.node.config.group_limits;
+    service.write(request, WriteJob::InviteMembers { actor, group, members, limits });
     Ok(())
 }
 

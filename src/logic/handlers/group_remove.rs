@@ -1,6 +1,6 @@
 //! GROUP_REMOVE: owner or admins put members out.
 
-use aldis_wire::limits::GROUP_MEMBERS_MAX;
+use aldis_wire::limits::GROUP_REQUEST_USERS_MAX;
 use aldis_wire::{UserId, pb};
 
 use super::{bad_request, change_group, too_large, user_ids};
@@ -14,7 +14,7 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         return Err(bad_request("user_ids is empty"));
     }
     let users = user_ids(&body.user_ids, UserId::default())?;
-    if users.len() > GROUP_MEMBERS_MAX {
+    if users.len() > GROUP_REQUEST_USERS_MAX {
         return Err(too_large("too many users"));
     }
     change_group(service, request, body.group_id, GroupChange::Remove { users })

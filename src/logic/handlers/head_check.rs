@@ -21,6 +21,16 @@ const UNDER_WAY_MAX: usize = 2;
 /// without end. ms
 const RETRY_MS: u64 = 100;
 
+/// A check under way.
+#[derive(Debug)]
+struct Check {
+    /// In its ticket.
+    number: u32,
+    conns: Vec<ConnId>,
+    /// When it began, in ticks of the node's streams.
+    tick: u64,
+}
+
 /// The sessions to ask about.
 #[derive(Debug)]
 pub(crate) struct HeadChecks {
@@ -29,7 +39,7 @@ pub(crate) struct HeadChecks {
     /// Those that may have missed something that nobody here knows of.
     times: CheckTimes,
     /// Checks under way by the number in their ticket.
-    under_way: Vec<(u32, Vec<ConnId>)>,
+    under_way: Vec<Check>,
     last_number: u32,
     /// Outages of the store that were followed by a check of all sessions.
     outages_seen: u32,
@@ -142,7 +152,7 @@ pub(crate) fn begin(service: &mut Service) {
     let checks = &mut service.head_checks;
     checks.last_number = checks.last_number.wrapping_add(1);
     let request = checks.last_number;
-    checks.under_way.push((request, conns));
+    checks.under_way.push(Check { number: request, conns, tick: service.node.streams.tick() });
     let ticket = Ticket { request, ..service.own_ticket(NO_CONN) };
     service.start_read(ticket, ReadJob::Heads { users });
 }
@@ -159,10 +169,13 @@ pub(crate) fn handle_answer(
     result: Result<ReadResult, JobError>,
 ) {
     let checks = &mut service.head_checks;
-    let position = checks.under_way.iter().position(|(number, _)| *number == ticket.request);
-    let conns = position.map(|at| checks.under_way.swap_remove(at).1).unwrap_or_default();
+    let position = checks.under_way.iter().position(|check| check.number == ticket.request);
+    let Some(Check { conns, tick, .. }) = position.map(|at| checks.under_way.swap_remove(at))
+    else {
+        return;
+    };
     match result {
-        Ok(ReadResult::Heads(heads)) => handle_heads(service, &conns, heads),
+        Ok(ReadResult::Heads(heads)) => handle_heads(service, &conns, heads, tick),
         Ok(_) | Err(_) => {
             checks.waiting.extend(conns);
             checks.not_before_ms = service.now.mono_ms + RETRY_MS;
@@ -172,7 +185,7 @@ pub(crate) fn handle_answer(
 
 /// Raises heads; whoever is behind gets a hint, whoever was fenced is kicked. Heads and epochs only
 /// grow, so an answer that is overtaken by newer facts changes nothing.
-fn handle_heads(service: &mut Service, conns: &[ConnId], mut heads: Vec<UserHead>) {
+fn handle_heads(service: &mut Service, conns: &[ConnId], mut heads: Vec<UserHead>, tick: u64) {
     heads.sort_unstable_by_key(|found| found.user);
     for &conn in conns {
         let entered = service.session(conn).and_then(|session| session.entered());
@@ -195,6 +208,23 @@ fn handle_heads(service: &mut Service, conns: &[ConnId], mut heads: Vec<UserHead
         if heads[at].head > *head {
             *head = heads[at].head;
             service.send_hint(conn);
+        }
+        handle_streams(service, conn, &heads[at], tick);
+    }
+}
+
+/// The same for what the user follows. One who follows something that the session did not hear of gets a
+/// hint of it; what it follows no longer it hears of by its mailbox, or when it syncs.
+fn handle_streams(service: &mut Service, conn: ConnId, found: &UserHead, tick: u64) {
+    let node = service.node.clone();
+    node.streams.reconcile(found.user, &found.streams, tick);
+    for followed in &found.streams {
+        let Some(session) = service.session(conn) else { return };
+        let is_behind = session
+            .tell_stream(followed.group, followed.head)
+            .is_some_and(|told| told < followed.head);
+        if is_behind && !session.is_closing {
+            service.send_stream_hint(conn, followed.group, followed.head);
         }
     }
 }

@@ -280,22 +280,31 @@ pub(super) fn handle_state(service: &mut Service, ticket: Ticket, state: LoginSt
         session_id: opened.epoch.0,
         token,
         token_expires_ms,
-        heads: vec![pb::StreamHead { stream: 0, head: head.0 }],
+        heads: heads(head, &state),
         store_epoch: config.store_epoch,
         server_time_ms: service.now.unix_ms,
         heartbeat_interval_ms: config.heartbeat_interval_ms,
-        limits: Some(limits_message()),
+        limits: Some(limits_message(config.group_limits.members_max)),
         features: Vec::new(),
         cursor: state.cursor.0,
-        username: state.username,
-        nickname: state.nickname,
+        username: state.username.clone(),
+        nickname: state.nickname.clone(),
     };
     service.respond(ticket, &body);
     service.emit(Effect::LoggedIn { conn: ticket.conn });
     let device_id = device_id.into_boxed_str();
-    let session = OnlineSession { user, online, generations, head, hold: None, device_id };
+    let mut session =
+        OnlineSession { user, online, generations, head, hold: None, streams: None, device_id };
+    for followed in &state.streams {
+        session.streams.get_or_insert_default().raise(followed.group, followed.head);
+        service.node.streams.follow(user, followed);
+    }
     service.end_account_step(ticket.conn, State::Online(session));
     presence::note(service, user, true);
+    if !state.streams.is_empty() {
+        // What was committed after these heads were read, and before they were followed.
+        head_check::note(service, ticket.conn);
+    }
     if let Some(order) = order {
         service.emit(Effect::Kick(order));
     }
@@ -320,13 +329,24 @@ fn kick_order(link: LinkUse, login: &LoggingIn, epoch: Epoch) -> Option<KickOrde
     })
 }
 
-fn limits_message() -> pb::Limits {
+/// The mailbox's head, and those of the streams.
+fn heads(head: Seq, state: &LoginState) -> Vec<pb::StreamHead> {
+    let mailbox = pb::StreamHead { stream: 0, head: head.0, cursor: state.cursor.0 };
+    let streams = state.streams.iter().map(|followed| pb::StreamHead {
+        stream: followed.group.0,
+        head: followed.head.0,
+        cursor: followed.cursor.max(followed.start).0,
+    });
+    std::iter::once(mailbox).chain(streams).collect()
+}
+
+fn limits_message(members_max: usize) -> pb::Limits {
     pb::Limits {
         body_bytes_max: limits::BODY_BYTES_MAX as u32,
         text_bytes_max: limits::TEXT_BYTES_MAX as u32,
         pipelined_requests_max: limits::PIPELINED_REQUESTS_MAX as u32,
         sync_entries_max: limits::SYNC_ENTRIES_MAX as u32,
-        group_members_max: limits::GROUP_MEMBERS_MAX as u32,
+        group_members_max: members_max as u32,
     }
 }
 

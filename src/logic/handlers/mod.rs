@@ -273,7 +273,8 @@ fn change_group(
 ) -> Result<(), Refusal> {
     let actor = online(service, request)?.user;
     let group = group_id(group)?;
-    service.write(request, WriteJob::Group(GroupJob { actor, group, change }));
+    let limits = service.node.config.group_limits;
+    service.write(request, WriteJob::Group(GroupJob { actor, group, change, limits }));
     Ok(())
 }
 
@@ -294,6 +295,15 @@ fn bad_request(message: &'static str) -> Refusal {
 
 fn too_large(message: &'static str) -> Refusal {
     Refusal::new(Code::TooLarge, message)
+}
+
+/// Whoever follows no such stream, whether there is one or not.
+const NO_SUCH_STREAM: Refusal =
+    Refusal { code: Code::NotFound, message: "no such stream", retry_after_ms: 0 };
+
+/// The group of a stream; one that cannot exist does not.
+fn stream_id(id: u64) -> Result<GroupId, Refusal> {
+    group_id(id).map_err(|_| NO_SUCH_STREAM)
 }
 
 /// A user's id; one that cannot exist does not.

@@ -1,27 +1,28 @@
-//! MSG_SYNC: a page of the mailbox, dense from the asked seq.
+//! MSG_SYNC: a page of the mailbox or of a stream, dense from the asked seq.
 
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
-use aldis_wire::{Code, Seq, pb};
+use aldis_wire::{Code, GroupId, Seq, pb};
 
-use super::{online, page_rows};
+use super::{online, page_rows, stream_id};
 use crate::entry::message_data;
-use crate::job::{ReadJob, SyncPage, Ticket};
+use crate::job::{Followed, ReadJob, SyncPage, Ticket};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::MsgSyncReq = request.decode()?;
-    if body.stream != 0 {
-        return Err(Refusal::new(Code::NotFound, "no such stream"));
-    }
     let user = online(service, request)?.user;
     let after = Seq(body.after_seq);
     let limit = page_rows(body.limit, SYNC_ENTRIES_MAX, SYNC_ENTRIES_MAX);
+    let job = match body.stream {
+        0 => ReadJob::Sync { user, after, limit },
+        stream => ReadJob::Stream { reader: user, group: stream_id(stream)?, after, limit },
+    };
     if let Some(session) = service.session(request.conn) {
         session.is_paging = true;
         session.page_after = after;
     }
-    service.read(request, ReadJob::Sync { user, after, limit });
+    service.read(request, job);
     Ok(())
 }
 
@@ -34,14 +35,32 @@ pub(super) fn handle_page(service: &mut Service, ticket: Ticket, page: SyncPage)
         service.refuse(ticket.conn, ticket.command.id(), ticket.request, refusal);
         return;
     }
-    service.note_head_told(ticket.conn, page.head);
-    let last = page.entries.last().map_or(after, |(seq, _)| *seq);
+    match page.stream {
+        None => service.note_head_told(ticket.conn, page.head),
+        Some(group) => note_stream(service, ticket, group, &page),
+    }
+    let last = page.entries.last().map_or(after.max(page.skipped_to), |(seq, _)| *seq);
     let entries = page.entries.iter().map(|(seq, message)| message_data(message, *seq));
     let body = pb::MsgSyncResp {
-        stream: 0,
+        stream: page.stream.map_or(0, |group| group.0),
         entries: entries.collect(),
         head: page.head.0,
         more: last < page.head,
+        skipped_to: page.skipped_to.0,
+        is_over: page.is_over,
     };
     service.respond(ticket, &body);
+}
+
+/// The page says up to where the client is told of the stream, and whether the user is a member. One
+/// whom this node had not heard of is pushed what comes above it from now on.
+fn note_stream(service: &mut Service, ticket: Ticket, group: GroupId, page: &SyncPage) {
+    let node = service.node.clone();
+    let Some(session) = service.session(ticket.conn) else { return };
+    let Some(user) = session.online().map(|online| online.user) else { return };
+    session.tell_stream(group, page.head);
+    if !page.is_over && !node.streams.is_following(user, group) {
+        let (start, head) = (page.head, page.head);
+        node.streams.follow(user, &Followed { group, start, head, cursor: Seq(0) });
+    }
 }

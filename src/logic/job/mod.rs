@@ -5,6 +5,7 @@
 
 mod account;
 mod directory;
+mod group;
 mod hash;
 mod message;
 mod read;
@@ -20,17 +21,18 @@ pub use directory::{
     BootId, DirectoryJob, DirectoryReply, DirectoryRequest, LocateReply, LocateRequest, NodeId,
     Registration, SessionRecord,
 };
+pub use group::{CreateGroup, GroupChange, GroupJob, GroupLimits, JoinMode};
 pub use hash::{HashJob, HashReply, HashRequest, HashResult};
 pub use message::{MessageChange, MessageJob, ViewChange, ViewJob};
 pub use read::{
-    Account, Audience, ConversationSummary, ConversationsPage, Credentials, Device, HistoryPage,
-    HistoryRange, IndexBlock, LoginState, ReadJob, ReadReply, ReadRequest, ReadResult,
+    Account, Audience, ConversationSummary, ConversationsPage, Credentials, Device, Followed,
+    HistoryPage, HistoryRange, IndexBlock, LoginState, ReadJob, ReadReply, ReadRequest, ReadResult,
     SearchMessages, SearchNames, SearchPage, SyncPage, UserHead,
 };
-pub use stored::{Event, JobError, StoredMessage};
+pub use stored::{Event, InStream, JobError, StoredMessage};
 pub use write::{
-    Append, Appended, CreateGroup, FailedSend, FriendChange, FriendJob, GroupChange, GroupJob,
-    JoinMode, WriteJob, WriteReply, WriteRequest, Written,
+    Append, Appended, FailedSend, FriendChange, FriendJob, WriteJob, WriteReply, WriteRequest,
+    Written,
 };
 
 /// A reactor of this node, from 0.
@@ -50,4 +52,12 @@ pub struct Ticket {
     pub command: Command,
     /// Bytes that the request keeps in memory until its reply; queues are bounded by their sum.
     pub bytes: u32,
+}
+
+impl Ticket {
+    /// For an entry of which the request's response does not tell: its connection gets it as all others
+    /// do. No reactor has so many connections.
+    pub fn of_nobody(self) -> Self {
+        Self { conn: ConnId { index: u32::MAX, generation: 0 }, ..self }
+    }
 }

@@ -45,6 +45,18 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+    /// MSG_SYNC of a group's stream: what of it is in the reader's stays, NOT_FOUND without any
+    /// that it was a stream in.
+    Stream {
+        /// Who reads.
+        reader: UserId,
+        /// What.
+        group: GroupId,
+        /// Above this.
+        after: Seq,
+        /// At most so many.
+        limit: usize,
+    },
     /// HISTORY. 1:1: both exist or not, an empty conversation is an empty page; group: the
     /// reader's stays decide, NOT_FOUND without any.
     History {
@@ -253,7 +265,7 @@ pub enum ReadResult {
     LoginState(LoginState),
     /// Of `Heads`.
     Heads(Vec<UserHead>),
-    /// Of `Sync`.
+    /// Of `Sync` and `Stream`.
     Sync(SyncPage),
     /// Of `History`.
     History(HistoryPage),
@@ -341,6 +353,21 @@ pub struct LoginState {
     pub username: String,
     /// As shown.
     pub nickname: String,
+    /// The streams of groups.
+    pub streams: Vec<Followed>,
+}
+
+/// A group that is a stream and has the user as a member now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// Which.
+    pub group: GroupId,
+    /// What is above it is in the stream for the user.
+    pub start: Seq,
+    /// The newest entry.
+    pub head: Seq,
+    /// The device's MARK_DELIVERED; 0 where no device asks.
+    pub cursor: Seq,
 }
 
 /// What a head check learns of a user.
@@ -354,15 +381,25 @@ pub struct UserHead {
     pub epochs: SmallVec<[(DeviceClass, Epoch); 2]>,
     /// Sessions up to these epochs were revoked; of other classes none was.
     pub revoked: SmallVec<[(DeviceClass, Epoch); 2]>,
+    /// The streams of groups.
+    pub streams: Vec<Followed>,
 }
 
-/// A page of a mailbox.
-#[derive(Clone, Debug, PartialEq)]
+/// A page of a mailbox or of a stream.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SyncPage {
-    /// Dense from `after` + 1, with their seqs; ends by rows or by `limits::PAGE_BYTES_MAX`.
+    /// `None`: the mailbox.
+    pub stream: Option<GroupId>,
+    /// Dense from `after` + 1, or from `skipped_to` + 1, with their seqs; ends by rows or by
+    /// `limits::PAGE_BYTES_MAX`.
     pub entries: Vec<(Seq, StoredMessage)>,
-    /// Of the mailbox in the same snapshot. `after` above it is the caller's to notice.
+    /// The highest that is there for the reader, in the same snapshot. `after` above it is the
+    /// caller's to notice.
     pub head: Seq,
+    /// Not 0: what is above `after` up to here is in no stay of the reader's.
+    pub skipped_to: Seq,
+    /// The reader is no member any more.
+    pub is_over: bool,
 }
 
 /// A page of a conversation.

@@ -79,4 +79,14 @@ pub struct Event {
     pub owners: SmallVec<[(UserId, Seq); 2]>,
     /// The request that made it: the response is that connection's own entry.
     pub origin: Ticket,
+    /// The group is a stream, and the entry is in it: who follows it gets it there.
+    pub stream: Option<InStream>,
+}
+
+/// Of an entry that is in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InStream {
+    /// The entry before it that last changed who is a member: who is known to have been one at or
+    /// after that place was one until this entry.
+    pub member_seq: ConvSeq,
 }

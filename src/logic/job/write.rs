@@ -1,14 +1,13 @@
 //! Changes of the store: what is asked, what comes of it.
 
 use aldis_wire::{
-    ClientMsgId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, RequestId, Seq,
-    UserId, pb,
+    ClientMsgId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, Seq, UserId, pb,
 };
 use bytes::Bytes;
 
 use super::{
-    IndexBlock, JobError, MessageJob, NewUser, OpenSession, Revoked, SessionOpened, Ticket,
-    UpdateUser, ViewJob,
+    CreateGroup, GroupJob, GroupLimits, IndexBlock, JobError, MessageJob, NewUser, OpenSession,
+    Revoked, SessionOpened, Ticket, UpdateUser, ViewJob,
 };
 
 /// One change of the store and who waits for it.
@@ -86,6 +85,8 @@ pub enum WriteJob {
         user: UserId,
         /// Of which device.
         device_id: String,
+        /// Where: the mailbox, or the stream of a group.
+        stream: Option<GroupId>,
         /// Up to where; a lower one than stored changes nothing.
         seq: Seq,
     },
@@ -99,6 +100,8 @@ pub enum WriteJob {
         group: GroupId,
         /// Whom; members already are skipped, unknown users refuse the whole job.
         members: Vec<UserId>,
+        /// See there.
+        limits: GroupLimits,
     },
     /// GROUP_LEAVE. An ex-member's repeat changes nothing and is answered OK.
     LeaveGroup {
@@ -123,98 +126,6 @@ pub enum WriteJob {
         /// The parts.
         blocks: Vec<IndexBlock>,
     },
-}
-
-/// A change of a group by owner, admins, or somebody who asks them.
-#[derive(Clone, Debug)]
-pub struct GroupJob {
-    /// Who changes it.
-    pub actor: UserId,
-    /// Which.
-    pub group: GroupId,
-    /// What.
-    pub change: GroupChange,
-}
-
-/// See [`GroupJob`]. A repeat of one that took effect leaves everything as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupChange {
-    /// GROUP_REMOVE. Who is no member is passed over.
-    Remove {
-        /// Whom.
-        users: Vec<UserId>,
-    },
-    /// GROUP_SET_ROLE.
-    SetRole {
-        /// Whose.
-        user: UserId,
-        /// Admin, or plain member.
-        is_admin: bool,
-    },
-    /// GROUP_TRANSFER.
-    Transfer {
-        /// The next owner.
-        to: UserId,
-    },
-    /// GROUP_UPDATE; what is `None` stays.
-    Update {
-        /// As shown.
-        name: Option<String>,
-        /// For all members; may be empty.
-        announcement: Option<String>,
-        /// See there.
-        join_mode: Option<JoinMode>,
-    },
-    /// GROUP_MUTE of a member.
-    Mute {
-        /// Whom.
-        user: UserId,
-        /// From now on, ms; 0: no longer.
-        mute_ms: u64,
-    },
-    /// GROUP_MUTE of all but owner and admins.
-    MuteAll {
-        /// Or no longer.
-        is_muted: bool,
-    },
-    /// GROUP_DISSOLVE.
-    Dissolve,
-    /// GROUP_JOIN.
-    Join {
-        /// For owner and admins to read.
-        reason: String,
-    },
-    /// GROUP_HANDLE_JOIN.
-    HandleJoin {
-        /// Who asked.
-        user: UserId,
-        /// Or refused.
-        accept: bool,
-    },
-}
-
-/// How strangers come into a group, besides being brought in by members.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum JoinMode {
-    /// Not at all.
-    #[default]
-    Invited = 0,
-    /// Owner and admins are asked.
-    Asked = 1,
-    /// At once.
-    Open = 2,
-}
-
-impl JoinMode {
-    /// The mode with this number, or none at all.
-    pub fn from_number(number: u64) -> Self {
-        match number {
-            1 => JoinMode::Asked,
-            2 => JoinMode::Open,
-            _ => JoinMode::Invited,
-        }
-    }
 }
 
 /// A change of what two users are to each other.
@@ -274,19 +185,6 @@ pub struct Append {
     pub refs: Bytes,
     /// A user takes messages of friends only.
     pub friends_only: bool,
-}
-
-/// A group to create.
-#[derive(Clone, Debug)]
-pub struct CreateGroup {
-    /// Becomes its owner and first member.
-    pub owner: UserId,
-    /// As shown.
-    pub name: String,
-    /// The others, each once, without the owner; an unknown one refuses the job.
-    pub members: Vec<UserId>,
-    /// (owner, this) is unique; a repeat returns the group it made.
-    pub request_id: RequestId,
 }
 
 /// Outcome of one change, sent after the transaction that holds it is durable.
@@ -365,7 +263,7 @@ pub enum Written {
 pub struct Appended {
     /// Its id.
     pub msg_id: MsgId,
-    /// In the sender's mailbox.
+    /// In the sender's mailbox; 0: it is in a stream, at its place in the conversation.
     pub seq: Seq,
     /// In the conversation.
     pub conv_seq: ConvSeq,

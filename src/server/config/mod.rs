@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use aldis_store::NODE_MAX;
-use aldis_wire::limits::EDIT_MS_MAX;
+use aldis_wire::limits::{EDIT_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -184,6 +184,9 @@ impl Config {
         let hard_min = soft.get_ref() + 2_560;
         source.within("connection.output_hard_kib", hard, hard_min, 1 << 20)?;
         source.at_most("policy.edit_s", &self.policy.edit_s, (EDIT_MS_MAX / 1_000) as u32)?;
+        let (fanout, members) = (&self.policy.fanout_max, &self.policy.group_members_max);
+        source.within("policy.fanout_max", fanout, 1, GROUP_FANOUT_MAX as u32)?;
+        source.within("policy.group_members_max", members, 1, GROUP_MEMBERS_MAX as u32)?;
         source.at_most("drain.seconds", &self.drain.seconds, 3_600)?;
         let RateTable { sends_per_second, changes_per_second, .. } = &self.rates;
         source.at_most("rates.sends_per_second", sends_per_second, RATE_MAX)?;

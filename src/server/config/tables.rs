@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use aldis_wire::limits::{GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -156,6 +157,10 @@ pub struct Policy {
     pub recall_s: Spanned<u32>,
     /// How long after sending its sender may edit a text, seconds; at most two days.
     pub edit_s: Spanned<u32>,
+    /// Members of a group up to which each gets its entries in the mailbox; a larger one is a stream.
+    pub fanout_max: Spanned<u32>,
+    /// Members of a group.
+    pub group_members_max: Spanned<u32>,
 }
 
 /// Who may write to a user who has said nothing else of them.
@@ -287,6 +292,8 @@ impl Default for Policy {
             direct_messages: Senders::default(),
             recall_s: unspanned(120),
             edit_s: unspanned(24 * 3600),
+            fanout_max: unspanned(GROUP_FANOUT_MAX as u32),
+            group_members_max: unspanned(GROUP_MEMBERS_MAX as u32),
         }
     }
 }

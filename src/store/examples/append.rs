@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{
-    Append, BootId, CreateGroup, ReactorId, Ticket, WriteJob, WriteRequest, Written,
+    Append, BootId, CreateGroup, GroupLimits, ReactorId, Ticket, WriteJob, WriteRequest, Written,
 };
 use aldis_store::mysql::{ClaimOutcome, Claimant, MysqlOptions, MysqlStore, migrate};
 use aldis_store::sqlite::SqliteStore;
@@ -279,6 +279,7 @@ fn groups(
             name: format!("group {number}"),
             members,
             request_id: RequestId(request_id),
+            limits: GroupLimits::default(),
         });
         match writer.commit(unix_ms(), &[request(job)]).results.pop() {
             Some(Ok(Written::GroupCreated { group: GroupId(group), .. })) => {

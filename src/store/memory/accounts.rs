@@ -1,7 +1,7 @@
 //! Users, devices and sessions of a memory store.
 
 use aldis_logic::job::{Generations, JobError, NewUser, OpenSession, SessionOpened, Written};
-use aldis_wire::{DeviceClass, Epoch, Seq, UserId};
+use aldis_wire::{DeviceClass, Epoch, GroupId, Seq, UserId};
 
 use super::state::{Run, State, User};
 use crate::refusal::{NAME_TAKEN, NO_SUCH_DEVICE, NO_SUCH_USER, TOKEN_REVOKED};
@@ -91,5 +91,18 @@ impl Run<'_> {
         let device = self.state.devices.get_mut(&key).ok_or(NO_SUCH_DEVICE)?;
         device.cursor = device.cursor.max(seq.0.min(head));
         Ok(Written::Marked)
+    }
+
+    pub(super) fn mark_stream(
+        &mut self,
+        user: UserId,
+        device_id: &str,
+        group: GroupId,
+        seq: Seq,
+    ) -> Written {
+        let cursor = self.state.stream_cursors.entry((user, device_id.to_owned(), group));
+        let cursor = cursor.or_default();
+        *cursor = seq.0.max(*cursor);
+        Written::Marked
     }
 }

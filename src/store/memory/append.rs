@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use aldis_logic::job::{Append, Appended, Event, JobError, StoredMessage, Ticket, Written};
+use aldis_logic::job::{
+    Append, Appended, Event, InStream, JobError, StoredMessage, Ticket, Written,
+};
 use aldis_wire::{ClientMsgId, ConvSeq, ConversationKey, MsgId, MsgNo, Seq, UserId, pb};
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -23,6 +25,8 @@ pub(super) struct Draft {
     pub content: Bytes,
     pub extra: Bytes,
     pub refs: Bytes,
+    /// It is in a stream, and in mailboxes only besides.
+    pub stream: Option<InStream>,
 }
 
 impl Run<'_> {
@@ -30,8 +34,8 @@ impl Run<'_> {
         if self.poisoned.contains(&job.client_msg_id) {
             return Err(JobError::Internal);
         }
-        let owners = match self.recipients(job) {
-            Ok(owners) => owners,
+        let (owners, stream) = match self.recipients(job) {
+            Ok(recipients) => recipients,
             // Who may no longer send still learns what became of a message sent before.
             Err(why) => return self.find_resend(job)?.map(Written::Appended).ok_or(why),
         };
@@ -48,6 +52,7 @@ impl Run<'_> {
             content: job.content.clone(),
             extra: job.extra.clone(),
             refs: job.refs.clone(),
+            stream,
         };
         let (seq, conv_seq) = self.deliver(origin, draft, &owners);
         let first = Appended { msg_id, seq, conv_seq, time_ms: self.now_ms };
@@ -75,12 +80,12 @@ impl Run<'_> {
         if is_same { Ok(Some(sent.first)) } else { Err(OTHER_BODY) }
     }
 
-    fn recipients(&self, job: &Append) -> Result<Vec<UserId>, JobError> {
+    fn recipients(&self, job: &Append) -> Result<(Vec<UserId>, Option<InStream>), JobError> {
         let key = job.conversation;
         if let Some(group) = key.as_group() {
             let group = self.state.groups.get(&group).ok_or(NO_SUCH_GROUP)?.now();
             group.check_sender(job.sender, self.now_ms)?;
-            return Ok(group.users().collect());
+            return Ok((group.owners(&[]), group.in_stream()));
         }
         let mut owners = vec![UserId(key.lo), UserId(key.hi)];
         owners.dedup();
@@ -92,7 +97,7 @@ impl Run<'_> {
         }
         let ties = self.state.conversations.get(&key).map_or(Ties::default(), |found| found.ties);
         ties.check_sender(key, job.sender, job.friends_only)?;
-        Ok(owners)
+        Ok((owners, None))
     }
 
     /// Places the entry; returns the sender's seq and the conv_seq.
@@ -109,6 +114,7 @@ impl Run<'_> {
         conversation.message_count += u64::from(draft.kind.is_message());
         let conv_seq = ConvSeq(conversation.entries.len() as u64 + 1);
         let msg_no = MsgNo(conversation.message_count);
+        let stream = draft.stream;
         let message = Arc::new(draft.placed(conv_seq, msg_no, self.now_ms));
         conversation.entries.push(message.clone());
         let mut places = SmallVec::new();
@@ -122,7 +128,7 @@ impl Run<'_> {
                 sender_seq = Seq(*head);
             }
         }
-        self.events.push(Event { message, owners: places, origin });
+        self.events.push(Event { message, owners: places, origin, stream });
         (sender_seq, conv_seq)
     }
 
@@ -136,7 +142,7 @@ impl Run<'_> {
         self.state.own.insert((owner, seq.0), message.clone());
         self.state.mailboxes.insert((owner, seq.0), (message.conversation, conv_seq));
         let owners = SmallVec::from_slice(&[(owner, seq)]);
-        self.events.push(Event { message, owners, origin });
+        self.events.push(Event { message, owners, origin, stream: None });
         (seq, conv_seq)
     }
 }

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use aldis_logic::job::{JobError, NewUser, ReadJob, ReadResult, WriteJob, WriteRequest, Written};
-use aldis_wire::limits::GROUP_MEMBERS_MAX;
+use aldis_wire::limits::GROUP_FANOUT_MAX;
 use aldis_wire::{ClientMsgId, MsgId, RequestId, UserId};
 use parking_lot::Mutex;
 
@@ -211,10 +211,10 @@ impl Writer for MemoryWriter {
         match job {
             WriteJob::Append(job) if job.conversation.as_group().is_none() => 2,
             WriteJob::Append(_) | WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } => {
-                GROUP_MEMBERS_MAX
+                GROUP_FANOUT_MAX
             }
             WriteJob::CreateGroup(job) => job.members.len() + 1,
-            WriteJob::Message(job) if job.conversation.as_group().is_some() => GROUP_MEMBERS_MAX,
+            WriteJob::Message(job) if job.conversation.as_group().is_some() => GROUP_FANOUT_MAX,
             WriteJob::Friend(_) | WriteJob::Message(_) => 2,
             _ => 1,
         }

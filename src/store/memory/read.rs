@@ -1,16 +1,16 @@
 //! Answers of a memory store.
 
 use aldis_logic::job::{
-    Account, Credentials, Device, Generations, HistoryPage, HistoryRange, JobError, LoginState,
-    ReadJob, ReadResult, SyncPage, UserHead,
+    Account, Credentials, Device, Followed, Generations, HistoryPage, HistoryRange, JobError,
+    LoginState, ReadJob, ReadResult, SyncPage, UserHead,
 };
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
 
 use super::state::State;
 use crate::lists;
-use crate::page::{PageBytes, Span, above, blank, plan};
-use crate::record::{GroupSetting, Key, Record, Table, View};
+use crate::page::{PageBytes, Span, above, blank, plan, plan_stream};
+use crate::record::{Follow, GroupSetting, Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
 use crate::search::{search_messages, search_names};
 use crate::sight;
@@ -37,6 +37,7 @@ impl State {
                     },
                     username: stored.username.clone(),
                     nickname: stored.nickname.clone(),
+                    streams: self.followed(*user, Some(device_id)),
                 })
             }
             ReadJob::Heads { users } => ReadResult::Heads(
@@ -48,6 +49,9 @@ impl State {
             ),
             ReadJob::Sync { user, after, limit } => {
                 ReadResult::Sync(self.sync(*user, *after, *limit))
+            }
+            ReadJob::Stream { reader, group, after, limit } => {
+                ReadResult::Sync(self.stream(*reader, *group, *after, *limit)?)
             }
             ReadJob::History { reader, conversation, range, limit } => {
                 ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)
@@ -128,6 +132,7 @@ impl State {
                 .filter(|(_, one)| one.revoked > 0)
                 .map(|((_, class), one)| (*class, Epoch(one.revoked)))
                 .collect(),
+            streams: self.followed(user, None),
         }
     }
 
@@ -168,7 +173,66 @@ impl State {
             })
             .take_while(|(_, message)| bytes.take(message))
             .collect();
-        SyncPage { entries, head: Seq(self.head(user)) }
+        SyncPage { entries, head: Seq(self.head(user)), ..SyncPage::default() }
+    }
+
+    fn conversation_head(&self, key: ConversationKey) -> u64 {
+        self.conversations.get(&key).map_or(0, |found| found.entries.len() as u64)
+    }
+
+    /// The streams of the groups that the user is in, with the cursors of a device.
+    fn followed(&self, user: UserId, device_id: Option<&String>) -> Vec<Followed> {
+        let first = (Table::Follow, Key::from_slice(&[user.0, 0]));
+        let rows = self.rows.range(first..);
+        let own = rows.take_while(|((table, key), _)| *table == Table::Follow && key[0] == user.0);
+        let followed = own.filter_map(|((_, key), row)| {
+            let follow = Follow::from_row(row.clone()).filter(|follow| follow.is_over == 0)?;
+            let group = GroupId(key[1]);
+            let cursor =
+                device_id.and_then(|id| self.stream_cursors.get(&(user, id.clone(), group)));
+            let head = self.conversation_head(ConversationKey::group(group));
+            Some(Followed {
+                group,
+                start: Seq(follow.start_seq),
+                head: Seq(head),
+                cursor: Seq(cursor.copied().unwrap_or(0).min(head)),
+            })
+        });
+        followed.collect()
+    }
+
+    fn stream(
+        &self,
+        reader: UserId,
+        id: GroupId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<SyncPage, JobError> {
+        let key = ConversationKey::group(id);
+        let group = self.groups.get(&id).ok_or(NO_SUCH_GROUP)?;
+        let own = group.stays.iter().filter(|stay| stay.member.user == reader);
+        let stays: Vec<_> =
+            own.map(|stay| (stay.member.join_seq, stay.leave_seq.unwrap_or(0))).collect();
+        let head = self.conversation_head(key);
+        let limit = limit.min(SYNC_ENTRIES_MAX);
+        let plan = group.stream.and_then(|is| plan_stream(is, &stays, head, after.0, limit));
+        let plan = plan.ok_or(NO_SUCH_GROUP)?;
+        let cleared = self.view(reader, key).cleared_seq;
+        let mut bytes = PageBytes::default();
+        let entries = plan
+            .span
+            .iter()
+            .flat_map(|span| span.first..=span.last)
+            .filter_map(|seq| {
+                let mut message = (**self.entry(key, ConvSeq(seq))?).clone();
+                if seq <= cleared {
+                    blank(&mut message);
+                }
+                Some((Seq(seq), message))
+            })
+            .take_while(|(_, message)| bytes.take(message))
+            .collect();
+        Ok(plan.page(id, entries))
     }
 
     fn history(
@@ -250,6 +314,7 @@ impl State {
                     announcement: setting.announcement,
                     join_mode: setting.join_mode as i32,
                     all_muted: group.is_muted,
+                    is_stream: group.stream.is_some(),
                 })
             })
             .take(limit.saturating_add(1))

@@ -111,6 +111,10 @@ impl Rows for Run<'_> {
         Ok(self.state.groups.get(&id).map(|group| group.now()))
     }
 
+    fn group_for(&mut self, id: GroupId, _user: UserId) -> Result<Option<Group>, JobError> {
+        self.group(id)
+    }
+
     fn made_group(
         &mut self,
         creator: UserId,
@@ -126,6 +130,7 @@ impl Rows for Run<'_> {
             owner: job.owner,
             created_ms: self.now_ms,
             is_muted: false,
+            stream: None,
             stays: Vec::new(),
         };
         self.state.groups.insert(id, group);
@@ -142,6 +147,7 @@ impl Rows for Run<'_> {
         let joined_ms = self.now_ms;
         let stored = self.state.groups.get_mut(&id).ok_or(JobError::Internal)?;
         (stored.owner, stored.is_muted) = (group.owner, group.is_muted);
+        stored.stream = group.stream;
         stored.name = group.name.to_string();
         for Stay { member, leave_seq } in stays {
             let leave_seq = (leave_seq != 0).then_some(leave_seq);
@@ -247,6 +253,7 @@ impl Rows for Run<'_> {
             content: event.content,
             extra: Bytes::new(),
             refs: Bytes::new(),
+            stream: event.stream,
         };
         let msg_id = draft.msg_id;
         let (seq, conv_seq) = self.deliver(origin, draft, owners);

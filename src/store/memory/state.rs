@@ -10,7 +10,7 @@ use aldis_wire::{
 use bytes::Bytes;
 
 use super::Bug;
-use crate::group::{self, Member, Role};
+use crate::group::{self, Member, Role, StreamState};
 use crate::record::{Key, Row, Table};
 use crate::rules::{self, Deferred, Ties};
 use crate::snowflake::Snowflake;
@@ -36,6 +36,8 @@ pub(super) struct State {
     pub rows: BTreeMap<(Table, Key), Row>,
     /// Parts of the index of mailboxes.
     pub search_blocks: BTreeMap<(UserId, u64), Bytes>,
+    /// Cursors of devices in streams of groups.
+    pub stream_cursors: BTreeMap<(UserId, String, GroupId), u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +78,7 @@ pub(super) struct Group {
     pub owner: UserId,
     pub created_ms: u64,
     pub is_muted: bool,
+    pub stream: Option<StreamState>,
     pub stays: Vec<Stay>,
 }
 
@@ -140,6 +143,7 @@ impl Group {
         let group = group::Group {
             name: self.name.as_str().into(),
             is_muted: self.is_muted,
+            stream: self.stream,
             ..group::Group::default()
         };
         group.with_members(self.owner, members)
@@ -186,13 +190,16 @@ impl Run<'_> {
                 self.revoke_device(*user, device_id);
                 Ok(Written::DeviceRevoked)
             }
-            WriteJob::MarkDelivered { user, device_id, seq } => {
+            WriteJob::MarkDelivered { user, device_id, stream: None, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
             }
             WriteJob::StoreIndex { user, blocks } => {
                 let blocks = blocks.iter().map(|one| ((*user, one.number), one.data.clone()));
                 self.state.search_blocks.extend(blocks);
                 Ok(Written::IndexStored)
+            }
+            WriteJob::MarkDelivered { user, device_id, stream: Some(group), seq } => {
+                Ok(self.mark_stream(*user, device_id, *group, *seq))
             }
             job @ (WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }

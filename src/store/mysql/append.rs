@@ -1,7 +1,7 @@
 //! Appends entries to conversations: who may, what is a resend, which place. Knows members only as
 //! a list.
 
-use aldis_logic::job::{Append, Appended, StoredMessage, Ticket, Written};
+use aldis_logic::job::{Append, Appended, InStream, StoredMessage, Ticket, Written};
 use aldis_wire::{ClientMsgId, ConvSeq, ConversationKey, MsgId, MsgNo, Seq, UserId, pb};
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -28,6 +28,8 @@ pub(super) struct Draft {
     pub content: Bytes,
     pub extra: Bytes,
     pub refs: Bytes,
+    /// It is in a stream, and in mailboxes only besides.
+    pub stream: Option<InStream>,
 }
 
 /// Where an entry was placed.
@@ -55,7 +57,7 @@ impl Batch<'_, '_> {
             }
             return Ok(Outcome { written: Written::Appended(sent.first), entry: sent.entry });
         }
-        let owners = self.recipients(job)?;
+        let (owners, stream) = self.recipients(job)?;
         let draft = Draft {
             msg_id: self.next_id()?,
             conversation: job.conversation,
@@ -66,6 +68,7 @@ impl Batch<'_, '_> {
             content: job.content.clone(),
             extra: job.extra.clone(),
             refs: job.refs.clone(),
+            stream,
         };
         let msg_id = draft.msg_id;
         let Placed { entry, conv_seq } = self.deliver(origin, draft, owners);
@@ -74,12 +77,16 @@ impl Batch<'_, '_> {
         Ok(Outcome { written: Written::Appended(first), entry: Some(entry) })
     }
 
-    fn recipients(&self, job: &Append) -> Result<Owners, Stop> {
+    fn recipients(&self, job: &Append) -> Result<(Owners, Option<InStream>), Stop> {
         let key = job.conversation;
         if let Some(group) = key.as_group() {
             let group = &self.set.groups.get(&group).ok_or(NO_SUCH_GROUP)?.group;
             group.check_sender(job.sender, self.now_ms)?;
-            return Ok(group.users().map(|user| (user, Seq(0))).collect());
+            let owners = match group.stream {
+                None => group.users().map(|user| (user, Seq(0))).collect(),
+                Some(_) => Owners::new(),
+            };
+            return Ok((owners, group.in_stream()));
         }
         if key.lo != job.sender.0 && key.hi != job.sender.0 {
             return Err(NOT_A_PARTY.into());
@@ -93,11 +100,11 @@ impl Batch<'_, '_> {
         ties.check_sender(key, job.sender, job.friends_only)?;
         let mut owners = Owners::from_buf([(lo, Seq(0)), (hi, Seq(0))]);
         owners.dedup();
-        Ok(owners)
+        Ok((owners, None))
     }
 
     /// Gives the entry its place in the conversation. The sender is one of the owners, who are
-    /// ascending.
+    /// ascending, unless it is in a stream.
     pub(super) fn deliver(&mut self, origin: Ticket, draft: Draft, owners: Owners) -> Placed {
         let (conv_seq, msg_no) = match draft.conversation.is_own() {
             // Its place is that in the mailbox, which comes with step B.
@@ -135,6 +142,7 @@ impl Batch<'_, '_> {
             owners,
             sender_seq: Seq(0),
             origin,
+            stream: draft.stream,
         });
         Placed { entry, conv_seq }
     }

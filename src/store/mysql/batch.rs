@@ -7,7 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use aldis_logic::job::{JobError, StoredMessage, Ticket, WriteJob, WriteRequest, Written};
+use aldis_logic::job::{
+    InStream, JobError, StoredMessage, Ticket, WriteJob, WriteRequest, Written,
+};
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId};
 use smallvec::SmallVec;
 
@@ -42,9 +44,10 @@ pub(super) struct Entry {
     pub body_hash: i64,
     /// Ascending. Seqs come with step B.
     pub owners: SmallVec<[(UserId, Seq); 2]>,
-    /// Of the sender, who is one of the owners.
+    /// Of the sender, if it is one of the owners.
     pub sender_seq: Seq,
     pub origin: Ticket,
+    pub stream: Option<InStream>,
 }
 
 /// A cursor to move once the mailbox's head is known.
@@ -54,6 +57,15 @@ pub(super) struct Mark {
     pub seq: Seq,
     /// How many entries the batch had made when it was asked for.
     pub entry_count: usize,
+}
+
+/// A row of im_stream_cursor to raise.
+#[derive(Debug)]
+pub(super) struct StreamMark<'a> {
+    pub user: UserId,
+    pub device_id: &'a str,
+    pub group: GroupId,
+    pub seq: Seq,
 }
 
 /// A row of im_user to insert.
@@ -83,6 +95,7 @@ pub(super) struct StayRow {
 pub(super) struct Made<'a> {
     pub entries: Vec<Entry>,
     pub marks: Vec<Mark>,
+    pub stream_marks: Vec<StreamMark<'a>>,
     /// What entries say from now on, also some of this batch.
     pub bodies: BTreeMap<(ConversationKey, ConvSeq), BodyChange>,
     /// Rows that are dropped before others are written, by the first numbers of their keys.
@@ -147,13 +160,17 @@ impl<'r> Batch<'r, '_> {
                 Ok(self.release_session(*user, *class, *epoch, *before))
             }
             WriteJob::RevokeDevice { user, device_id } => Ok(self.revoke_device(*user, device_id)),
-            WriteJob::MarkDelivered { user, device_id, seq } => {
+            WriteJob::MarkDelivered { user, device_id, stream: None, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
             }
             WriteJob::StoreIndex { user, blocks } => {
                 let blocks = blocks.iter().map(|block| ((*user, block.number), &block.data[..]));
                 self.made.search_blocks.extend(blocks);
                 Ok(Written::IndexStored.into())
+            }
+            &WriteJob::MarkDelivered { user, ref device_id, stream: Some(group), seq } => {
+                self.made.stream_marks.push(StreamMark { user, device_id, group, seq });
+                Ok(Written::Marked.into())
             }
             job @ (WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }

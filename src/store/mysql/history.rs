@@ -1,8 +1,8 @@
 //! HISTORY: what a reader may see of a conversation, and a page of it.
 
-use aldis_logic::job::{HistoryPage, HistoryRange, StoredMessage};
+use aldis_logic::job::{HistoryPage, HistoryRange, StoredMessage, SyncPage};
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
-use aldis_wire::{ConvSeq, ConversationKey, MsgId, UserId};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, MsgId, Seq, UserId};
 use mysql::Row;
 
 use super::claim::NOW_MS;
@@ -14,7 +14,8 @@ use super::read::MysqlReader;
 use super::rows::{MESSAGE_COLUMNS, message, number, take};
 use super::sql_text::SqlText;
 use super::sync::OPTIMISTIC_BYTES_MAX;
-use crate::page::{PageBytes, Plan, Span, above, plan};
+use crate::group::StreamState;
+use crate::page::{PageBytes, Plan, Span, above, blank, plan, plan_stream};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
 
 /// Counters of a conversation.
@@ -53,34 +54,85 @@ impl MysqlReader {
         }
         let Standing { head, stays, cleared_seq } =
             read_standing(self.primary.session()?, &mut self.sql, key, reader)?;
+        let of_stay = |&(first, last): &(u64, u64)| {
+            let last = if last == 0 { head.max_seq } else { last };
+            Span { first, last }
+        };
+        let stays: Vec<Span> = stays.iter().map(of_stay).collect();
         let visible = match is_group {
             true if stays.is_empty() => return Err(NO_SUCH_GROUP.into()),
             true => stays,
             false if head.max_seq == 0 => vec![],
             false => vec![Span { first: 1, last: head.max_seq }],
         };
-        if head.is_fresh && !self.shared.durable.has_conversation(key, head.max_seq) {
-            self.barrier.pass(self.primary.session()?)?;
-            self.shared.durable.raise_conversation(key, head.max_seq);
-        }
+        self.secure_conversation(key, head)?;
         let max_conv_seq = ConvSeq(visible.last().map_or(0, |span| span.last));
         let shown = above(&visible, cleared_seq);
         let plan = plan(&shown, range, limit.min(SYNC_ENTRIES_MAX));
         if plan.spans.is_empty() {
             return Ok(HistoryPage { entries: vec![], more: plan.more, max_conv_seq });
         }
+        let entries = self.read_page(key, reader, head, &plan)?;
+        Ok(trim(entries, &plan, max_conv_seq))
+    }
+
+    /// MSG_SYNC of a stream.
+    pub(super) fn stream(
+        &mut self,
+        reader: UserId,
+        group: GroupId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<SyncPage, Stop> {
+        let key = ConversationKey::group(group);
+        let session = self.primary.session()?;
+        let Standing { head, stays, cleared_seq } =
+            read_standing(session, &mut self.sql, key, reader)?;
+        let state = read_state(session, &mut self.sql, group)?.ok_or(NO_SUCH_GROUP)?;
+        let limit = limit.min(SYNC_ENTRIES_MAX);
+        let planned = plan_stream(state, &stays, head.max_seq, after.0, limit);
+        let planned = planned.ok_or(NO_SUCH_GROUP)?;
+        self.secure_conversation(key, head)?;
+        let Some(span) = planned.span else { return Ok(planned.page(group, vec![])) };
+        let plan = Plan { spans: vec![span], more: false, is_descending: false };
+        let entries = self.read_page(key, reader, head, &plan)?;
+        let mut entries = trim(entries, &plan, ConvSeq(planned.head)).entries;
+        entries.iter_mut().filter(|entry| entry.conv_seq.0 <= cleared_seq).for_each(blank);
+        Ok(planned.page(group, entries.into_iter().map(|e| (Seq(e.conv_seq.0), e)).collect()))
+    }
+
+    /// Makes sure that what the head counts is on disk.
+    fn secure_conversation(
+        &mut self,
+        key: ConversationKey,
+        head: ConversationHead,
+    ) -> Result<(), Abort> {
+        if head.is_fresh && !self.shared.durable.has_conversation(key, head.max_seq) {
+            self.barrier.pass(self.primary.session()?)?;
+            self.shared.durable.raise_conversation(key, head.max_seq);
+        }
+        Ok(())
+    }
+
+    /// The entries of a plan, from a replica that has all that the head counts, or the primary.
+    fn read_page(
+        &mut self,
+        key: ConversationKey,
+        reader: UserId,
+        head: ConversationHead,
+        plan: &Plan,
+    ) -> Result<Vec<StoredMessage>, Abort> {
         let from_replica = self.replicas.try_each(|session| {
             let standing = read_standing(session, &mut self.sql, key, reader)?.head;
             if standing.max_seq < head.max_seq || standing.change_seq < head.change_seq {
                 return Ok(None);
             }
-            read_entries(session, &mut self.sql, key, &plan).map(Some)
+            read_entries(session, &mut self.sql, key, plan).map(Some)
         });
-        let entries = match from_replica {
-            Some(entries) => entries,
-            None => read_entries(self.primary.session()?, &mut self.sql, key, &plan)?,
-        };
-        Ok(trim(entries, &plan, max_conv_seq))
+        match from_replica {
+            Some(entries) => Ok(entries),
+            None => read_entries(self.primary.session()?, &mut self.sql, key, plan),
+        }
     }
 }
 
@@ -88,10 +140,28 @@ impl MysqlReader {
 #[derive(Debug, Default)]
 struct Standing {
     head: ConversationHead,
-    /// Of a group: the reader's stays, ascending.
-    stays: Vec<Span>,
+    /// Of a group: join_seq and leave_seq of the reader's stays, ascending.
+    stays: Vec<(u64, u64)>,
     /// Nothing up to there is shown to the reader.
     cleared_seq: u64,
+}
+
+/// What a group is as a stream. Read after the stays: it stays one, and it has its end when they have.
+fn read_state(
+    session: &mut Session,
+    sql: &mut SqlText,
+    group: GroupId,
+) -> Result<Option<StreamState>, Abort> {
+    sql.clear();
+    sql.statement("SELECT begin_seq, end_seq, member_seq FROM im_group WHERE group_id = ");
+    sql.number(group.0);
+    match session.run(sql.as_str())?.into_iter().flatten().next() {
+        None => Ok(None),
+        Some(mut row) => {
+            let row = &mut row;
+            Ok(StreamState::of_row(number(row, 0)?, number(row, 1)?, number(row, 2)?))
+        }
+    }
 }
 
 fn read_standing(
@@ -126,8 +196,7 @@ fn read_standing(
     };
     let mut stays = Vec::new();
     for mut row in sets.next().unwrap_or_default() {
-        let (first, last) = (number(&mut row, 0)?, number(&mut row, 1)?);
-        stays.push(Span { first, last: if last == 0 { head.max_seq } else { last } });
+        stays.push((number(&mut row, 0)?, number(&mut row, 1)?));
     }
     Ok(Standing { head, stays, cleared_seq })
 }

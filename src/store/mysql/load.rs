@@ -20,7 +20,7 @@ use super::working_set::{
     Caches, Conversation, Counters, Device, DeviceKey, NamedUser, Sent, Sequence, StoredRow,
     VersionedGroup, WorkingSet,
 };
-use crate::group::{Group, Member, Role};
+use crate::group::{Group, Member, Role, StreamState};
 use crate::rules::{Profile, Target};
 
 /// Learns which users of the plan's 1:1 conversations exist, outside of the transaction, and leaves
@@ -245,43 +245,72 @@ fn load_groups(
     for &id in &plan.groups {
         let Some(row) = set.conversations.get(&ConversationKey::group(id)) else { continue };
         let version = row.stored.member_version;
-        match caches.groups.get_mut(id) {
-            Some(known) if known.version == version => {
-                set.groups.insert(id, known.clone());
+        match caches.group(id, version) {
+            Some(known) => {
+                set.groups.insert(id, known);
             }
-            _ => stale.push((id, version)),
+            None => stale.push((id, version, plan.full_groups.binary_search(&id).is_ok())),
         }
     }
     if stale.is_empty() {
         return Ok(());
     }
     sql.clear();
-    for &(group, _) in &stale {
-        sql.statement("SELECT owner_id, muted, name FROM im_group WHERE group_id = ");
-        sql.number(group.0);
+    for &(group, _, is_full) in &stale {
         sql.statement(
-            "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member \
-             FORCE INDEX (PRIMARY) WHERE group_id = ",
+            "SELECT owner_id, muted, name, begin_seq, end_seq, member_seq FROM im_group \
+             WHERE group_id = ",
         );
-        sql.number(group.0).push(" AND leave_seq = 0 ORDER BY user_id");
+        sql.number(group.0);
+        write_members(sql, group);
+        if is_full {
+            sql.push(" ORDER BY user_id");
+            continue;
+        }
+        // Of a stream, those who were asked for; few of many thousands.
+        sql.push(" AND (SELECT begin_seq FROM im_group WHERE group_id = ").number(group.0);
+        sql.push(") = 0 ORDER BY user_id");
+        write_members(sql, group);
+        let first = plan.seats.partition_point(|seat| seat.0 < group);
+        let seats = plan.seats.iter().skip(first).take_while(|seat| seat.0 == group);
+        sql.push(" AND user_id IN ").numbers(seats.map(|(_, user)| user.0));
+        sql.push(" ORDER BY user_id");
     }
     let mut sets = ask(session, sql)?.into_iter();
-    for (id, version) in stale {
-        let (group, members) = (sets.next().unwrap_or_default(), sets.next().unwrap_or_default());
+    for (id, version, is_full) in stale {
+        let (group, mut members) =
+            (sets.next().unwrap_or_default(), sets.next().unwrap_or_default());
+        let seats = if is_full { Vec::new() } else { sets.next().unwrap_or_default() };
         let mut group = group.into_iter().next();
         let row = group.as_mut().ok_or_else(|| damaged("a group's conversation, but no group"))?;
+        let stream = StreamState::of_row(number(row, 3)?, number(row, 4)?, number(row, 5)?);
+        let has_all = is_full || stream.is_none();
+        if !has_all {
+            members = seats;
+        }
         let members = members.into_iter().map(|mut row| member(&mut row));
         let group = Group {
             owner: UserId(number(row, 0)?),
             is_muted: number(row, 1)? != 0,
             name: text(row, 2)?.into(),
+            stream,
             members: members.collect::<Result<Vec<_>, Abort>>()?.into(),
         };
         let known = VersionedGroup { version, group };
-        caches.groups.insert(id, known.clone());
+        if has_all {
+            caches.put_group(id, known.clone());
+        }
         set.groups.insert(id, known);
     }
     Ok(())
+}
+
+fn write_members(sql: &mut SqlText, group: GroupId) {
+    sql.statement(
+        "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member \
+         FORCE INDEX (PRIMARY) WHERE group_id = ",
+    );
+    sql.number(group.0).push(" AND leave_seq = 0");
 }
 
 fn member(row: &mut Row) -> Result<Member, Abort> {

@@ -90,6 +90,7 @@ pub(super) fn login_state(
         },
         username: text(&mut row, 0)?,
         nickname: text(&mut row, 1)?,
+        streams: Vec::new(),
     };
     Ok((state, head))
 }
@@ -122,6 +123,7 @@ pub(super) fn heads(
             head: Seq(head.seq),
             epochs: SmallVec::new(),
             revoked: SmallVec::new(),
+            streams: Vec::new(),
         };
         found.insert(user, (head, answer));
     }
@@ -225,7 +227,7 @@ pub(super) fn groups(
 ) -> Result<pb::GroupListResp, Abort> {
     sql.statement(
         "SELECT g.group_id, g.name, g.owner_id, g.member_count, m.role, g.created_ms,
-             COALESCE(s.announcement, ''), COALESCE(s.join_mode, 0), g.muted
+             COALESCE(s.announcement, ''), COALESCE(s.join_mode, 0), g.muted, g.begin_seq
          FROM im_group_member m JOIN im_group g ON g.group_id = m.group_id
          LEFT JOIN im_group_setting s ON s.group_id = m.group_id
          WHERE m.leave_seq = 0 AND m.user_id = ",
@@ -246,6 +248,7 @@ pub(super) fn groups(
             announcement: text(row, 6)?,
             join_mode: take(row, 7)?,
             all_muted: number(row, 8)? != 0,
+            is_stream: number(row, 9)? != 0,
         });
     }
     let more = groups.len() > limit;

@@ -8,6 +8,7 @@ mod claim;
 mod connection;
 mod durable;
 mod failure;
+mod follows;
 mod history;
 mod link;
 mod load;

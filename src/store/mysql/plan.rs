@@ -20,7 +20,12 @@ pub(super) struct Direct {
 pub(super) struct Plan<'a> {
     /// 1:1 conversations that one of the two sends to or changes.
     pub directs: Vec<Direct>,
+    /// Groups to lock.
     pub groups: Vec<GroupId>,
+    /// Those of them whose members are all needed.
+    pub full_groups: Vec<GroupId>,
+    /// Who is needed of the others.
+    pub seats: Vec<(GroupId, UserId)>,
     /// Messages that may be resends.
     pub sent: Vec<SentKey>,
     /// Users whose rows guard devices, sessions and the number of groups they are in.
@@ -65,6 +70,8 @@ impl<'a> Plan<'a> {
             })
             .collect();
         sort_once(&mut plan.groups);
+        sort_once(&mut plan.full_groups);
+        sort_once(&mut plan.seats);
         sort_once(&mut plan.sent);
         sort_once(&mut plan.users);
         sort_once(&mut plan.profiles);
@@ -92,7 +99,11 @@ impl<'a> Plan<'a> {
             }
             self.profiles.extend(needs.profiles);
             self.users.extend(needs.users);
+            self.full_groups.extend(&needs.groups);
             self.groups.extend(needs.groups);
+            for (group, user) in needs.seats {
+                self.add_seat(group, user);
+            }
             self.counted.extend(needs.counted);
             self.leavers.extend(needs.leavers);
             if let Some(made) = needs.made {
@@ -122,6 +133,8 @@ impl<'a> Plan<'a> {
                 self.users.push(*user);
                 self.sessions.push((*user, *class));
             }
+            // It is one statement, and guards nothing.
+            WriteJob::MarkDelivered { stream: Some(_), .. } => {}
             WriteJob::RevokeDevice { user, device_id }
             | WriteJob::MarkDelivered { user, device_id, .. } => {
                 self.users.push(*user);
@@ -146,7 +159,7 @@ impl<'a> Plan<'a> {
     fn add_append(&mut self, job: &Append, directs: &mut Vec<Direct>) {
         let key = job.conversation;
         if let Some(group) = key.as_group() {
-            self.groups.push(group);
+            self.add_seat(group, job.sender);
         } else if key.lo == job.sender.0 || key.hi == job.sender.0 {
             directs.push(Direct { conversation: key, message_count: 1 });
         } else {
@@ -155,6 +168,12 @@ impl<'a> Plan<'a> {
         }
         self.takes_msg_ids = true;
         self.sent.push(SentKey::of(job));
+    }
+
+    /// The group as far as one user needs it.
+    fn add_seat(&mut self, group: GroupId, user: UserId) {
+        self.groups.push(group);
+        self.seats.push((group, user));
     }
 
     /// Leaves out the 1:1 conversations of users who do not exist.
@@ -233,6 +252,7 @@ mod tests {
             actor: UserId(1),
             group: GroupId(6),
             members: vec![UserId(8), UserId(4)],
+            limits: aldis_logic::job::GroupLimits::default(),
         };
         let batch = [device(5, "b"), device(4, "a"), device(5, "b"), request(invite)];
         let plan = Plan::of(&batch);

@@ -279,6 +279,8 @@ mod tests {
             profiles: numbers().map(UserId).collect(),
             directs: numbers().map(|n| Direct { conversation: key(n), message_count: 1 }).collect(),
             groups: numbers().map(GroupId).collect(),
+            full_groups: vec![],
+            seats: vec![],
             sent: numbers()
                 .map(|n| SentKey {
                     client_msg_id: ClientMsgId([n as u8; 16]),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{JobError, ReadJob, ReadResult};
-use aldis_wire::{Seq, UserId};
+use aldis_wire::{ConversationKey, GroupId, Seq, UserId};
 
 use super::Shared;
 use super::connection::Purpose;
 use super::durable::Barrier;
 use super::failure::{Abort, Stop};
+use super::follows;
 use super::link::Link;
 use super::look::Snapshot;
 use super::lookups::{self, Head};
@@ -56,6 +57,9 @@ impl MysqlReader {
             let page = self.history(*reader, *conversation, *range, *limit)?;
             return Ok(ReadResult::History(page));
         }
+        if let ReadJob::Stream { reader, group, after, limit } = job {
+            return Ok(ReadResult::Sync(self.stream(*reader, *group, *after, *limit)?));
+        }
         if is_list(job) {
             return self.answer_list(job);
         }
@@ -67,13 +71,21 @@ impl MysqlReader {
                 ReadResult::Credentials(lookups::credentials(session, sql, username)?)
             }
             ReadJob::LoginState { user, device_id } => {
-                let (state, head) = lookups::login_state(session, sql, *user, device_id)?;
+                let (mut state, head) = lookups::login_state(session, sql, *user, device_id)?;
+                let (streams, heads) = follows::followed(session, sql, &[*user], device_id)?;
+                state.streams = streams.into_iter().map(|(_, followed)| followed).collect();
                 self.secure(&[(*user, head)])?;
+                self.secure_streams(&heads)?;
                 ReadResult::LoginState(state)
             }
             ReadJob::Heads { users } => {
-                let (answer, heads) = lookups::heads(session, sql, users)?;
+                // What is followed comes first: it is of no later time than the heads.
+                let (streams, stream_heads) = follows::followed(session, sql, users, "")?;
+                sql.clear();
+                let (mut answer, heads) = lookups::heads(session, sql, users)?;
+                follows::distribute(&mut answer, &streams);
                 self.secure(&heads)?;
+                self.secure_streams(&stream_heads)?;
                 ReadResult::Heads(answer)
             }
             ReadJob::Users { users } => ReadResult::Users(lookups::users(session, sql, users)?),
@@ -111,6 +123,7 @@ impl MysqlReader {
                 ReadResult::SearchedNames(page)
             }
             ReadJob::Sync { .. }
+            | ReadJob::Stream { .. }
             | ReadJob::History { .. }
             | ReadJob::Conversations { .. }
             | ReadJob::Pinned { .. }
@@ -179,6 +192,23 @@ impl MysqlReader {
         self.barrier.pass(self.primary.session()?)?;
         for &(user, head) in heads {
             self.shared.durable.raise_mailbox(user, head.seq);
+        }
+        Ok(())
+    }
+
+    /// The same for heads of groups.
+    fn secure_streams(&mut self, heads: &[(GroupId, Head)]) -> Result<(), Abort> {
+        let key = ConversationKey::group;
+        let durable = &self.shared.durable;
+        let needs_barrier = |&(group, head): &(GroupId, Head)| {
+            head.is_fresh && !durable.has_conversation(key(group), head.seq)
+        };
+        if !heads.iter().any(needs_barrier) {
+            return Ok(());
+        }
+        self.barrier.pass(self.primary.session()?)?;
+        for &(group, head) in heads {
+            self.shared.durable.raise_conversation(key(group), head.seq);
         }
         Ok(())
     }

@@ -112,6 +112,10 @@ impl Rows for Batch<'_, '_> {
         Ok(self.set.groups.get(&id).map(|known| known.group.clone()))
     }
 
+    fn group_for(&mut self, id: GroupId, _user: UserId) -> Result<Option<Group>, Stop> {
+        self.group(id)
+    }
+
     fn made_group(
         &mut self,
         creator: UserId,
@@ -239,6 +243,7 @@ impl Rows for Batch<'_, '_> {
             content: event.content,
             extra: Bytes::new(),
             refs: Bytes::new(),
+            stream: event.stream,
         };
         let owners = owners.iter().map(|&owner| (owner, Seq(0))).collect();
         let (msg_id, client_msg_id) = (draft.msg_id, draft.client_msg_id);
@@ -282,23 +287,26 @@ pub(super) fn take(row: &mut MysqlRow, table: Table) -> Result<(Key, Row), Abort
     Ok((key, values(row, shape, shape.keys.len())?))
 }
 
-/// A statement that makes or replaces a row.
-pub(super) fn write(sql: &mut SqlText, table: Table, key: &Key, row: &Row) {
+/// A statement that makes or replaces rows of a table.
+pub(super) fn write(sql: &mut SqlText, table: Table, rows: &[(&Key, &Row)]) {
     let shape = table.shape();
     sql.statement("INSERT INTO ").push(shape.name).push(" (");
     names(sql, "", shape.keys);
     sql.push(",");
     names(sql, "", shape.columns);
-    sql.push(") VALUES (").list(key.iter(), |sql, &number| {
-        sql.number(number);
+    sql.push(") VALUES ").list(rows, |sql, (key, row)| {
+        sql.push("(").list(key.iter(), |sql, &number| {
+            sql.number(number);
+        });
+        for value in *row {
+            match value {
+                Value::Number(value) => sql.push(",").number(*value),
+                Value::Text(value) => sql.push(",").text(value),
+            };
+        }
+        sql.push(")");
     });
-    for value in row {
-        match value {
-            Value::Number(value) => sql.push(",").number(*value),
-            Value::Text(value) => sql.push(",").text(value),
-        };
-    }
-    sql.push(") ON DUPLICATE KEY UPDATE ").list(shape.columns, |sql, column| {
+    sql.push(" ON DUPLICATE KEY UPDATE ").list(shape.columns, |sql, column| {
         sql.push(column).push(" = VALUES(").push(column).push(")");
     });
 }

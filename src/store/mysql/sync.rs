@@ -49,7 +49,8 @@ impl MysqlReader {
         if !self.replicas.is_any_ready() {
             let part = read_part(self.primary.session()?, &mut self.sql, range)?;
             self.secure(&[(user, part.head)])?;
-            return Ok(SyncPage { entries: part.entries, head: Seq(part.head.seq) });
+            let (entries, head) = (part.entries, Seq(part.head.seq));
+            return Ok(SyncPage { entries, head, ..SyncPage::default() });
         }
         let Standing { head, redactions, cleared } =
             read_standing(self.primary.session()?, &mut self.sql, user)?;
@@ -72,7 +73,7 @@ impl MysqlReader {
             // A replica may not know yet what was cleared.
             entries.iter_mut().for_each(|(_, entry)| blank_cleared(entry, &cleared));
         }
-        Ok(SyncPage { entries, head: Seq(head.seq) })
+        Ok(SyncPage { entries, head: Seq(head.seq), ..SyncPage::default() })
     }
 }
 

@@ -18,6 +18,8 @@ use crate::rules::{Profile, Target};
 const USERS_MAX: usize = 1 << 18;
 /// Member lists: at most 16 KiB each, 16 MiB.
 const GROUPS_MAX: usize = 1 << 10;
+/// Member lists of streams, which only changes of them need: 640 KiB each at 20,000 members, 10 MiB.
+const STREAMS_MAX: usize = 1 << 4;
 
 /// A map of ids of ours.
 pub(super) type Map<K, V> = HashMap<K, V, RandomState>;
@@ -28,17 +30,41 @@ pub(super) struct Caches {
     pub users: Recent<UserId, ()>,
     /// Each holds as long as the conversation's row has its version.
     pub groups: Recent<GroupId, VersionedGroup>,
+    /// The same of streams.
+    pub streams: Recent<GroupId, VersionedGroup>,
 }
 
 impl Caches {
     pub(super) fn new() -> Self {
-        Self { users: Recent::new(USERS_MAX), groups: Recent::new(GROUPS_MAX) }
+        Self {
+            users: Recent::new(USERS_MAX),
+            groups: Recent::new(GROUPS_MAX),
+            streams: Recent::new(STREAMS_MAX),
+        }
+    }
+
+    /// A group with all members, if it is known as of this version.
+    pub(super) fn group(&mut self, id: GroupId, version: u64) -> Option<VersionedGroup> {
+        let known = match self.groups.get_mut(id) {
+            Some(known) if known.version == version => Some(known),
+            _ => self.streams.get_mut(id).filter(|known| known.version == version),
+        };
+        known.cloned()
+    }
+
+    /// Remembers a group with all members.
+    pub(super) fn put_group(&mut self, id: GroupId, known: VersionedGroup) {
+        match known.group.stream {
+            None => self.groups.insert(id, known),
+            Some(_) => self.streams.insert(id, known),
+        }
     }
 
     /// Holds the bounds.
     pub(super) fn trim(&mut self) {
         self.users.trim();
         self.groups.trim();
+        self.streams.trim();
     }
 }
 
@@ -165,7 +191,8 @@ pub(super) struct NamedUser {
 pub(super) struct WorkingSet {
     /// Those that exist.
     pub conversations: Map<ConversationKey, Conversation>,
-    /// Those that exist, of the groups that the batch names.
+    /// Those that exist, of the groups that the batch names; of streams perhaps without those members
+    /// that it does not.
     pub groups: Map<GroupId, VersionedGroup>,
     pub sent: Map<SentKey, Sent>,
     /// Token generations of users whose rows are locked.

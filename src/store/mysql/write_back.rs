@@ -4,7 +4,7 @@
 use aldis_logic::job::NewUser;
 use aldis_wire::{ConversationKey, RECALLED};
 
-use super::batch::{Batch, Entry, Made, NewAccount, NewGroup, StayRow};
+use super::batch::{Batch, Entry, Made, NewAccount, NewGroup, StayRow, StreamMark};
 use super::connection::Session;
 use super::durable::Barrier;
 use super::mailboxes::Mailboxes;
@@ -19,6 +19,9 @@ use crate::group::Stay;
 /// Bytes at which a packet is sent: with the largest message it stays below 4 MiB, a quarter of
 /// what the server must take.
 const PACKET_BYTES: usize = 1 << 20;
+
+/// Records of one statement: the largest have some 5 KiB.
+const RECORDS_MAX: usize = 100;
 
 /// Packets while they are written.
 struct Packets<'a> {
@@ -51,6 +54,7 @@ pub(super) fn write_back(
     packets.accounts(&batch.made.accounts, batch.now_ms)?;
     packets.profiles(&batch.set);
     packets.devices(&batch.set)?;
+    packets.stream_cursors(&batch.made.stream_marks)?;
     packets.groups(&batch.made, &batch.set, batch.now_ms)?;
     packets.records(&batch.made, &batch.set)?;
     packets.sequences(&batch.set);
@@ -298,10 +302,22 @@ impl Packets<'_> {
         )
     }
 
+    fn stream_cursors(&mut self, marks: &[StreamMark<'_>]) -> Result<(), Failed> {
+        self.rows(
+            "INSERT INTO im_stream_cursor (user_id, device_id, group_id, seq) VALUES ",
+            marks,
+            " ON DUPLICATE KEY UPDATE seq = GREATEST(seq, VALUES(seq))",
+            |sql, mark| {
+                sql.number(mark.user.0).push(",").bytes(mark.device_id.as_bytes());
+                sql.push(",").number(mark.group.0).push(",").number(mark.seq.0);
+            },
+        )
+    }
+
     fn groups(&mut self, made: &Made<'_>, set: &WorkingSet, now_ms: u64) -> Result<(), Failed> {
         self.rows(
             "INSERT INTO im_group (group_id, creator_id, request_id, created_ms, owner_id, \
-             member_count, muted, name) VALUES ",
+             member_count, muted, begin_seq, end_seq, member_seq, name) VALUES ",
             &made.groups,
             "",
             |sql, NewGroup { group, creator, request_id }| {
@@ -309,7 +325,12 @@ impl Packets<'_> {
                 sql.number(group.0).push(",").number(creator.0);
                 sql.push(",").bytes(&request_id.0).push(",").number(now_ms);
                 sql.push(",").number(state.owner.0).push(",").number(state.members.len() as u64);
-                sql.push(",").number(state.is_muted.into()).push(",").text(&state.name);
+                sql.push(",").number(state.is_muted.into());
+                let stream = state.stream.unwrap_or_default();
+                for value in [stream.begin_seq, stream.end_seq, stream.member_seq] {
+                    sql.push(",").number(value);
+                }
+                sql.push(",").text(&state.name);
             },
         )?;
         let is_new = |group| made.groups.iter().any(|new| new.group == group);
@@ -318,6 +339,10 @@ impl Packets<'_> {
             self.sql.statement("UPDATE im_group SET owner_id = ").number(state.owner.0);
             self.sql.push(", member_count = ").number(state.members.len() as u64);
             self.sql.push(", muted = ").number(state.is_muted.into());
+            let stream = state.stream.unwrap_or_default();
+            self.sql.push(", begin_seq = ").number(stream.begin_seq);
+            self.sql.push(", end_seq = ").number(stream.end_seq);
+            self.sql.push(", member_seq = ").number(stream.member_seq);
             self.sql.push(", name = ").text(&state.name);
             self.sql.push(" WHERE group_id = ").number(group.0);
         }
@@ -348,11 +373,14 @@ impl Packets<'_> {
         for (table, prefix) in &made.dropped {
             records::write_drop(self.sql, *table, prefix);
         }
-        for key in sorted_keys(&set.records, |stored| stored.is_changed) {
-            let Some(row) = set.records.get(&key).and_then(|stored| stored.row.as_ref()) else {
-                continue;
-            };
-            records::write(self.sql, key.0, &key.1, row);
+        let keys = sorted_keys(&set.records, |stored| stored.is_changed);
+        let row_of = |key| set.records.get(key).and_then(|stored| stored.row.as_ref());
+        let rows: Vec<_> =
+            keys.iter().filter_map(|key| Some((key.0, (&key.1, row_of(key)?)))).collect();
+        for of_table in rows.chunk_by(|a, b| a.0 == b.0).flat_map(|rows| rows.chunks(RECORDS_MAX)) {
+            let Some(&(table, _)) = of_table.first() else { continue };
+            let rows: Vec<_> = of_table.iter().map(|&(_, row)| row).collect();
+            records::write(self.sql, table, &rows);
             if self.sql.len() >= PACKET_BYTES {
                 ask(self.session, self.sql)?;
                 self.sql.clear();

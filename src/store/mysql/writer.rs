@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use aldis_logic::job::{Event, JobError, WriteJob, WriteRequest, Written};
 use aldis_wire::Seq;
-use aldis_wire::limits::GROUP_MEMBERS_MAX;
+use aldis_wire::limits::GROUP_FANOUT_MAX;
 
 use super::Shared;
 use super::batch::{Batch, Entry, Made, Outcome};
@@ -107,7 +107,7 @@ impl MysqlWriter {
         }
         for group in &made.changed_groups {
             if let Some(known) = set.groups.get(group) {
-                self.caches.groups.insert(*group, known.clone());
+                self.caches.put_group(*group, known.clone());
             }
         }
         let results = outcomes.into_iter().map(|outcome| Ok(finish(outcome?, &made.entries)));
@@ -119,6 +119,7 @@ impl MysqlWriter {
             message: Arc::new(entry.message),
             owners: entry.owners,
             origin: entry.origin,
+            stream: entry.stream,
         }));
         Ok(())
     }
@@ -274,13 +275,13 @@ impl Writer for MysqlWriter {
                     .caches
                     .groups
                     .peek(group)
-                    .map_or(GROUP_MEMBERS_MAX, |known| known.group.members.len()),
+                    .map_or(GROUP_FANOUT_MAX, |known| known.group.members.len()),
             },
             WriteJob::CreateGroup(job) => job.members.len() + 1,
             WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } | WriteJob::Group(_) => {
-                GROUP_MEMBERS_MAX
+                GROUP_FANOUT_MAX
             }
-            WriteJob::Message(job) if job.conversation.as_group().is_some() => GROUP_MEMBERS_MAX,
+            WriteJob::Message(job) if job.conversation.as_group().is_some() => GROUP_FANOUT_MAX,
             WriteJob::Friend(_) | WriteJob::Message(_) => 2,
             WriteJob::Register(_)
             | WriteJob::OpenSession(_)

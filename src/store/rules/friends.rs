@@ -237,6 +237,7 @@ impl Pair {
                     kind: pb::MsgType::SystemFriend,
                     content: encode(&pb::FriendEvent { kind, reason }),
                     once: None,
+                    stream: None,
                 };
                 let mut owners = [actor, other];
                 owners.sort_unstable();

@@ -1,13 +1,13 @@
 //! What owner and admins of a group do, and who asks them to come in. Whoever may not is told so if a
 //! member, and otherwise that there is no such group. Knows no backend.
 
-use aldis_logic::job::{GroupChange, GroupJob, JobError, JoinMode, Ticket, Written};
+use aldis_logic::job::{GroupChange, GroupJob, GroupLimits, JobError, JoinMode, Ticket, Written};
 use aldis_wire::limits::GROUP_REQUESTS_MAX;
 use aldis_wire::{GroupId, Seq, UserId, pb};
 
-use super::groups::{admit, event, group_of, tell};
+use super::groups::{admit, event, group_of, tell, unfollow};
 use super::{Needs, Placed, Rows, get, put, tell_self};
-use crate::group::{Group, Member, Role, Stay};
+use crate::group::{Group, Member, Role, Stay, StreamState};
 use crate::record::{GroupRequest, GroupSetting, Key, Table};
 use crate::refusal::{
     NO_SUCH_GROUP, NO_SUCH_MEMBER, NO_SUCH_REQUEST, NO_SUCH_USER, NOT_ALLOWED, TOO_MANY_REQUESTS,
@@ -42,6 +42,7 @@ struct Act<'a, R: Rows> {
     id: GroupId,
     group: Group,
     actor: Member,
+    limits: GroupLimits,
 }
 
 /// Runs the job.
@@ -50,16 +51,16 @@ pub(super) fn change<R: Rows>(
     origin: Ticket,
     job: &GroupJob,
 ) -> Result<Written, R::Stop> {
-    let &GroupJob { actor, group: id, .. } = job;
+    let &GroupJob { actor, group: id, limits, .. } = job;
     if let GroupChange::Join { reason } = &job.change {
-        let placed = join(rows, origin, id, actor, reason)?;
+        let placed = join(rows, origin, job, reason)?;
         return Ok(Written::Changed { seq: placed.seq });
     }
     if matches!(job.change, GroupChange::Dissolve) && is_dissolved(rows, id, actor)? {
         return Ok(Written::Changed { seq: Seq(0) });
     }
     let (group, actor) = group_of(rows, id, actor)?;
-    let mut act = Act { rows, origin, id, group, actor };
+    let mut act = Act { rows, origin, id, group, actor, limits };
     let placed = match &job.change {
         GroupChange::Remove { users } => act.remove(users)?,
         GroupChange::SetRole { user, is_admin } => act.set_role(*user, *is_admin)?,
@@ -91,12 +92,15 @@ impl<R: Rows> Act<'_, R> {
         }
         let users: Vec<UserId> = gone.iter().map(|member| member.user).collect();
         let removed = event(pb::GroupEventKind::MembersRemoved, &users, self.group.owner);
-        let placed = self.tell(removed)?;
+        let placed =
+            tell(self.rows, self.origin, self.id, &self.group, self.actor.user, removed, &users)?;
+        unfollow(self.rows, self.id, &self.group, &gone)?;
         let leave_seq = placed.conv_seq.0;
         let stays = gone.into_iter().map(|member| Stay { member, leave_seq }).collect();
         let rest = self.group.members.iter().copied();
         let rest = rest.filter(|member| !users.contains(&member.user)).collect();
         let group = self.group.with_members(self.group.owner, rest);
+        let group = group.with_member_seq(placed.conv_seq);
         self.rows.change_group(self.id, group, stays)?;
         Ok(placed)
     }
@@ -213,7 +217,11 @@ impl<R: Rows> Act<'_, R> {
         let placed = self.tell(event(pb::GroupEventKind::GroupDissolved, &[], nobody))?;
         let leave_seq = placed.conv_seq.0;
         let stays = self.group.members.iter().map(|&member| Stay { member, leave_seq }).collect();
-        let group = self.group.with_members(nobody, Vec::new());
+        unfollow(self.rows, self.id, &self.group, &self.group.members)?;
+        let mut group = self.group.with_members(nobody, Vec::new());
+        // It is in the stream: nobody's mailbox needs a row for it.
+        let ended = |stream| StreamState { end_seq: leave_seq, member_seq: leave_seq, ..stream };
+        group.stream = group.stream.map(ended);
         self.rows.change_group(self.id, group, stays)?;
         Ok(placed)
     }
@@ -229,7 +237,10 @@ impl<R: Rows> Act<'_, R> {
         }
         let is_new = accept && self.group.member(user).is_none();
         let placed = match is_new {
-            true => admit(self.rows, self.origin, self.id, &self.group, self.actor.user, &[user])?,
+            true => {
+                let Self { rows, origin, id, group, actor, limits } = self;
+                admit(*rows, *origin, *id, group, actor.user, &[user], *limits)?
+            }
             false => Placed::default(),
         };
         end_request(self.rows, self.id, user, request)?;
@@ -250,8 +261,7 @@ impl<R: Rows> Act<'_, R> {
 
     /// An entry for all members.
     fn tell(&mut self, event: pb::GroupEvent) -> Result<Placed, R::Stop> {
-        let all: Vec<UserId> = self.group.users().collect();
-        tell(self.rows, self.origin, self.id, self.actor.user, event, &all)
+        tell(self.rows, self.origin, self.id, &self.group, self.actor.user, event, &[])
     }
 
     /// Changes some of the members.
@@ -270,10 +280,10 @@ impl<R: Rows> Act<'_, R> {
 fn join<R: Rows>(
     rows: &mut R,
     origin: Ticket,
-    id: GroupId,
-    user: UserId,
+    job: &GroupJob,
     reason: &str,
 ) -> Result<Placed, R::Stop> {
+    let &GroupJob { actor: user, group: id, limits, .. } = job;
     if !rows.has_user(user)? {
         return Err(NO_SUCH_USER.into());
     }
@@ -289,7 +299,7 @@ fn join<R: Rows>(
     let key = [id.0, user.0];
     let mut request: GroupRequest = get(rows, &key)?;
     if mode == JoinMode::Open {
-        let placed = admit(rows, origin, id, &group, user, &[user])?;
+        let placed = admit(rows, origin, id, &group, user, &[user], limits)?;
         if request.is_waiting() {
             end_request(rows, id, user, request)?;
         }

@@ -2,12 +2,13 @@
 //! group's conversation for all whom it concerns; who comes gets it as the first one, who goes as the
 //! last one. What owner and admins do is in `group_admin`. Knows no backend.
 
-use aldis_logic::job::{CreateGroup, Ticket, Written};
-use aldis_wire::limits::{GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
-use aldis_wire::{ConversationKey, GroupId, Seq, UserId, pb};
+use aldis_logic::job::{CreateGroup, GroupLimits, Ticket, Written};
+use aldis_wire::limits::GROUPS_PER_USER_MAX;
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, Seq, UserId, pb};
 
-use super::{NewEvent, Placed, Rows, encode};
-use crate::group::{Group, Member, Role, Stay, each_once, successor};
+use super::{NewEvent, Placed, Rows, encode, put};
+use crate::group::{Group, Member, Role, Stay, StreamState, each_once, successor};
+use crate::record::Follow;
 use crate::refusal::{GROUP_FULL, NO_SUCH_GROUP, NO_SUCH_USER, TOO_MANY_GROUPS};
 
 /// GROUP_CREATE.
@@ -22,7 +23,7 @@ pub(super) fn create<R: Rows>(
         return Ok(Written::GroupCreated { group, seq: Seq(0) });
     }
     let mut users = each_once(&job.members, Some(owner));
-    if users.len() + 1 > GROUP_MEMBERS_MAX {
+    if users.len() + 1 > job.limits.members_max {
         return Err(GROUP_FULL.into());
     }
     check_users(rows, &users)?;
@@ -35,7 +36,8 @@ pub(super) fn create<R: Rows>(
         name: job.name.clone(),
         ..event(pb::GroupEventKind::GroupCreated, &users, owner)
     };
-    let placed = tell(rows, origin, id, owner, event, &users)?;
+    let group = Group { name: job.name.as_str().into(), ..Group::default() };
+    let placed = tell(rows, origin, id, &group, owner, event, &users)?;
     let members = users.iter().map(|&user| Member {
         user,
         join_seq: placed.conv_seq.0,
@@ -44,8 +46,9 @@ pub(super) fn create<R: Rows>(
     });
     let members: Vec<Member> = members.collect();
     let stays = members.iter().map(|&member| Stay { member, leave_seq: 0 }).collect();
-    let group = Group { name: job.name.as_str().into(), ..Group::default() };
-    rows.change_group(id, group.with_members(owner, members), stays)?;
+    let group = group.with_members(owner, members);
+    rows.change_group(id, group.clone(), stays)?;
+    begin_stream(rows, origin, id, group, owner, job.limits)?;
     Ok(Written::GroupCreated { group: id, seq: placed.seq })
 }
 
@@ -56,6 +59,7 @@ pub(super) fn invite<R: Rows>(
     actor: UserId,
     id: GroupId,
     users: &[UserId],
+    limits: GroupLimits,
 ) -> Result<Written, R::Stop> {
     let (group, _) = group_of(rows, id, actor)?;
     let mut added = each_once(users, None);
@@ -64,7 +68,7 @@ pub(super) fn invite<R: Rows>(
     if added.is_empty() {
         return Ok(Written::Invited { added, seq: Seq(0) });
     }
-    let placed = admit(rows, origin, id, &group, actor, &added)?;
+    let placed = admit(rows, origin, id, &group, actor, &added, limits)?;
     Ok(Written::Invited { added, seq: placed.seq })
 }
 
@@ -76,15 +80,14 @@ pub(super) fn admit<R: Rows>(
     group: &Group,
     actor: UserId,
     added: &[UserId],
+    limits: GroupLimits,
 ) -> Result<Placed, R::Stop> {
-    if group.members.len() + added.len() > GROUP_MEMBERS_MAX {
+    if group.members.len() + added.len() > limits.members_max {
         return Err(GROUP_FULL.into());
     }
     check_group_counts(rows, added)?;
-    let mut all: Vec<UserId> = group.users().chain(added.iter().copied()).collect();
-    all.sort_unstable();
     let joined = event(pb::GroupEventKind::MembersJoined, added, group.owner);
-    let placed = tell(rows, origin, id, actor, joined, &all)?;
+    let placed = tell(rows, origin, id, group, actor, joined, added)?;
     let new = |user: &UserId| Member {
         user: *user,
         join_seq: placed.conv_seq.0,
@@ -93,8 +96,67 @@ pub(super) fn admit<R: Rows>(
     };
     let stays = added.iter().map(|user| Stay { member: new(user), leave_seq: 0 }).collect();
     let members = group.members.iter().copied().chain(added.iter().map(new)).collect();
-    rows.change_group(id, group.with_members(group.owner, members), stays)?;
+    let group = group.with_members(group.owner, members).with_member_seq(placed.conv_seq);
+    rows.change_group(id, group.clone(), stays)?;
+    if group.stream.is_some() {
+        follow(rows, id, added.iter().copied(), placed.conv_seq)?;
+    } else {
+        begin_stream(rows, origin, id, group, actor, limits)?;
+    }
     Ok(placed)
+}
+
+/// Makes a group that has grown too large for mailboxes a stream. That is an entry itself, the last
+/// one of the group in them.
+fn begin_stream<R: Rows>(
+    rows: &mut R,
+    origin: Ticket,
+    id: GroupId,
+    group: Group,
+    actor: UserId,
+    limits: GroupLimits,
+) -> Result<(), R::Stop> {
+    if group.members.len() <= limits.fanout_max {
+        return Ok(());
+    }
+    let became = pb::GroupEvent {
+        is_stream: true,
+        ..event(pb::GroupEventKind::GroupBecameStream, &[], group.owner)
+    };
+    // The response names the entry before it.
+    let placed = tell(rows, origin.of_nobody(), id, &group, actor, became, &[])?;
+    let begin_seq = placed.conv_seq.0;
+    follow(rows, id, group.users(), placed.conv_seq)?;
+    let stream = Some(StreamState { begin_seq, end_seq: 0, member_seq: begin_seq });
+    rows.change_group(id, Group { stream, ..group }, vec![])
+}
+
+/// What is above the entry is in the stream for these.
+fn follow<R: Rows>(
+    rows: &mut R,
+    id: GroupId,
+    users: impl Iterator<Item = UserId>,
+    from: ConvSeq,
+) -> Result<(), R::Stop> {
+    for user in users {
+        put(rows, &[user.0, id.0], Follow { start_seq: from.0, is_over: 0 })?;
+    }
+    Ok(())
+}
+
+/// These are members of the group no more.
+pub(super) fn unfollow<R: Rows>(
+    rows: &mut R,
+    id: GroupId,
+    group: &Group,
+    gone: &[Member],
+) -> Result<(), R::Stop> {
+    let Some(stream) = group.stream else { return Ok(()) };
+    for member in gone {
+        let start_seq = member.join_seq.max(stream.begin_seq);
+        put(rows, &[member.user.0, id.0], Follow { start_seq, is_over: 1 })?;
+    }
+    Ok(())
 }
 
 /// GROUP_LEAVE.
@@ -120,8 +182,8 @@ pub(super) fn leave<R: Rows>(
         false => group.owner,
     };
     let left = event(pb::GroupEventKind::MemberLeft, &[user], owner);
-    let all: Vec<UserId> = group.users().collect();
-    let placed = tell(rows, origin, id, user, left, &all)?;
+    let placed = tell(rows, origin, id, &group, user, left, &[user])?;
+    unfollow(rows, id, &group, &[leaver])?;
     let mut stays = vec![Stay { member: leaver, leave_seq: placed.conv_seq.0 }];
     let mut members: Vec<Member> = others().collect();
     if owner != group.owner
@@ -130,7 +192,8 @@ pub(super) fn leave<R: Rows>(
         next.role = Role::Owner;
         stays.push(Stay { member: *next, leave_seq: 0 });
     }
-    rows.change_group(id, group.with_members(owner, members), stays)?;
+    let group = group.with_members(owner, members).with_member_seq(placed.conv_seq);
+    rows.change_group(id, group, stays)?;
     Ok(Written::Left { seq: placed.seq })
 }
 
@@ -147,23 +210,27 @@ pub(super) fn group_of<R: Rows>(
     }
 }
 
-/// An entry of the group's conversation.
+/// An entry of the group's conversation, as the group was before it, for its members and for those
+/// who come by it. `moved`: who comes or goes by it.
 pub(super) fn tell<R: Rows>(
     rows: &mut R,
     origin: Ticket,
-    group: GroupId,
+    id: GroupId,
+    group: &Group,
     actor: UserId,
-    event: pb::GroupEvent,
-    owners: &[UserId],
+    mut event: pb::GroupEvent,
+    moved: &[UserId],
 ) -> Result<Placed, R::Stop> {
+    event.is_stream |= group.stream.is_some();
     let event = NewEvent {
-        conversation: ConversationKey::group(group),
+        conversation: ConversationKey::group(id),
         actor,
         kind: pb::MsgType::SystemGroup,
         content: encode(&event),
         once: None,
+        stream: group.in_stream(),
     };
-    rows.add_event(origin, event, owners)
+    rows.add_event(origin, event, &group.owners(moved))
 }
 
 /// What every event says; `owner` is the one after it.

@@ -4,7 +4,7 @@
 //! At most one entry holds a text that was edited, the newest of them: what was said before is gone,
 //! and a recall finds all that there is by the message's `edit_seq`.
 
-use aldis_logic::job::{JobError, MessageChange, MessageJob, Ticket, Written};
+use aldis_logic::job::{InStream, JobError, MessageChange, MessageJob, Ticket, Written};
 use aldis_wire::limits::EDIT_MS_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, EDITED, MsgId, MsgNo, RECALLED, Seq, UserId, pb};
 use bytes::Bytes;
@@ -44,8 +44,10 @@ pub(crate) struct BodyChange {
 pub(super) struct Actor {
     /// Of a group; two users are both members.
     pub role: Role,
-    /// All who get the entry, ascending.
+    /// All who get the entry in their mailboxes, ascending.
     pub owners: Vec<UserId>,
+    /// The conversation is a stream.
+    pub stream: Option<InStream>,
 }
 
 pub(super) fn needs(job: &MessageJob) -> Needs {
@@ -54,7 +56,7 @@ pub(super) fn needs(job: &MessageJob) -> Needs {
     let is_party = group.is_some() || is_party(key, job.actor);
     let mut needs = Needs {
         conversations: if group.is_none() && is_party { vec![key] } else { vec![] },
-        groups: group.into_iter().collect(),
+        seats: group.map(|group| (group, job.actor)).into_iter().collect(),
         targets: vec![(key, job.conv_seq)],
         ..Needs::default()
     };
@@ -120,6 +122,7 @@ fn recall<R: Rows>(
         kind: pb::MsgType::SystemMessage,
         content: encode(&event(pb::MessageEventKind::MessageRecalled, job.conv_seq, &target)),
         once: None,
+        stream: actor.stream,
     };
     Ok(rows.add_event(origin, event, &actor.owners)?.seq)
 }
@@ -166,6 +169,7 @@ fn edit<R: Rows>(rows: &mut R, origin: Ticket, job: &MessageJob) -> Result<Seq, 
         kind,
         content: encode(&pb::MessageEvent { msg_id: target.msg_id.0, ..wanted }),
         once: Some(once),
+        stream: actor.stream,
     };
     let placed = rows.add_event(origin, event, &actor.owners)?;
     let edited = BodyChange {
@@ -212,16 +216,16 @@ pub(super) fn actor<R: Rows>(
     user: UserId,
 ) -> Result<Actor, R::Stop> {
     if let Some(group) = key.as_group() {
-        let group = rows.group(group)?.unwrap_or_default();
+        let group = rows.group_for(group, user)?.unwrap_or_default();
         let role = group.member(user).ok_or(NO_SUCH_GROUP)?.role;
-        return Ok(Actor { role, owners: group.users().collect() });
+        return Ok(Actor { role, owners: group.owners(&[]), stream: group.in_stream() });
     }
     if !is_party(key, user) {
         return Err(NOT_A_PARTY.into());
     }
     let mut owners = vec![UserId(key.lo), UserId(key.hi)];
     owners.dedup();
-    Ok(Actor { role: Role::Member, owners })
+    Ok(Actor { role: Role::Member, owners, stream: None })
 }
 
 /// Refuses a member who may not send anything now.
@@ -235,7 +239,7 @@ pub(super) fn check_speaker<R: Rows>(
         return Ok(rows.ties(key)?.check_sender(key, actor, friends_only)?);
     };
     let now_ms = rows.now_ms();
-    Ok(rows.group(group)?.unwrap_or_default().check_sender(actor, now_ms)?)
+    Ok(rows.group_for(group, actor)?.unwrap_or_default().check_sender(actor, now_ms)?)
 }
 
 /// The message that the job names.

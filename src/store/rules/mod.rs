@@ -15,7 +15,7 @@ mod reactions;
 mod ties;
 mod views;
 
-use aldis_logic::job::{CreateGroup, JobError, Ticket, WriteJob, Written};
+use aldis_logic::job::{CreateGroup, InStream, JobError, Ticket, WriteJob, Written};
 use aldis_wire::{
     ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, RequestId, Seq, UserId, pb,
 };
@@ -41,6 +41,8 @@ pub(crate) struct NewEvent {
     pub content: Bytes,
     /// Of a request that must not be done twice and has no natural key.
     pub once: Option<Once>,
+    /// The entry is in a stream, and in mailboxes only besides.
+    pub stream: Option<InStream>,
 }
 
 /// Where an entry was placed.
@@ -102,6 +104,9 @@ pub(crate) trait Rows {
 
     /// The group; `None`: there never was one.
     fn group(&mut self, id: GroupId) -> Result<Option<Group>, Self::Stop>;
+
+    /// The group as far as one user needs it: of a stream, other members may be missing.
+    fn group_for(&mut self, id: GroupId, user: UserId) -> Result<Option<Group>, Self::Stop>;
 
     /// The group that this request has made.
     fn made_group(
@@ -171,8 +176,10 @@ pub(crate) trait Rows {
 pub(crate) struct Needs {
     /// 1:1 conversations to lock.
     pub conversations: Vec<ConversationKey>,
-    /// Groups to lock.
+    /// Groups to lock, with all members.
     pub groups: Vec<GroupId>,
+    /// Groups to lock, as far as one user needs them.
+    pub seats: Vec<(GroupId, UserId)>,
     /// Users to lock.
     pub users: Vec<UserId>,
     /// Rows that the rules ask for.
@@ -254,8 +261,8 @@ pub(crate) fn run<R: Rows>(
     match job {
         WriteJob::Friend(job) => friends::change(rows, origin, job),
         WriteJob::CreateGroup(job) => groups::create(rows, origin, job),
-        WriteJob::InviteMembers { actor, group, members } => {
-            groups::invite(rows, origin, *actor, *group, members)
+        WriteJob::InviteMembers { actor, group, members, limits } => {
+            groups::invite(rows, origin, *actor, *group, members, *limits)
         }
         WriteJob::LeaveGroup { user, group } => groups::leave(rows, origin, *user, *group),
         WriteJob::Group(job) => group_admin::change(rows, origin, job),
@@ -294,6 +301,7 @@ fn tell_self<R: Rows>(
         kind: pb::MsgType::SystemSelf,
         content: encode(&pb::SelfEvent { what: Some(what) }),
         once: None,
+        stream: None,
     };
     rows.add_event(origin, event, &[user])
 }

@@ -33,7 +33,7 @@ pub(super) fn react<R: Rows>(
     wanted: &Wanted<'_>,
 ) -> Result<Seq, R::Stop> {
     let key = job.conversation;
-    let owners = actor(rows, key, job.actor)?.owners;
+    let actor = actor(rows, key, job.actor)?;
     check_sight(rows, key, job.actor, job.conv_seq)?;
     let target = message(rows, job)?;
     if target.flags & RECALLED != 0 {
@@ -71,6 +71,7 @@ pub(super) fn react<R: Rows>(
         kind: pb::MsgType::SystemMessage,
         content: encode(&told),
         once: None,
+        stream: actor.stream,
     };
-    Ok(rows.add_event(origin, event, &owners)?.seq)
+    Ok(rows.add_event(origin, event, &actor.owners)?.seq)
 }

@@ -1,7 +1,7 @@
 //! Users, devices and sessions. Knows nothing of messages but mailbox heads.
 
 use aldis_logic::job::{Device, Generations, NewUser, OpenSession, SessionOpened, Written};
-use aldis_wire::{DeviceClass, Epoch, Seq, UserId};
+use aldis_wire::{DeviceClass, Epoch, GroupId, Seq, UserId};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::batch::Batch;
@@ -172,6 +172,22 @@ impl Batch<'_> {
             )?
             .execute((cursor as i64, user.0 as i64, device_id))?;
         if known == 0 { Err(NO_SUCH_DEVICE.into()) } else { Ok(Written::Marked) }
+    }
+
+    pub(super) fn mark_stream(
+        &mut self,
+        user: UserId,
+        device_id: &str,
+        group: GroupId,
+        seq: Seq,
+    ) -> Result<Written, Stop> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO im_stream_cursor (user_id, device_id, group_id, seq)
+                 VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET seq = max(seq, ?4)",
+            )?
+            .execute((user.0 as i64, device_id, group.0 as i64, seq.0 as i64))?;
+        Ok(Written::Marked)
     }
 
     pub(super) fn user_exists(&mut self, user: UserId) -> Result<bool, Stop> {

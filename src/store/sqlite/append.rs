@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aldis_logic::job::{Append, Appended, Event, StoredMessage, Ticket, Written};
+use aldis_logic::job::{Append, Appended, Event, InStream, StoredMessage, Ticket, Written};
 use aldis_wire::{ClientMsgId, ConvSeq, ConversationKey, MsgId, MsgNo, Seq, UserId, pb};
 use bytes::Bytes;
 use rusqlite::OptionalExtension;
@@ -14,7 +14,7 @@ use super::failure::{Stop, damaged};
 use super::index::Index;
 use super::rows::number;
 use super::runs::{Entry, POSITION_MAX, pack};
-use crate::group::Member;
+use crate::group::Group;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
 use crate::rules::{SentKey, Ties};
 
@@ -30,6 +30,8 @@ pub(super) struct Draft {
     pub content: Bytes,
     pub extra: Bytes,
     pub refs: Bytes,
+    /// It is in a stream, and in mailboxes only besides.
+    pub stream: Option<InStream>,
 }
 
 /// Where an entry was placed.
@@ -43,14 +45,21 @@ pub(super) struct Placed {
 /// The mailboxes that a message goes to.
 enum Recipients {
     Direct(SmallVec<[UserId; 2]>),
-    Group(Arc<[Member]>),
+    Group(Group),
 }
 
 impl Recipients {
     fn users(&self) -> SmallVec<[UserId; 2]> {
         match self {
             Recipients::Direct(users) => users.clone(),
-            Recipients::Group(members) => members.iter().map(|member| member.user).collect(),
+            Recipients::Group(group) => group.owners(&[]).into(),
+        }
+    }
+
+    fn in_stream(&self) -> Option<InStream> {
+        match self {
+            Recipients::Direct(_) => None,
+            Recipients::Group(group) => group.in_stream(),
         }
     }
 }
@@ -82,6 +91,7 @@ impl Batch<'_> {
             content: job.content.clone(),
             extra: job.extra.clone(),
             refs: job.refs.clone(),
+            stream: recipients.in_stream(),
         };
         let placed = self.deliver(origin, draft, &recipients.users())?;
         let Placed { seq, conv_seq } = placed;
@@ -92,9 +102,9 @@ impl Batch<'_> {
         let key = job.conversation;
         if let Some(group) = key.as_group() {
             let now_ms = self.now_ms;
-            let group = self.load_or_find_group(group)?.ok_or(NO_SUCH_GROUP)?;
+            let group = self.load_seat(group, job.sender)?.ok_or(NO_SUCH_GROUP)?;
             group.check_sender(job.sender, now_ms)?;
-            return Ok(Recipients::Group(group.members.clone()));
+            return Ok(Recipients::Group(group));
         }
         if key.lo != job.sender.0 && key.hi != job.sender.0 {
             return Err(NOT_A_PARTY.into());
@@ -110,7 +120,7 @@ impl Batch<'_> {
     }
 
     /// Gives the entry its places, writes its body and makes its event. The sender is one of the
-    /// owners.
+    /// owners, unless it is in a stream.
     pub(super) fn deliver(
         &mut self,
         origin: Ticket,
@@ -147,8 +157,9 @@ impl Batch<'_> {
             }
         }
         self.insert_body(&draft, conv_seq, msg_no, sender_seq)?;
+        let stream = draft.stream;
         let message = draft.placed(ConvSeq(conv_seq), MsgNo(msg_no), self.now_ms);
-        self.events.push(Event { message: Arc::new(message), owners: places, origin });
+        self.events.push(Event { message: Arc::new(message), owners: places, origin, stream });
         Ok(Placed { seq: Seq(sender_seq), conv_seq: ConvSeq(conv_seq) })
     }
 
@@ -166,7 +177,8 @@ impl Batch<'_> {
         self.insert_body(&draft, seq, 0, seq)?;
         let (seq, conv_seq) = (Seq(seq), ConvSeq(seq));
         let message = Arc::new(draft.placed(conv_seq, MsgNo(0), self.now_ms));
-        self.events.push(Event { message, owners: smallvec![(owner, seq)], origin });
+        let owners = smallvec![(owner, seq)];
+        self.events.push(Event { message, owners, origin, stream: None });
         Ok(Placed { seq, conv_seq })
     }
 

@@ -81,12 +81,15 @@ impl Batch<'_> {
                 self.release_session(*user, *class, *epoch, *before)
             }
             WriteJob::RevokeDevice { user, device_id } => self.revoke_device(*user, device_id),
-            WriteJob::MarkDelivered { user, device_id, seq } => {
+            WriteJob::MarkDelivered { user, device_id, stream: None, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
             }
             WriteJob::StoreIndex { user, blocks } => {
                 self.store_index(*user, blocks)?;
                 Ok(Written::IndexStored)
+            }
+            WriteJob::MarkDelivered { user, device_id, stream: Some(group), seq } => {
+                self.mark_stream(*user, device_id, *group, *seq)
             }
             job @ (WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }

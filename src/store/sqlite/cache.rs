@@ -13,8 +13,10 @@ use crate::rules::Ties;
 const HEADS_MAX: usize = 1 << 17;
 /// Conversations: about 60 bytes each, 4 MiB.
 const CONVERSATIONS_MAX: usize = 1 << 16;
-/// Member lists: at most 16 KiB each, 16 MiB.
+/// Member lists: at most 16 KiB each, 16 MiB. As many streams without members.
 const GROUPS_MAX: usize = 1 << 10;
+/// Member lists of streams, which only changes of them need: 640 KiB each at 20,000 members, 10 MiB.
+const STREAMS_MAX: usize = 1 << 4;
 /// Users known to exist: about 20 bytes each, 1 MiB.
 const USERS_MAX: usize = 1 << 16;
 
@@ -36,7 +38,12 @@ pub(super) struct Conversation {
 pub(super) struct Caches {
     pub heads: Recent<UserId, u64>,
     pub conversations: Recent<ConversationKey, Conversation>,
+    /// Those that are no streams.
     pub groups: Recent<GroupId, Group>,
+    /// Streams with all members.
+    pub streams: Recent<GroupId, Group>,
+    /// Streams without members: what a message needs.
+    pub stream_states: Recent<GroupId, Group>,
     pub users: Recent<UserId, ()>,
 }
 
@@ -46,6 +53,8 @@ impl Caches {
             heads: Recent::new(HEADS_MAX),
             conversations: Recent::new(CONVERSATIONS_MAX),
             groups: Recent::new(GROUPS_MAX),
+            streams: Recent::new(STREAMS_MAX),
+            stream_states: Recent::new(GROUPS_MAX),
             users: Recent::new(USERS_MAX),
         }
     }
@@ -56,6 +65,8 @@ impl Caches {
         self.heads.trim();
         self.conversations.trim();
         self.groups.trim();
+        self.streams.trim();
+        self.stream_states.trim();
         self.users.trim();
     }
 

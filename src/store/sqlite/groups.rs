@@ -8,18 +8,97 @@ use super::accounts::take_ids;
 use super::batch::Batch;
 use super::failure::{Stop, damaged};
 use super::rows::number;
-use crate::group::{Group, Member, Role, Stay};
+use crate::group::{Group, Member, Role, Stay, StreamState};
 use crate::page::Span;
 
 impl Batch<'_> {
-    /// A group that exists.
-    pub(super) fn load_or_find_group(&mut self, id: GroupId) -> Result<Option<&Group>, Stop> {
-        if self.caches.groups.peek(id).is_none()
-            && let Some(group) = load(self.conn, id, usize::MAX)?
-        {
-            self.caches.groups.insert(id, group);
+    /// A group that exists, with all members.
+    pub(super) fn load_or_find_group(&mut self, id: GroupId) -> Result<Option<Group>, Stop> {
+        if let Some(known) = self.caches.groups.get_mut(id) {
+            return Ok(Some(known.clone()));
         }
-        Ok(self.caches.groups.get_mut(id).map(|group| &*group))
+        if let Some(known) = self.caches.streams.get_mut(id) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(group) = self.load_group_row(id)? else { return Ok(None) };
+        let group = Group { members: self.load_members(id)?.into(), ..group };
+        self.remember_group(id, &group);
+        Ok(Some(group))
+    }
+
+    /// A group as far as one user needs it: a message to a stream needs no member but its sender.
+    pub(super) fn load_seat(&mut self, id: GroupId, user: UserId) -> Result<Option<Group>, Stop> {
+        if let Some(known) = self.caches.groups.get_mut(id) {
+            return Ok(Some(known.clone()));
+        }
+        if self.caches.stream_states.get_mut(id).is_none() {
+            let Some(group) = self.load_group_row(id)? else { return Ok(None) };
+            if group.stream.is_none() {
+                return self.load_or_find_group(id);
+            }
+            self.caches.stream_states.insert(id, group);
+        }
+        let Some(state) = self.caches.stream_states.peek(id).cloned() else { return Ok(None) };
+        let seat = self.load_member(id, user)?;
+        Ok(Some(Group { members: seat.into_iter().collect(), ..state }))
+    }
+
+    fn remember_group(&mut self, id: GroupId, group: &Group) {
+        if group.stream.is_none() {
+            self.caches.groups.insert(id, group.clone());
+            return;
+        }
+        self.caches.groups.remove(id);
+        let state = Group { members: [].into(), ..group.clone() };
+        self.caches.stream_states.insert(id, state);
+        self.caches.streams.insert(id, group.clone());
+    }
+
+    /// Without its members.
+    fn load_group_row(&self, id: GroupId) -> Result<Option<Group>, Stop> {
+        let Ok(key) = i64::try_from(id.0) else { return Ok(None) };
+        let found = self
+            .conn
+            .prepare_cached(
+                "SELECT owner_id, muted, name, begin_seq, end_seq, member_seq FROM im_group
+                 WHERE group_id = ?",
+            )?
+            .query_row([key], |row| {
+                Ok(Group {
+                    owner: UserId(number(row, 0)?),
+                    is_muted: row.get(1)?,
+                    name: row.get::<_, String>(2)?.into(),
+                    stream: StreamState::of_row(number(row, 3)?, number(row, 4)?, number(row, 5)?),
+                    members: [].into(),
+                })
+            })
+            .optional()?;
+        Ok(found)
+    }
+
+    /// A member now.
+    fn load_member(&self, id: GroupId, user: UserId) -> Result<Option<Member>, Stop> {
+        let found = self
+            .conn
+            .prepare_cached(
+                "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
+                 WHERE group_id = ? AND user_id = ? AND leave_seq = 0",
+            )?
+            .query_row((id.0 as i64, user.0 as i64), |row| Ok((member(row)?, number(row, 2)?)))
+            .optional()?;
+        found.map(with_role).transpose()
+    }
+
+    fn load_members(&self, id: GroupId) -> Result<Vec<Member>, Stop> {
+        let members = self
+            .conn
+            .prepare_cached(
+                "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
+                 WHERE group_id = ? AND leave_seq = 0 ORDER BY user_id",
+            )?
+            .query_map([id.0 as i64], |row| Ok((member(row)?, number(row, 2)?)))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        members.into_iter().map(with_role).collect()
     }
 
     pub(super) fn find_made_group(
@@ -61,10 +140,12 @@ impl Batch<'_> {
         group: Group,
         stays: &[Stay],
     ) -> Result<(), Stop> {
+        let stream = group.stream.unwrap_or_default();
         let changed = self
             .conn
             .prepare_cached(
                 "UPDATE im_group SET owner_id = ?, member_count = ?, muted = ?, name = ?,
+                     begin_seq = ?, end_seq = ?, member_seq = ?,
                      member_version = member_version + 1 WHERE group_id = ?",
             )?
             .execute((
@@ -72,6 +153,9 @@ impl Batch<'_> {
                 group.members.len() as i64,
                 group.is_muted,
                 &*group.name,
+                stream.begin_seq as i64,
+                stream.end_seq as i64,
+                stream.member_seq as i64,
                 id.0 as i64,
             ))?;
         if changed != 1 {
@@ -95,7 +179,7 @@ impl Batch<'_> {
             ))?;
         }
         drop(write);
-        self.caches.groups.insert(id, group);
+        self.remember_group(id, &group);
         Ok(())
     }
 
@@ -140,13 +224,10 @@ pub(super) fn load(
             Ok((member(row)?, number(row, 2)?))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let with_role = |(member, role): (Member, u64)| {
-        let role = Role::from_number(role).ok_or_else(|| damaged("a role"))?;
-        Ok(Member { role, ..member })
-    };
     let members = members.into_iter().map(with_role).collect::<Result<Vec<_>, Stop>>()?;
     let owner = UserId(owner);
-    Ok(Some(Group { name: name.into(), owner, is_muted, members: members.into() }))
+    let (name, members) = (name.into(), members.into());
+    Ok(Some(Group { name, owner, is_muted, members, ..Group::default() }))
 }
 
 /// The role of a member now.
@@ -180,6 +261,11 @@ pub(super) fn stays(conn: &Connection, group: GroupId, user: UserId) -> Result<V
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(stays)
+}
+
+fn with_role((member, role): (Member, u64)) -> Result<Member, Stop> {
+    let role = Role::from_number(role).ok_or_else(|| damaged("a role"))?;
+    Ok(Member { role, ..member })
 }
 
 /// Without its role.

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use aldis_logic::job::{HistoryPage, HistoryRange};
+use aldis_logic::job::{HistoryPage, HistoryRange, SyncPage};
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
-use aldis_wire::{ConvSeq, ConversationKey, GroupId, UserId};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, Seq, UserId};
 use rusqlite::OptionalExtension;
 
 use super::failure::{Stop, damaged};
@@ -13,7 +13,8 @@ use super::index::Index;
 use super::read::Snapshot;
 use super::records::find;
 use super::rows::number;
-use crate::page::{PageBytes, Span, above, plan};
+use crate::group::StreamState;
+use crate::page::{PageBytes, Span, above, blank, plan, plan_stream};
 use crate::record::{Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
 
@@ -65,6 +66,54 @@ impl Snapshot<'_> {
         Ok(HistoryPage { entries, more, max_conv_seq })
     }
 
+    /// MSG_SYNC of a stream.
+    pub(super) fn stream(
+        &self,
+        reader: UserId,
+        group: GroupId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<SyncPage, Stop> {
+        let Ok(key) = i64::try_from(group.0) else { return Err(NO_SUCH_GROUP.into()) };
+        let state = self
+            .conn
+            .prepare_cached(
+                "SELECT begin_seq, end_seq, member_seq FROM im_group WHERE group_id = ?",
+            )?
+            .query_row([key], |row| {
+                Ok(StreamState::of_row(number(row, 0)?, number(row, 1)?, number(row, 2)?))
+            })
+            .optional()?
+            .flatten();
+        let (Some(state), Some(number)) =
+            (state, self.conversation_number(ConversationKey::group(group))?)
+        else {
+            return Err(NO_SUCH_GROUP.into());
+        };
+        let last = Index::Conversations.last(self.conn, number)?;
+        let head = last.map_or(0, |last| last.position);
+        let stays = self.stay_rows(group, reader)?;
+        let limit = limit.min(SYNC_ENTRIES_MAX);
+        let plan = plan_stream(state, &stays, head, after.0, limit).ok_or(NO_SUCH_GROUP)?;
+        let mut entries = Vec::new();
+        if let Some(span) = plan.span {
+            let ids = Index::Conversations.ids(self.conn, number, span.first, span.last)?;
+            let mut bytes = PageBytes::default();
+            let cleared = self.cleared(reader, ConversationKey::group(group))?;
+            for (seq, id) in (span.first..).zip(ids) {
+                let mut message = self.message(id)?;
+                if seq <= cleared {
+                    blank(&mut message);
+                }
+                if !bytes.take(&message) {
+                    break;
+                }
+                entries.push((Seq(seq), message));
+            }
+        }
+        Ok(plan.page(group, entries))
+    }
+
     pub(super) fn conversation_number(&self, key: ConversationKey) -> Result<Option<u64>, Stop> {
         let number = self
             .conn
@@ -82,6 +131,13 @@ impl Snapshot<'_> {
         }
         let until_now = |stay: Span| Span { last: stay.last.min(head), ..stay };
         Ok(stays.into_iter().map(until_now).collect())
+    }
+
+    /// join_seq and leave_seq of the reader's stays, ascending.
+    fn stay_rows(&self, group: GroupId, reader: UserId) -> Result<Vec<(u64, u64)>, Stop> {
+        let stays = groups::stays(self.conn, group, reader)?;
+        let row = |stay: Span| (stay.first, if stay.last == u64::MAX { 0 } else { stay.last });
+        Ok(stays.into_iter().map(row).collect())
     }
 
     /// Up to where a conversation's history is cleared for one of its members.

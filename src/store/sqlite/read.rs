@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use aldis_logic::job::{
-    Account, Credentials, Generations, JobError, LoginState, ReadJob, ReadResult, StoredMessage,
-    SyncPage, UserHead,
+    Account, Credentials, Followed, Generations, JobError, LoginState, ReadJob, ReadResult,
+    StoredMessage, SyncPage, UserHead,
 };
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{DeviceClass, Epoch, GroupId, MsgId, Seq, UserId, pb};
@@ -98,6 +98,9 @@ impl Snapshot<'_> {
             ReadJob::Sync { user, after, limit } => {
                 ReadResult::Sync(self.sync(*user, *after, *limit)?)
             }
+            ReadJob::Stream { reader, group, after, limit } => {
+                ReadResult::Sync(self.stream(*reader, *group, *after, *limit)?)
+            }
             ReadJob::History { reader, conversation, range, limit } => {
                 ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)
             }
@@ -183,11 +186,38 @@ impl Snapshot<'_> {
                     },
                     username: row.get(0)?,
                     nickname: row.get(1)?,
+                    streams: Vec::new(),
                 })
             })
             .optional()?
             .ok_or(NO_SUCH_USER)?;
-        Ok(LoginState { head: self.mailbox_head(user)?, ..state })
+        let streams = self.followed(user, device_id)?;
+        Ok(LoginState { head: self.mailbox_head(user)?, streams, ..state })
+    }
+
+    /// The streams of the groups that the user is in, with the cursors of a device.
+    fn followed(&self, user: UserId, device_id: &str) -> Result<Vec<Followed>, Stop> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT f.group_id, f.start_seq, c.number, d.seq FROM im_follow f
+             JOIN im_conversation c ON c.lo = 0 AND c.hi = f.group_id
+             LEFT JOIN im_stream_cursor d
+                 ON d.user_id = f.user_id AND d.device_id = ?2 AND d.group_id = f.group_id
+             WHERE f.user_id = ?1 AND f.is_over = 0 ORDER BY f.group_id",
+        )?;
+        let mut rows = statement.query((user.0 as i64, device_id))?;
+        let mut followed = Vec::new();
+        while let Some(row) = rows.next()? {
+            let last = Index::Conversations.last(self.conn, number(row, 2)?)?;
+            let head = last.map_or(0, |last| last.position);
+            let cursor = row.get::<_, Option<i64>>(3)?.unwrap_or(0) as u64;
+            followed.push(Followed {
+                group: GroupId(number(row, 0)?),
+                start: Seq(number(row, 1)?),
+                head: Seq(head),
+                cursor: Seq(cursor.min(head)),
+            });
+        }
+        Ok(followed)
     }
 
     fn heads(&self, users: &[UserId]) -> Result<Vec<UserHead>, Stop> {
@@ -209,7 +239,8 @@ impl Snapshot<'_> {
                     revoked.extend((revoked_epoch.0 > 0).then_some((class, revoked_epoch)));
                 }
             }
-            heads.push(UserHead { user, head: self.mailbox_head(user)?, epochs, revoked });
+            let (head, streams) = (self.mailbox_head(user)?, self.followed(user, "")?);
+            heads.push(UserHead { user, head, epochs, revoked, streams });
         }
         Ok(heads)
     }
@@ -243,7 +274,7 @@ impl Snapshot<'_> {
                 entries.push((Seq(seq), message));
             }
         }
-        Ok(SyncPage { entries, head })
+        Ok(SyncPage { entries, head, ..SyncPage::default() })
     }
 
     pub(super) fn message(&self, id: MsgId) -> Result<StoredMessage, Stop> {
@@ -285,7 +316,8 @@ impl Snapshot<'_> {
             .conn
             .prepare_cached(
                 "SELECT g.group_id, g.name, g.owner_id, g.member_count, m.role, g.created_ms,
-                     coalesce(s.announcement, ''), coalesce(s.join_mode, 0), g.muted
+                     coalesce(s.announcement, ''), coalesce(s.join_mode, 0), g.muted,
+                     g.begin_seq > 0
                  FROM im_group_member m JOIN im_group g ON g.group_id = m.group_id
                  LEFT JOIN im_group_setting s ON s.group_id = m.group_id
                  WHERE m.user_id = ? AND m.group_id > ? AND m.leave_seq = 0
@@ -302,6 +334,7 @@ impl Snapshot<'_> {
                     announcement: row.get(6)?,
                     join_mode: row.get(7)?,
                     all_muted: row.get(8)?,
+                    is_stream: row.get(9)?,
                 })
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;

@@ -111,7 +111,11 @@ impl Rows for Batch<'_> {
     }
 
     fn group(&mut self, id: GroupId) -> Result<Option<Group>, Stop> {
-        Ok(self.load_or_find_group(id)?.cloned())
+        self.load_or_find_group(id)
+    }
+
+    fn group_for(&mut self, id: GroupId, user: UserId) -> Result<Option<Group>, Stop> {
+        self.load_seat(id, user)
     }
 
     fn made_group(
@@ -217,6 +221,7 @@ impl Rows for Batch<'_> {
             content: event.content,
             extra: Bytes::new(),
             refs: Bytes::new(),
+            stream: event.stream,
         };
         if let (Some(once), Some(client_msg_id)) = (&event.once, draft.client_msg_id) {
             draft.body_hash = self.stored_hash.event(event.kind, &once.body);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aldis_logic::job::{JobError, WriteJob, WriteRequest, Written};
 use aldis_wire::MsgId;
-use aldis_wire::limits::GROUP_MEMBERS_MAX;
+use aldis_wire::limits::GROUP_FANOUT_MAX;
 use rusqlite::Connection;
 
 use super::Options;
@@ -245,17 +245,18 @@ impl Writer for SqliteWriter {
         match job {
             WriteJob::Append(job) => match job.conversation.as_group() {
                 None => 2,
+                Some(group) if self.caches.stream_states.peek(group).is_some() => 1,
                 Some(group) => self
                     .caches
                     .groups
                     .peek(group)
-                    .map_or(GROUP_MEMBERS_MAX, |group| group.members.len()),
+                    .map_or(GROUP_FANOUT_MAX, |group| group.members.len()),
             },
             WriteJob::CreateGroup(job) => job.members.len() + 1,
             WriteJob::InviteMembers { .. } | WriteJob::LeaveGroup { .. } | WriteJob::Group(_) => {
-                GROUP_MEMBERS_MAX
+                GROUP_FANOUT_MAX
             }
-            WriteJob::Message(job) if job.conversation.as_group().is_some() => GROUP_MEMBERS_MAX,
+            WriteJob::Message(job) if job.conversation.as_group().is_some() => GROUP_FANOUT_MAX,
             WriteJob::Friend(_) | WriteJob::Message(_) => 2,
             WriteJob::Register(_)
             | WriteJob::OpenSession(_)

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use aldis_logic::job::{
-    Append, CreateGroup, NewUser, ReactorId, ReadJob, ReadResult, Ticket, WriteJob, WriteRequest,
-    Written,
+    Append, CreateGroup, GroupLimits, NewUser, ReactorId, ReadJob, ReadResult, Ticket, WriteJob,
+    WriteRequest, Written,
 };
 use aldis_store::sqlite::{SqliteReader, SqliteStore};
 use aldis_store::{MSG_ID_EPOCH_MS, Reader, SeedUsers, Store, Writer};
@@ -95,6 +95,7 @@ fn readers_see_dense_mailboxes_while_a_writer_appends() {
         name: "all".into(),
         members: users[1..].to_vec(),
         request_id: RequestId([1; 16]),
+        limits: GroupLimits::default(),
     });
     let group = match writer.commit(NOW_MS, &[request(group)]).results.pop() {
         Some(Ok(Written::GroupCreated { group, .. })) => group,

@@ -45,6 +45,9 @@ class Mailbox:
             self.entries[self.local] = self._kept.pop(self.local)
         for seq in [seq for seq in self._kept if seq <= self.local]:
             del self._kept[seq]
+        self.tell_waiters()
+
+    def tell_waiters(self):
         for waiter in list(self._waiters):
             self._try(waiter)
 

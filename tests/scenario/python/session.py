@@ -42,6 +42,7 @@ class Client:
         self.kick = None  # the KickNotify, once it came
         self.goaway = None
         self.pushed = []  # every entry that came by push, in the order it came
+        self.streamed = []  # (stream, entry) as pushed
         self.own_sends = {}  # seq -> entry, from MSG_SEND_RESP
         self.connection = None
         self.mailbox = Mailbox(self._fetch_page)
@@ -112,6 +113,9 @@ class Client:
             for entry in body.entries:
                 self.mailbox.add(entry)
             self.mailbox.see_head(body.head)
+        elif isinstance(body, messages.MsgPushNotify):
+            self.streamed.extend((body.stream, entry) for entry in body.entries)
+            self.mailbox.tell_waiters()
         elif isinstance(body, messages.KickNotify):
             self.kick = body
         elif isinstance(body, messages.GoawayNotify):

@@ -2,8 +2,8 @@
 //! the limits of groups and lists.
 
 use aldis_scenario::requests::{create_body, group_text, login_body, text_to, texts};
-use aldis_scenario::{RawClient, Scene};
-use aldis_wire::limits::{GROUP_MEMBERS_MAX, SYNC_ENTRIES_MAX, USER_GET_MAX};
+use aldis_scenario::{RawClient, Scene, ServerOptions};
+use aldis_wire::limits::{GROUP_FANOUT_MAX, SYNC_ENTRIES_MAX, USER_GET_MAX};
 use aldis_wire::{Code, Command, DeviceClass, pb};
 
 /// Ids that no user and no group has: the highest possible one, and impossible ones.
@@ -171,30 +171,31 @@ fn positions_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn a_group_has_500_members_and_no_more() {
-    let scene = Scene::start();
+fn a_group_has_as_many_members_as_is_set_and_no_more() {
+    let config = format!("[policy]\ngroup_members_max = {GROUP_FANOUT_MAX}\n");
+    let scene = Scene::start_with(ServerOptions { config, ..ServerOptions::default() });
     let (mut ada, ada_id) = scene.user("ada");
-    let seeded = scene.server.seed_users("member", GROUP_MEMBERS_MAX + 1, DeviceClass::Phone);
+    let seeded = scene.server.seed_users("member", GROUP_FANOUT_MAX + 1, DeviceClass::Phone);
     let ids: Vec<u64> = seeded.iter().map(|user| user.id).collect();
     // With the creator these are 501.
-    let reply = ada.call(Command::GroupCreate, &create_body(ids[..GROUP_MEMBERS_MAX].to_vec()));
+    let reply = ada.call(Command::GroupCreate, &create_body(ids[..GROUP_FANOUT_MAX].to_vec()));
     assert_eq!(reply.code(), Code::TooLarge);
     let reply = ada.call(Command::GroupCreate, &create_body(ids.clone()));
     assert_eq!(reply.code(), Code::TooLarge);
     // Repeats and one's own id count once.
-    let mut others = ids[..GROUP_MEMBERS_MAX - 2].to_vec();
+    let mut others = ids[..GROUP_FANOUT_MAX - 2].to_vec();
     others.extend([ids[0], ada_id]);
     let group = ada.create_group(others);
-    let last_two = ids[GROUP_MEMBERS_MAX - 2..GROUP_MEMBERS_MAX].to_vec();
+    let last_two = ids[GROUP_FANOUT_MAX - 2..GROUP_FANOUT_MAX].to_vec();
     assert_eq!(ada.invite(group, last_two).code(), Code::TooLarge, "all or none");
-    let last = ids[GROUP_MEMBERS_MAX - 2];
+    let last = ids[GROUP_FANOUT_MAX - 2];
     let added: pb::GroupInviteResp = ada.invite(group, vec![last, ids[0], ada_id]).ok();
     assert_eq!(added.added_ids, [last]);
-    assert_eq!(ada.invite(group, vec![ids[GROUP_MEMBERS_MAX]]).code(), Code::TooLarge);
+    assert_eq!(ada.invite(group, vec![ids[GROUP_FANOUT_MAX]]).code(), Code::TooLarge);
     let again: pb::GroupInviteResp = ada.invite(group, vec![last]).ok();
     assert!(again.added_ids.is_empty(), "a repeat changes nothing, in a full group too");
 
-    let mut last = RawClient::login_seeded(scene.address(), &seeded[GROUP_MEMBERS_MAX - 2]);
+    let mut last = RawClient::login_seeded(scene.address(), &seeded[GROUP_FANOUT_MAX - 2]);
     ada.send_message(&group_text(group, "everybody here?"));
     let push: pb::MsgPushNotify = last.notification(Command::MsgPushNotify).decode();
     assert_eq!(texts(&push.entries), ["everybody here?"]);
@@ -208,7 +209,7 @@ fn a_group_has_500_members_and_no_more() {
             break;
         }
     }
-    assert_eq!(members.len(), GROUP_MEMBERS_MAX);
+    assert_eq!(members.len(), GROUP_FANOUT_MAX);
     assert!(members.is_sorted_by_key(|member| member.user_id));
     drop((ada, last));
     scene.finish();

@@ -312,3 +312,22 @@ fn conversations_are_listed_pinned_cleared_and_reacted_in() {
     assert_eq!(ben.ok(&["conversations", "--pinned"]), "");
     assert_eq!(ben.exit_code(&["clear", "ada", "99"]), Some(REFUSED));
 }
+
+#[test]
+fn the_stream_of_a_large_group_is_read_and_followed() {
+    let config = "[policy]\nfanout_max = 1\n".to_owned();
+    let server = Server::start_with(ServerOptions { config, ..ServerOptions::default() });
+    let (ada, ben) = (Tool::registered(&server, "ada"), Tool::registered(&server, "ben"));
+    let made = ada.json(&["group", "create", "--json", "Everybody", "ben"]);
+    let id = made[0]["group_id"].as_u64().expect("an id").to_string();
+    for text in ["one", "two"] {
+        ada.ok(&["send", &format!("group:{id}"), text]);
+    }
+    let read = ben.json(&["sync", "--json", "--stream", &id]);
+    let shown: Vec<_> = read.iter().map(|entry| (&entry["seq"], &entry["stream"])).collect();
+    assert_eq!(shown.len(), 2, "{read:?}");
+    assert_eq!(*shown[0].0, 3, "GROUP_CREATED and GROUP_BECAME_STREAM are in the mailbox");
+    assert_eq!(shown[0].1.as_u64().map(|stream| stream.to_string()), Some(id));
+    let all = ben.json(&["tail", "--json", "--all", "--count", "4", "--idle", "20"]);
+    assert_eq!(all.len(), 4, "two of the mailbox, two of the stream");
+}

@@ -154,6 +154,14 @@ impl<'a> UserCheck<'a> {
             }
         }
         check.has_unseen = below < chain.after;
+        // What is in streams is read after the mailbox, which names them.
+        let streams = facts.history.syncs.iter().filter(|page| {
+            let is_later = page.span.start_ns >= chain.start_ns;
+            page.is_final && page.stream != 0 && page.user == user && is_later
+        });
+        for page in streams {
+            check.seen.extend(page.entries.iter().map(|seen| identity(facts.value(seen.value))));
+        }
         check
     }
 

@@ -10,7 +10,7 @@ use aldis_wire::{ConversationKey, UserId};
 use crate::facts::Facts;
 use crate::findings::{Findings, Invariant};
 use crate::history::LineRef;
-use crate::model::Conv;
+use crate::model::{Conv, Seen};
 
 /// Somebody saw this number at this time.
 #[derive(Clone, Copy)]
@@ -74,37 +74,40 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
 
 fn check_mailboxes(facts: &Facts<'_>, findings: &mut Findings) {
     let history = facts.history;
-    let mut timeline: Timeline<UserId> = Timeline::new();
-    for view in facts.views().filter(|view| view.is_mailbox) {
-        if let Some(seq) = view.entries.iter().map(|seen| seen.seq).max() {
-            timeline.saw(view.reader, view.span.end_ns, seq, view.span.completion);
-        }
-    }
+    // By reader and stream; the mailbox is stream 0.
+    let mut timeline: Timeline<(UserId, u64)> = Timeline::new();
+    let highest = |entries: &[Seen]| entries.iter().map(|seen| seen.seq).max().unwrap_or(0);
     for attempts in facts.sends.values() {
         for (attempt, ack) in facts.acks(attempts) {
             let span = attempt.span;
-            timeline.saw(attempt.key.sender, span.end_ns, ack.seq, span.completion);
+            timeline.saw((attempt.key.sender, 0), span.end_ns, ack.seq, span.completion);
         }
     }
     for push in &history.pushes {
-        timeline.saw(push.user, push.span.end_ns, push.head, push.span.completion);
+        let head = push.head.max(highest(&push.entries));
+        let key = (push.user, push.stream);
+        timeline.saw(key, push.span.end_ns, head, push.span.completion);
     }
     for sync in &history.syncs {
-        timeline.saw(sync.user, sync.span.end_ns, sync.head, sync.span.completion);
-        timeline.was_told(sync.user, sync.span.start_ns, sync.head, sync.span.completion);
+        let key = (sync.user, sync.stream);
+        let head = sync.head.max(highest(&sync.entries));
+        timeline.saw(key, sync.span.end_ns, head, sync.span.completion);
+        timeline.was_told(key, sync.span.start_ns, sync.head, sync.span.completion);
     }
     for beyond in &history.beyond_heads {
         let highest = beyond.after.saturating_sub(1);
-        timeline.was_told(beyond.user, beyond.span.start_ns, highest, beyond.span.completion);
+        let key = (beyond.user, beyond.stream);
+        timeline.was_told(key, beyond.span.start_ns, highest, beyond.span.completion);
     }
     for login in &history.logins {
-        timeline.saw(login.user, login.span.end_ns, login.head, login.span.completion);
-        timeline.was_told(login.user, login.span.start_ns, login.head, login.span.completion);
+        let key = (login.user, 0);
+        timeline.saw(key, login.span.end_ns, login.head, login.span.completion);
+        timeline.was_told(key, login.span.start_ns, login.head, login.span.completion);
     }
-    timeline.check(|user, seen, answer| {
+    timeline.check(|(user, stream), seen, answer| {
         findings.violation(Invariant::I5, &[seen.line, answer.line], || {
             format!(
-                "user {user} saw entry {} and was told the head {} later",
+                "user {user} saw entry {} of stream {stream} and was told the head {} later",
                 seen.number, answer.highest
             )
         });

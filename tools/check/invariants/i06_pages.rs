@@ -10,7 +10,8 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
     for sync in &facts.history.syncs {
         if let Some(fault) = sync_fault(sync) {
             findings.violation(Invariant::I6, &[sync.span.completion], || {
-                format!("sync of user {} after {}: {fault}", sync.user, sync.after)
+                let (user, stream, after) = (sync.user, sync.stream, sync.after);
+                format!("sync of stream {stream} of user {user} after {after}: {fault}")
             });
         }
     }
@@ -24,7 +25,10 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
 }
 
 fn sync_fault(sync: &Sync) -> Option<String> {
-    let mut last = sync.after;
+    if sync.skipped_to > 0 && (sync.stream == 0 || sync.skipped_to <= sync.after) {
+        return Some(format!("it skips to {}", sync.skipped_to));
+    }
+    let mut last = sync.after.max(sync.skipped_to);
     for seen in &sync.entries {
         if seen.seq != last + 1 {
             return Some(format!("entry {} follows entry {last}", seen.seq));

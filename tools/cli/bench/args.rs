@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aldis_wire::limits::{GROUP_MEMBERS_MAX, PIPELINED_REQUESTS_MAX, TEXT_BYTES_MAX};
+use aldis_wire::limits::{GROUP_FANOUT_MAX, PIPELINED_REQUESTS_MAX, TEXT_BYTES_MAX};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -135,7 +135,7 @@ pub(super) struct FanoutArgs {
     #[command(flatten)]
     pub messages: MessageArgs,
     /// Members of each group, the sender among them; all are online.
-    #[arg(long, default_value_t = GROUP_MEMBERS_MAX)]
+    #[arg(long, default_value_t = GROUP_FANOUT_MAX)]
     pub members: usize,
     /// Groups, each with members and a sender of its own.
     #[arg(long, default_value_t = 1)]

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use aldis_wire::limits::GROUP_MEMBERS_MAX;
+use aldis_wire::limits::GROUP_FANOUT_MAX;
 use anyhow::{Context, Result};
 
 use super::args::{FanoutArgs, require, split};
@@ -20,8 +20,8 @@ use super::{tokens, workers};
 
 pub(super) fn run(args: &FanoutArgs) -> Result<Report> {
     require(args.groups > 0, || "--groups must be above 0".to_owned())?;
-    require((2..=GROUP_MEMBERS_MAX).contains(&args.members), || {
-        format!("--members is 2 to {GROUP_MEMBERS_MAX}")
+    require((2..=GROUP_FANOUT_MAX).contains(&args.members), || {
+        format!("--members is 2 to {GROUP_FANOUT_MAX}")
     })?;
     let window = args.messages.window()?;
     let payload_len = args.messages.payload_len()?;

@@ -34,7 +34,7 @@ impl Side {
     }
 
     fn page(&mut self, entries: Vec<pb::MessageData>, head: u64, more: bool) {
-        let body = pb::MsgSyncResp { stream: 0, entries, head, more }.encode_to_vec();
+        let body = pb::MsgSyncResp { entries, head, more, ..Default::default() }.encode_to_vec();
         let Side { receiver, tally, got } = self;
         receiver.handle_sync_page(&body, &EXPECT, tally, |stamp, _| got.push(stamp.no));
     }

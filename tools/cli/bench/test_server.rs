@@ -91,7 +91,7 @@ impl State {
                 *user = request.token.parse().unwrap();
                 self.streams.insert(*user, stream.try_clone().unwrap());
                 let head = self.head(*user);
-                let heads = vec![pb::StreamHead { stream: 0, head }];
+                let heads = vec![pb::StreamHead { stream: 0, head, cursor: 0 }];
                 let body = pb::LoginResp { user_id: *user, heads, ..Default::default() };
                 OutFrame::response(Command::Login, seq, &body)
             }
@@ -117,7 +117,7 @@ impl State {
                 let entries = self.mailboxes.entry(*user).or_default();
                 let from = entries.partition_point(|entry| entry.seq <= request.after_seq);
                 let entries = entries[from..].to_vec();
-                let body = pb::MsgSyncResp { stream: 0, entries, head, more: false };
+                let body = pb::MsgSyncResp { entries, head, ..Default::default() };
                 OutFrame::response(Command::MsgSync, seq, &body)
             }
             Command::MsgSend => self.send(*user, frame),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
 
-use aldis_wire::limits::{GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX, TEXT_BYTES_MAX};
+use aldis_wire::limits::{GROUP_FANOUT_MAX, GROUPS_PER_USER_MAX, TEXT_BYTES_MAX};
 use bytes::Bytes;
 use serde::Deserialize;
 
@@ -221,9 +221,9 @@ impl Builder {
             let number = speakers.clone().map(|line| line.number).next().unwrap_or_default();
             people.sort_unstable();
             people.dedup();
-            if people.len() > GROUP_MEMBERS_MAX {
+            if people.len() > GROUP_FANOUT_MAX {
                 let what = format!(
-                    "{} people talk in {}; a group has at most {GROUP_MEMBERS_MAX}",
+                    "{} people talk in {}; a group has at most {GROUP_FANOUT_MAX}",
                     people.len(),
                     preview(&lane.label, 40)
                 );

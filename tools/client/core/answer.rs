@@ -44,6 +44,7 @@ impl Core {
         self.session.handle_login_ok(now, &resp);
         if self.saved.user_id != resp.user_id {
             self.streams.clear(); // positions of another user mean nothing here
+            self.ended.clear();
             self.saved.store_epoch = resp.store_epoch;
         }
         let is_other_store = self.saved.store_epoch != resp.store_epoch;
@@ -59,14 +60,22 @@ impl Core {
     fn take_heads(&mut self, resp: &pb::LoginResp, is_other_store: bool) {
         let mut heads = resp.heads.clone();
         if heads.iter().all(|head| head.stream != 0) {
-            heads.push(pb::StreamHead { stream: 0, head: 0 });
+            heads.push(pb::StreamHead::default());
         }
-        self.streams.retain(|&id, _| heads.iter().any(|head| head.stream == id));
-        for pb::StreamHead { stream, head } in heads {
+        let is_named = |stream: u64| heads.iter().any(|head| head.stream == stream);
+        // Positions in another store mean nothing. Of one that is over, the rest is still to be had.
+        self.streams.retain(|&id, _| is_named(id) || !is_other_store);
+        if is_other_store {
+            self.ended.clear();
+        }
+        for (_, state) in self.streams.iter_mut().filter(|(id, _)| !is_named(**id)) {
+            state.rule.ask();
+        }
+        for pb::StreamHead { stream, head, cursor } in heads {
             match self.streams.get(&stream).map(|state| state.rule.local()) {
                 Some(local) if is_other_store || head < local => self.resync(stream, head),
                 Some(_) => self.note_head(stream, head),
-                None => self.follow(stream, head, if stream == 0 { resp.cursor } else { head }),
+                None => self.follow(stream, head, if stream == 0 { resp.cursor } else { cursor }),
             }
         }
     }
@@ -75,6 +84,10 @@ impl Core {
     fn follow(&mut self, stream: u64, head: u64, cursor: u64) {
         if self.streams.len() >= STREAMS_MAX {
             return;
+        }
+        if let Some(local) = self.ended.remove(&stream) {
+            self.streams.insert(stream, StreamState::new(local));
+            return self.note_head(stream, head);
         }
         let local = match self.config.start {
             Start::Zero => 0,
@@ -90,7 +103,41 @@ impl Core {
         match self.streams.get_mut(&stream) {
             Some(state) if state.wants_reset => self.resync(stream, head),
             Some(state) => state.rule.handle_head(head),
-            None => self.follow(stream, head, head),
+            None => {}
+        }
+    }
+
+    /// A head of a stream that the server takes this user to follow. One that is not known here by the
+    /// time that the mailbox is applied was told of by an entry that a resync passed over.
+    fn note_stream_head(&mut self, stream: u64, head: u64) {
+        let is_missing = !self.streams.contains_key(&stream);
+        let mailbox = self.streams.get(&0);
+        if is_missing && mailbox.is_some_and(|mailbox| mailbox.rule.is_current()) {
+            self.begin_stream(stream, 0);
+        }
+        self.note_head(stream, head);
+    }
+
+    /// The stream begins above `local` for this user.
+    pub(super) fn begin_stream(&mut self, stream: u64, local: u64) {
+        if self.streams.len() < STREAMS_MAX && !self.streams.contains_key(&stream) {
+            let local = local.max(self.ended.remove(&stream).unwrap_or(0));
+            self.streams.insert(stream, StreamState::new(local));
+        }
+    }
+
+    fn end_stream(&mut self, stream: u64) {
+        let Some(state) = self.streams.remove(&stream) else { return };
+        if self.ended.len() >= STREAMS_MAX {
+            self.ended.pop_first();
+        }
+        self.ended.insert(stream, state.rule.local());
+    }
+
+    /// Asks whether the stream is over, if it is followed.
+    pub(super) fn ask_stream(&mut self, stream: u64) {
+        if let Some(state) = self.streams.get_mut(&stream) {
+            state.rule.ask();
         }
     }
 
@@ -138,8 +185,8 @@ impl Core {
             }
             _ => self.note_head(0, resp.head_seq),
         }
-        for pb::StreamHead { stream, head } in resp.heads {
-            self.note_head(stream, head);
+        for pb::StreamHead { stream, head, .. } in resp.heads {
+            self.note_stream_head(stream, head);
         }
         Some(())
     }
@@ -246,15 +293,21 @@ impl Core {
         };
         debug_assert!(matches!(request, Request::MsgSync(_)), "only syncs are asked as syncs");
         self.observe(|| Observation::RequestDone(no, Ok(Response::MsgSync(page.clone()))));
-        let head = page.head;
+        let (head, skipped_to, is_over) = (page.head, page.skipped_to, page.is_over);
         let mut applied = Vec::new();
         let outcome = match self.streams.get_mut(&stream) {
-            Some(state) => state.rule.handle_page(now, page.entries, head, &mut applied),
+            Some(state) => {
+                state.rule.handle_page(now, page.entries, head, skipped_to, &mut applied)
+            }
             None => PageOutcome::Applied,
         };
         match outcome {
             PageOutcome::Applied => self.emit(now, stream, applied),
             PageOutcome::HeadBelow => self.resync(stream, head),
+        }
+        let local = self.streams.get(&stream).map(|state| state.rule.local());
+        if is_over && local.is_some_and(|local| local >= head) {
+            self.end_stream(stream); // no longer a member, and all of it is applied
         }
         Some(())
     }
@@ -262,7 +315,7 @@ impl Core {
     fn handle_sync_refused(&mut self, now: u64, stream: u64, refusal: &Refusal) {
         let is_gone = matches!(refusal.code, Code::NotFound | Code::Forbidden) && stream != 0;
         if is_gone {
-            self.streams.remove(&stream); // no longer a member
+            self.end_stream(stream); // no longer a member
         } else if let Some(state) = self.streams.get_mut(&stream) {
             if refusal.code == Code::Resync {
                 state.wants_reset = true;

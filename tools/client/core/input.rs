@@ -196,12 +196,38 @@ impl Core {
 
     pub(super) fn emit(&mut self, now: u64, stream: u64, applied: Vec<Applied>) {
         let Some(last_seq) = applied.last().map(|last| last.entry.seq) else { return };
+        for Applied { entry, .. } in &applied {
+            self.note_moved(stream, entry);
+        }
         let entry_event = |Applied { entry, via }| Event::Entry { stream, entry, via };
         self.events.extend(applied.into_iter().map(entry_event));
         if self.config.auto_mark
             && let Some(state) = self.streams.get_mut(&stream)
         {
             state.mark.want(now, last_seq);
+        }
+    }
+
+    /// Entries of groups say which streams begin and end.
+    fn note_moved(&mut self, stream: u64, entry: &pb::MessageData) {
+        if entry.r#type() != pb::MsgType::SystemGroup {
+            return;
+        }
+        let Ok(event) = pb::GroupEvent::decode(entry.content.clone()) else { return };
+        match event.kind() {
+            _ if !event.is_stream => {}
+            pb::GroupEventKind::GroupBecameStream | pb::GroupEventKind::MembersJoined
+                if stream == 0 =>
+            {
+                self.begin_stream(entry.group_id, entry.conv_seq);
+                // Of an earlier stay there may be more to read, and others may have gone on since.
+                self.ask_stream(entry.group_id);
+            }
+            pb::GroupEventKind::MemberLeft | pb::GroupEventKind::MembersRemoved if stream == 0 => {
+                self.ask_stream(entry.group_id);
+            }
+            pb::GroupEventKind::GroupDissolved if stream != 0 => self.ask_stream(stream),
+            _ => {}
         }
     }
 

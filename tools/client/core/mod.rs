@@ -72,6 +72,9 @@ pub struct Core {
     next_request_no: u64,
 
     streams: BTreeMap<u64, StreamState>,
+    /// Where streams ended: what says that they began may be applied after that, and a later stay goes
+    /// on from there. As many as streams.
+    ended: BTreeMap<u64, u64>,
     events: VecDeque<Event>,
     observations: VecDeque<Observation>,
 }
@@ -123,6 +126,7 @@ impl Core {
             mark_on_wire: false,
             next_request_no: 1,
             streams: streams.take(limits::STREAMS_MAX).collect(),
+            ended: BTreeMap::new(),
             events: VecDeque::new(),
             observations: VecDeque::new(),
             saved,
@@ -202,7 +206,9 @@ impl Core {
 
     /// What must survive a restart of the application: positions and the token.
     pub fn export_state(&self) -> SavedState {
-        let streams = self.streams.iter().map(|(&id, state)| (id, state.rule.local())).collect();
+        let streams = self.streams.iter().map(|(&id, state)| (id, state.rule.local()));
+        let ended = self.ended.iter().map(|(&id, &local)| (id, local));
+        let streams = streams.chain(ended).collect();
         SavedState { streams, ..self.saved.clone() }
     }
 

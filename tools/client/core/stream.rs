@@ -56,6 +56,8 @@ pub struct Stream {
     sync: Sync,
     /// Syncs in a row that brought nothing although the head is above.
     stall_count: u32,
+    /// Another sync has to follow the one that is in flight.
+    asks_again: bool,
 }
 
 impl Stream {
@@ -69,6 +71,7 @@ impl Stream {
             gap_deadline: None,
             sync: Sync::Idle,
             stall_count: 0,
+            asks_again: false,
         }
     }
 
@@ -128,12 +131,23 @@ impl Stream {
         self.settle(now, self.local, &mut Vec::new());
     }
 
-    /// The page that `begin_sync` asked for.
+    /// Syncs even though nothing above local was heard of: the answer says whether the stream is over.
+    pub fn ask(&mut self) {
+        // What is on its way may have been answered before.
+        self.asks_again = matches!(self.sync, Sync::InFlight { .. });
+        if !self.asks_again {
+            self.want_sync();
+        }
+    }
+
+    /// The page that `begin_sync` asked for. `skipped_to`: what is below it and above local is not in
+    /// the stream for this reader.
     pub fn handle_page(
         &mut self,
         now: u64,
         entries: Vec<MessageData>,
         head: u64,
+        skipped_to: u64,
         out: &mut Vec<Applied>,
     ) -> PageOutcome {
         let Sync::InFlight { after } = self.sync else {
@@ -145,6 +159,7 @@ impl Stream {
         self.sync = Sync::Idle;
         self.head = self.head.max(head);
         let local_before = self.local;
+        self.local = self.local.max(skipped_to.min(head));
         for entry in entries {
             if entry.seq > self.local.saturating_add(1) {
                 break; // pages have no gaps; what follows one is not trusted
@@ -161,6 +176,9 @@ impl Stream {
             self.want_sync();
         } else {
             self.pause_sync(now, 0);
+        }
+        if std::mem::take(&mut self.asks_again) {
+            self.want_sync();
         }
         PageOutcome::Applied
     }

@@ -19,6 +19,7 @@ pub(super) fn request_error_json(error: &RequestError) -> Value {
 pub(super) fn response_json(response: &Response) -> Value {
     match response {
         Response::MsgSync(page) => json!({
+            "skipped_to": page.skipped_to,
             "entries": entries_json(&page.entries),
             "head": page.head, "more": page.more,
         }),

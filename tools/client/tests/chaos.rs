@@ -105,7 +105,7 @@ impl Server {
             Command::Login if trouble => busy(),
             Command::Login => {
                 self.is_online = true;
-                let heads = vec![pb::StreamHead { stream: 0, head: self.head() }];
+                let heads = vec![pb::StreamHead { stream: 0, head: self.head(), cursor: 0 }];
                 let resp = pb::LoginResp {
                     user_id: ME,
                     token: "t".into(),
@@ -141,7 +141,7 @@ impl Server {
         assert!(after <= self.mailbox.len(), "never asks above what exists");
         let entries: Vec<_> = self.mailbox[after..].iter().take(rows).cloned().collect();
         let more = after + entries.len() < self.mailbox.len();
-        let resp = pb::MsgSyncResp { stream: 0, entries, head: self.head(), more };
+        let resp = pb::MsgSyncResp { entries, head: self.head(), more, ..Default::default() };
         OutFrame::response(Command::MsgSync, seq, &resp)
     }
 

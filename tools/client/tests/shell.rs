@@ -71,7 +71,7 @@ impl Peer {
             user_id: 7,
             session_id: 1,
             token: "t".into(),
-            heads: vec![pb::StreamHead { stream: 0, head }],
+            heads: vec![pb::StreamHead { stream: 0, head, cursor: 0 }],
             store_epoch: 1,
             cursor: head,
             heartbeat_interval_ms: 60_000,

@@ -25,6 +25,9 @@ struct Case {
 struct Entries {
     head: u64,
     entries: Vec<u64>,
+    /// Of a page.
+    #[serde(default)]
+    skipped_to: u64,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +42,7 @@ struct Step {
     refused: Option<u64>,
     disconnected: Option<bool>,
     timeout: Option<bool>,
+    ask: Option<bool>,
     reset: Option<u64>,
     #[serde(default)]
     applied: Vec<u64>,
@@ -70,11 +74,13 @@ fn every_case_of_the_published_vectors_holds() {
             } else if let Some(head) = step.head_soon {
                 stream.handle_head_soon(now, head);
             } else if let Some(page) = &step.page {
-                let outcome =
-                    stream.handle_page(now, entries(&page.entries), page.head, &mut applied);
+                let (entries, skipped_to) = (entries(&page.entries), page.skipped_to);
+                let outcome = stream.handle_page(now, entries, page.head, skipped_to, &mut applied);
                 assert_eq!(outcome, PageOutcome::Applied, "{place}");
             } else if let Some(retry_after_ms) = step.refused {
                 stream.handle_sync_refused(now, retry_after_ms);
+            } else if step.ask.is_some() {
+                stream.ask();
             } else if step.disconnected.is_some() {
                 stream.handle_disconnected();
             } else if step.timeout.is_some() {

@@ -311,6 +311,7 @@ fn test_node(id: NodeId, count: u16, has_directory: bool) -> TestNode {
         direct_messages: Default::default(),
         message_times: Default::default(),
         rates: Default::default(),
+        group_limits: Default::default(),
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     let node = Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()));
@@ -352,5 +353,5 @@ fn event(text: &str, owners: &[(UserId, u64)]) -> Event {
     let (reactor, command) = (ReactorId(0), Command::MsgSend);
     let origin = Ticket { reactor, conn, request: 1, command, bytes: 0 };
     let owners = owners.iter().map(|&(user, seq)| (user, Seq(seq))).collect();
-    Event { message: Arc::new(message), owners, origin }
+    Event { message: Arc::new(message), owners, origin, stream: None }
 }

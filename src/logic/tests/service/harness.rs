@@ -57,6 +57,7 @@ pub fn config() -> NodeConfig {
         link: LinkUse::Off,
         direct_messages: Default::default(),
         message_times: Default::default(),
+        group_limits: Default::default(),
         rates: Default::default(),
     }
 }
@@ -257,11 +258,12 @@ pub fn event(owner: UserId, seq: u64, origin: ConnId) -> Event {
         command: Command::MsgSend,
         bytes: 0,
     };
-    Event { message: Arc::new(message), owners: [(owner, Seq(seq))].into_iter().collect(), origin }
+    let owners = [(owner, Seq(seq))].into_iter().collect();
+    Event { message: Arc::new(message), owners, origin, stream: None }
 }
 
 pub fn deliveries(node: &Node, event: Event) -> Vec<Delivery> {
     let mut out = vec![Vec::new()];
-    fan_out(&[event], &node.table, &mut out);
+    fan_out(&[event], node, &mut out);
     out.remove(0)
 }

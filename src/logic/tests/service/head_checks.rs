@@ -47,7 +47,8 @@ fn turn(service: &mut Service, now: Now) -> Option<(Ticket, Vec<UserId>)> {
 
 fn heads(user: UserId, head: u64, epoch: u64) -> ReadResult {
     let epochs = [(DeviceClass::Phone, Epoch(epoch))].into_iter().collect();
-    ReadResult::Heads(vec![UserHead { user, head: Seq(head), epochs, revoked: Default::default() }])
+    let (revoked, streams) = Default::default();
+    ReadResult::Heads(vec![UserHead { user, head: Seq(head), epochs, revoked, streams }])
 }
 
 fn hint(effects: &[Effect]) -> Option<u64> {
@@ -211,8 +212,8 @@ fn another_class_and_the_session_itself_fence_nobody() {
     login(&mut service, conn(1), ADA, 3);
     let (ticket, _) = turn(&mut service, at(1_500)).unwrap();
     let epochs = [(DeviceClass::Web, Epoch(9)), (DeviceClass::Phone, Epoch(3))];
-    let epochs = epochs.into_iter().collect();
-    let user_head = UserHead { user: ADA, head: Seq(5), epochs, revoked: Default::default() };
+    let (epochs, (revoked, streams)) = (epochs.into_iter().collect(), Default::default());
+    let user_head = UserHead { user: ADA, head: Seq(5), epochs, revoked, streams };
     assert!(read(&mut service, ticket, ReadResult::Heads(vec![user_head])).is_empty());
 }
 
@@ -343,7 +344,7 @@ fn a_refused_sync_leaves_it_to_the_check_to_tell_the_head() {
     login(&mut service, conn(1), ADA, 1);
     let body = pb::MsgSyncReq { stream: 0, after_seq: 1 << 40, limit: 0 };
     let (_, out) = request(&mut service, conn(1), 2, Command::MsgSync, &body);
-    let page = SyncPage { entries: Vec::new(), head: Seq(8) };
+    let page = SyncPage { head: Seq(8), ..SyncPage::default() };
     read(&mut service, ticket_of(&out), ReadResult::Sync(page));
     let (ticket, _) = turn(&mut service, at(1_500)).unwrap();
     assert_eq!(hint(&read(&mut service, ticket, heads(ADA, 8, 1))), Some(8));

@@ -121,7 +121,7 @@ fn what_the_client_reads_by_itself_is_not_held_back() {
     assert!(arrive(&node, &mut service, at(0), 10).is_empty());
     let body = pb::MsgSyncReq { stream: 0, after_seq: 5, limit: 0 };
     let (_, out) = request(&mut service, conn(1), 2, Command::MsgSync, &body);
-    let page = SyncPage { entries: vec![], head: Seq(9) };
+    let page = SyncPage { head: Seq(9), ..SyncPage::default() };
     let out = read(&mut service, ticket_of(&out), ReadResult::Sync(page));
     let commands: Vec<u16> = frames(&out).iter().map(|(_, header, _)| header.cmd).collect();
     assert_eq!(commands, [Command::MsgPushNotify.id(), Command::MsgSyncResp.id()], "10 follows 9");

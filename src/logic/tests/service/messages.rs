@@ -91,6 +91,7 @@ fn missed_deliveries_lead_to_a_head_check_and_a_hint() {
         user: ADA,
         head: Seq(12),
         epochs: [(DeviceClass::Phone, Epoch(1))].into_iter().collect(),
+        streams: vec![],
     }];
     let sent = frames(&read(&mut service, ticket, ReadResult::Heads(heads)));
     assert_eq!(pb::MsgPushNotify::decode(sent[0].2.as_slice()).unwrap().head, 12);
@@ -103,6 +104,7 @@ fn missed_deliveries_lead_to_a_head_check_and_a_hint() {
         user: ADA,
         head: Seq(12),
         epochs: [(DeviceClass::Phone, Epoch(2))].into_iter().collect(),
+        streams: vec![],
     }];
     let sent = frames(&read(&mut service, ticket, ReadResult::Heads(heads)));
     assert_eq!(sent[0].1.cmd, Command::KickNotify.id());
@@ -194,6 +196,7 @@ fn a_login_that_missed_a_delivery_is_checked_too() {
         user: ADA,
         head: Seq(12),
         epochs: [(DeviceClass::Phone, Epoch(1))].into_iter().collect(),
+        streams: vec![],
     }];
     assert!(read(&mut service, ticket, ReadResult::Heads(heads)).is_empty());
     // It had read its head before.

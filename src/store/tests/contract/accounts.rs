@@ -11,7 +11,7 @@ use crate::harness::{Bench, direct, login, new_user, on_every_backend};
 
 /// Of a mailbox without entries and a user none of whose sessions was revoked.
 fn head(user: UserId, epochs: SmallVec<[(DeviceClass, Epoch); 2]>) -> UserHead {
-    UserHead { user, head: Seq(0), epochs, revoked: SmallVec::new() }
+    UserHead { user, head: Seq(0), epochs, revoked: SmallVec::new(), streams: vec![] }
 }
 
 fn open(bench: &mut Bench, job: aldis_logic::job::OpenSession) -> Result<SessionOpened, JobError> {
@@ -159,8 +159,12 @@ fn a_cursor_never_goes_back_nor_past_the_head() {
         for _ in 0..5 {
             bench.send(direct(a, b), b, "x").unwrap();
         }
-        let mark =
-            |seq| WriteJob::MarkDelivered { user: a, device_id: "phone".into(), seq: Seq(seq) };
+        let mark = |seq| WriteJob::MarkDelivered {
+            user: a,
+            device_id: "phone".into(),
+            stream: None,
+            seq: Seq(seq),
+        };
         for (seq, want) in [(3, 3), (2, 3), (0, 3), (u64::MAX, 5)] {
             assert_eq!(bench.run(mark(seq)), Ok(Written::Marked));
             let ask = ReadJob::LoginState { user: a, device_id: "phone".into() };
@@ -170,6 +174,7 @@ fn a_cursor_never_goes_back_nor_past_the_head() {
                 generations: Generations::default(),
                 username: "u-0001".into(),
                 nickname: "u-0001".into(),
+                streams: vec![],
             };
             assert_eq!(bench.read(ask), Ok(ReadResult::LoginState(state)), "{seq}");
             bench.restart();
@@ -184,7 +189,12 @@ fn a_cursor_never_goes_back_nor_past_the_head() {
         assert_eq!(state.generations, Generations { user: 0, device: 1 });
         let opened = open(bench, login(a, "phone", DeviceClass::Phone)).unwrap();
         assert_eq!(opened.generations, state.generations, "as a login finds them");
-        let unknown = WriteJob::MarkDelivered { user: b, device_id: "phone".into(), seq: Seq(1) };
+        let unknown = WriteJob::MarkDelivered {
+            user: b,
+            device_id: "phone".into(),
+            stream: None,
+            seq: Seq(1),
+        };
         assert_eq!(bench.run(unknown).unwrap_err().code(), Code::NotFound);
     });
 }

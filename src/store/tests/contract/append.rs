@@ -1,6 +1,6 @@
 //! Appending: places, resends, refusals.
 
-use aldis_logic::job::{HistoryRange, JobError, WriteJob, Written};
+use aldis_logic::job::{GroupLimits, HistoryRange, JobError, WriteJob, Written};
 use aldis_wire::{Code, ConvSeq, ConversationKey, GroupId, MsgNo, Seq, UserId, pb};
 
 use crate::harness::{Bench, append, appended, direct, on_every_backend, ticket};
@@ -274,7 +274,12 @@ fn jobs_of_all_kinds_share_a_batch_and_see_each_other() {
         let group = GroupId(10_001);
         let committed = bench.batch(vec![
             crate::harness::create_group(users[0], &[], request_id),
-            WriteJob::InviteMembers { actor: users[0], group, members: vec![users[1]] },
+            WriteJob::InviteMembers {
+                actor: users[0],
+                group,
+                members: vec![users[1]],
+                limits: GroupLimits::default(),
+            },
             append(ConversationKey::group(group), users[1], id, "hello"),
             WriteJob::LeaveGroup { user: users[1], group },
             append(ConversationKey::group(group), users[1], id, "hello"),

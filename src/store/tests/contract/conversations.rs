@@ -193,7 +193,12 @@ fn who_leaves_and_comes_back_or_joins_late_counts_what_there_is_to_see() {
         say(bench, 5);
         check_list(bench, back);
         assert_eq!(list(bench, back, 9)[0].unread, 3, "what was said while one was there");
-        let invite = |user| WriteJob::InviteMembers { actor: owner, group, members: vec![user] };
+        let invite = |user| WriteJob::InviteMembers {
+            actor: owner,
+            group,
+            members: vec![user],
+            limits: Default::default(),
+        };
         for user in [back, late] {
             assert!(run(bench, invite(user)).is_ok());
             say(bench, 2);

@@ -2,7 +2,8 @@
 //! in. The rules are the same code for all backends; what is tested is what each makes of them.
 
 use aldis_logic::job::{
-    GroupChange, GroupJob, HistoryRange, JobError, JoinMode, ReadJob, ReadResult, WriteJob, Written,
+    GroupChange, GroupJob, GroupLimits, HistoryRange, JobError, JoinMode, ReadJob, ReadResult,
+    WriteJob, Written,
 };
 use aldis_wire::{Code, ConversationKey, GroupId, Message, UserId, pb};
 
@@ -15,7 +16,12 @@ const STRANGER: usize = 3;
 
 /// The seq of the entry that the change made.
 fn run(bench: &mut Bench, actor: UserId, group: GroupId, change: GroupChange) -> Result<u64, Code> {
-    match bench.run(WriteJob::Group(GroupJob { actor, group, change })) {
+    match bench.run(WriteJob::Group(GroupJob {
+        actor,
+        group,
+        change,
+        limits: GroupLimits::default(),
+    })) {
         Ok(Written::Changed { seq }) => Ok(seq.0),
         Err(why) => Err(why.code()),
         other => panic!("{other:?}"),
@@ -130,8 +136,12 @@ fn who_is_removed_gets_that_as_the_last_entry_and_can_be_brought_back() {
         let page = bench.history(users[MEMBER], key, HistoryRange::Newest, 10).unwrap();
         assert_eq!(page.max_conv_seq.0, 3, "what was said until then stays readable");
         bench.restart();
-        let invite =
-            WriteJob::InviteMembers { actor: users[OWNER], group, members: vec![users[MEMBER]] };
+        let invite = WriteJob::InviteMembers {
+            actor: users[OWNER],
+            group,
+            members: vec![users[MEMBER]],
+            limits: GroupLimits::default(),
+        };
         assert!(bench.run(invite).is_ok());
         assert_eq!(send(bench, users[MEMBER], group), Ok(()));
         let page = bench.history(users[MEMBER], key, HistoryRange::Newest, 10).unwrap();

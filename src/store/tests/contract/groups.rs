@@ -1,16 +1,16 @@
 //! Groups: creation, invitation, leaving, what stays let a reader see, limits.
 
 use aldis_logic::job::{HistoryRange, ReadJob, ReadResult, WriteJob, Written};
-use aldis_wire::limits::{GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
+use aldis_wire::limits::{GROUP_FANOUT_MAX, GROUPS_PER_USER_MAX};
 use aldis_wire::{
     ClientMsgId, Code, ConvSeq, ConversationKey, GroupId, Message, MsgNo, RequestId, Seq, UserId,
     pb,
 };
 
-use crate::harness::{Bench, create_group, on_every_backend};
+use crate::harness::{Bench, LIMITS, create_group, on_every_backend};
 
 fn invite(actor: UserId, group: GroupId, members: &[UserId]) -> WriteJob {
-    WriteJob::InviteMembers { actor, group, members: members.to_vec() }
+    WriteJob::InviteMembers { actor, group, members: members.to_vec(), limits: LIMITS }
 }
 
 fn leave(user: UserId, group: GroupId) -> WriteJob {
@@ -88,7 +88,7 @@ fn a_new_group_is_an_entry_for_each_member() {
 #[test]
 fn creating_with_unknown_members_or_too_many_does_nothing() {
     on_every_backend(|bench| {
-        let users = bench.users(GROUP_MEMBERS_MAX as u32 + 1);
+        let users = bench.users(GROUP_FANOUT_MAX as u32 + 1);
         let id = RequestId([1; 16]);
         let unknown = create_group(users[0], &[users[1], UserId(5)], id);
         assert_eq!(bench.run(unknown).unwrap_err().code(), Code::NotFound);
@@ -98,13 +98,13 @@ fn creating_with_unknown_members_or_too_many_does_nothing() {
         assert_eq!(bench.run(too_many).unwrap_err().code(), Code::TooLarge);
         assert!(groups_of(bench, users[1], 0, 10).groups.is_empty());
         assert!(bench.mailbox(users[1]).is_empty());
-        let full = create_group(users[0], &users[1..GROUP_MEMBERS_MAX], id);
+        let full = create_group(users[0], &users[1..GROUP_FANOUT_MAX], id);
         let Ok(Written::GroupCreated { group, .. }) = bench.run(full) else { panic!() };
-        let one_more = invite(users[0], group, &users[GROUP_MEMBERS_MAX..]);
+        let one_more = invite(users[0], group, &users[GROUP_FANOUT_MAX..]);
         assert_eq!(bench.run(one_more).unwrap_err().code(), Code::TooLarge);
         bench.run(leave(users[1], group)).unwrap();
-        bench.run(invite(users[0], group, &users[GROUP_MEMBERS_MAX..])).unwrap();
-        assert_eq!(members_of(bench, users[0], group).len(), GROUP_MEMBERS_MAX);
+        bench.run(invite(users[0], group, &users[GROUP_FANOUT_MAX..])).unwrap();
+        assert_eq!(members_of(bench, users[0], group).len(), GROUP_FANOUT_MAX);
     });
 }
 

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aldis_logic::job::{
-    Append, Appended, BootId, CreateGroup, HistoryPage, HistoryRange, JobError, NewUser,
-    OpenSession, ReactorId, ReadJob, ReadResult, SyncPage, Ticket, WriteJob, WriteRequest, Written,
+    Append, Appended, BootId, CreateGroup, GroupLimits, HistoryPage, HistoryRange, JobError,
+    NewUser, OpenSession, ReactorId, ReadJob, ReadResult, SyncPage, Ticket, WriteJob, WriteRequest,
+    Written,
 };
 use aldis_services::MariaDb;
 use aldis_store::memory::{Fate, MemoryReader, MemoryStore, MemoryWriter};
@@ -14,6 +15,7 @@ use aldis_store::mysql::{
 };
 use aldis_store::sqlite::{SqliteReader, SqliteStore, SqliteWriter};
 use aldis_store::{Committed, Reader, SeedUsers, Store, Writer};
+use aldis_wire::limits::GROUP_FANOUT_MAX;
 use aldis_wire::{
     ClientMsgId, Command, ConnId, ConversationKey, DeviceClass, GroupId, RequestId, Seq, UserId, pb,
 };
@@ -334,7 +336,13 @@ pub fn append(
 
 pub fn create_group(owner: UserId, members: &[UserId], request_id: RequestId) -> WriteJob {
     let members = members.to_vec();
-    WriteJob::CreateGroup(CreateGroup { owner, name: "the group".into(), members, request_id })
+    WriteJob::CreateGroup(CreateGroup {
+        owner,
+        name: "the group".into(),
+        members,
+        request_id,
+        limits: LIMITS,
+    })
 }
 
 pub fn new_user(username: &str, request_id: u8) -> NewUser {
@@ -355,6 +363,10 @@ pub fn login(user: UserId, device_id: &str, class: DeviceClass) -> OpenSession {
         generations: None,
     }
 }
+
+/// Groups that are no streams, unless a test says so.
+pub const LIMITS: GroupLimits =
+    GroupLimits { fanout_max: GROUP_FANOUT_MAX, members_max: GROUP_FANOUT_MAX };
 
 pub fn appended(written: &Written) -> Appended {
     match written {

@@ -18,4 +18,5 @@ mod reactions;
 mod search;
 mod search_random;
 mod sight;
+mod streams;
 mod views;

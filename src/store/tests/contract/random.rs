@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use aldis_logic::job::{
-    Append, FriendChange, FriendJob, GroupChange, GroupJob, HistoryRange, JobError, JoinMode,
-    MessageChange, MessageJob, ReadJob, ReadResult, StoredMessage, ViewChange, ViewJob, WriteJob,
-    Written,
+    Append, CreateGroup, FriendChange, FriendJob, GroupChange, GroupJob, GroupLimits, HistoryRange,
+    JobError, JoinMode, MessageChange, MessageJob, ReadJob, ReadResult, StoredMessage, ViewChange,
+    ViewJob, WriteJob, Written,
 };
 use aldis_wire::{
     CLEARED, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, Message, MsgId, RequestId, Seq,
@@ -65,6 +65,9 @@ fn send() -> impl Strategy<Value = WriteJob> {
     })
 }
 
+/// Groups of more than two are streams.
+const LIMITS: GroupLimits = GroupLimits { fanout_max: 2, members_max: 5 };
+
 fn job() -> impl Strategy<Value = WriteJob> {
     let users = || proptest::collection::vec(user(), 0..4);
     let device = || (0..2u8).prop_map(|n| format!("device {n}"));
@@ -86,13 +89,21 @@ fn job() -> impl Strategy<Value = WriteJob> {
             WriteJob::RevokeDevice { user, device_id }
         }),
         1 => (user(), device(), 0..30u64).prop_map(|(user, device_id, seq)| {
-            WriteJob::MarkDelivered { user, device_id, seq: Seq(seq) }
+            WriteJob::MarkDelivered { user, device_id, stream: None, seq: Seq(seq) }
+        }),
+        1 => (user(), device(), group(), 0..30u64).prop_map(|(user, device_id, group, seq)| {
+            WriteJob::MarkDelivered { user, device_id, stream: Some(group), seq: Seq(seq) }
         }),
         1 => (user(), users(), 0..5u8).prop_map(|(owner, members, id)| {
-            create_group(owner, &members, RequestId([id; 16]))
+            match create_group(owner, &members, RequestId([id; 16])) {
+                WriteJob::CreateGroup(group) => {
+                    WriteJob::CreateGroup(CreateGroup { limits: LIMITS, ..group })
+                }
+                other => other,
+            }
         }),
         2 => (user(), group(), users()).prop_map(|(actor, group, members)| {
-            WriteJob::InviteMembers { actor, group, members }
+            WriteJob::InviteMembers { actor, group, members, limits: LIMITS }
         }),
         2 => (user(), group()).prop_map(|(user, group)| WriteJob::LeaveGroup { user, group }),
         6 => friend(),
@@ -192,8 +203,9 @@ fn group_change() -> impl Strategy<Value = WriteJob> {
         3 => (user(), flag())
             .prop_map(|(user, accept)| GroupChange::HandleJoin { user, accept }),
     ];
-    (user(), group(), change)
-        .prop_map(|(actor, group, change)| WriteJob::Group(GroupJob { actor, group, change }))
+    (user(), group(), change).prop_map(|(actor, group, change)| {
+        WriteJob::Group(GroupJob { actor, group, change, limits: LIMITS })
+    })
 }
 
 fn question() -> impl Strategy<Value = ReadJob> {
@@ -206,6 +218,9 @@ fn question() -> impl Strategy<Value = ReadJob> {
     prop_oneof![
         4 => (user(), 0..30u64, limit()).prop_map(|(user, after, limit)| {
             ReadJob::Sync { user, after: Seq(after), limit }
+        }),
+        4 => (user(), group(), 0..30u64, limit()).prop_map(|(reader, group, after, limit)| {
+            ReadJob::Stream { reader, group, after: Seq(after), limit }
         }),
         4 => (user(), conversation(), range, limit()).prop_map(|asked| {
             let (reader, conversation, range, limit) = asked;

@@ -67,7 +67,7 @@ fn receipts(
 
 fn has_received(bench: &mut Bench, user: UserId, seq: u64) {
     let device_id = "phone".to_owned();
-    bench.run(WriteJob::MarkDelivered { user, device_id, seq: Seq(seq) }).unwrap();
+    bench.run(WriteJob::MarkDelivered { user, device_id, stream: None, seq: Seq(seq) }).unwrap();
 }
 
 #[test]
@@ -91,7 +91,12 @@ fn members_react_to_what_they_see_and_all_are_told() {
         assert_eq!(run(bench, react(ben, key, 2, "🎉", true)), Ok(true));
         let wanted = vec![(ada, "+1".to_owned()), (ben, "👍 🎉".to_owned())];
         assert_eq!(reactions(bench, ada, key, 2), Ok(wanted));
-        let invite = WriteJob::InviteMembers { actor: ada, group, members: vec![late] };
+        let invite = WriteJob::InviteMembers {
+            actor: ada,
+            group,
+            members: vec![late],
+            limits: Default::default(),
+        };
         assert_eq!(run(bench, invite), Ok(true));
         for (actor, at) in [(late, 2), (stranger, 2), (ada, 1), (ada, 99)] {
             assert_eq!(run(bench, react(actor, key, at, "x", true)), Err(Code::NotFound));
@@ -124,7 +129,14 @@ fn who_may_not_send_may_not_react_and_nobody_reacts_too_often() {
         let key = ConversationKey::group(group);
         bench.send(key, ben, "hello").unwrap();
         let change = GroupChange::Mute { user: ben, mute_ms: 1_000 };
-        bench.run(WriteJob::Group(GroupJob { actor: ada, group, change })).unwrap();
+        bench
+            .run(WriteJob::Group(GroupJob {
+                actor: ada,
+                group,
+                change,
+                limits: Default::default(),
+            }))
+            .unwrap();
         assert_eq!(run(bench, react(ben, key, 2, "x", true)), Err(Code::Forbidden));
     });
 }

@@ -230,11 +230,20 @@ fn a_stay_in_a_group_is_searched_and_nothing_before_or_after_it() {
 }
 
 fn invite(bench: &mut Bench, actor: UserId, group: GroupId, user: UserId) {
-    bench.run(WriteJob::InviteMembers { actor, group, members: vec![user] }).unwrap();
+    bench
+        .run(WriteJob::InviteMembers {
+            actor,
+            group,
+            members: vec![user],
+            limits: Default::default(),
+        })
+        .unwrap();
 }
 
 fn change(bench: &mut Bench, actor: UserId, group: GroupId, change: GroupChange) {
-    bench.run(WriteJob::Group(GroupJob { actor, group, change })).unwrap();
+    bench
+        .run(WriteJob::Group(GroupJob { actor, group, change, limits: Default::default() }))
+        .unwrap();
 }
 
 #[test]

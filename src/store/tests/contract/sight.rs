@@ -69,17 +69,38 @@ fn members_of_a_small_group_are_told_and_of_a_large_one_nobody() {
         assert_eq!(audience(bench, &asks, false), [Err(Code::NotFound), Err(Code::NotFound)]);
 
         let mute = GroupChange::Mute { user: member, mute_ms: 1_000 };
-        bench.run(WriteJob::Group(GroupJob { actor: owner, group: id, change: mute })).unwrap();
+        bench
+            .run(WriteJob::Group(GroupJob {
+                actor: owner,
+                group: id,
+                change: mute,
+                limits: Default::default(),
+            }))
+            .unwrap();
         assert_eq!(audience(bench, &[(member, key)], false), [Err(Code::Forbidden)]);
         bench.now_ms += 1_000;
         assert_eq!(audience(bench, &[(member, key)], false), [Ok(of(member))]);
         let mute = GroupChange::MuteAll { is_muted: true };
-        bench.run(WriteJob::Group(GroupJob { actor: owner, group: id, change: mute })).unwrap();
+        bench
+            .run(WriteJob::Group(GroupJob {
+                actor: owner,
+                group: id,
+                change: mute,
+                limits: Default::default(),
+            }))
+            .unwrap();
         let asks = [(member, key), (owner, key)];
         assert_eq!(audience(bench, &asks, false), [Err(Code::Forbidden), Ok(of(owner))]);
 
         let members = vec![stranger];
-        bench.run(WriteJob::InviteMembers { actor: owner, group: id, members }).unwrap();
+        bench
+            .run(WriteJob::InviteMembers {
+                actor: owner,
+                group: id,
+                members,
+                limits: Default::default(),
+            })
+            .unwrap();
         assert_eq!(audience(bench, &[(owner, key)], false), [Ok(vec![])], "one too many");
         bench.run(WriteJob::LeaveGroup { user: stranger, group: id }).unwrap();
         assert_eq!(audience(bench, &[(stranger, key)], false), [Err(Code::NotFound)]);

@@ -1,7 +1,7 @@
 //! Read marks: they never go back, stay within what the reader can see, and are told to the user's own
 //! devices alone, once for each conversation and batch.
 
-use aldis_logic::job::{JobError, ViewChange, ViewJob, WriteJob, Written};
+use aldis_logic::job::{GroupLimits, JobError, ViewChange, ViewJob, WriteJob, Written};
 use aldis_wire::{Code, ConvSeq, ConversationKey, GroupId, Message, UserId, pb};
 
 use crate::harness::{Bench, direct, on_every_backend};
@@ -104,7 +104,12 @@ fn a_mark_is_within_what_the_reader_can_see() {
         let group = bench.group(users[0], &users[1..2]);
         let key = ConversationKey::group(group);
         bench.send(key, users[0], "before").unwrap();
-        let invite = |user| WriteJob::InviteMembers { actor: users[0], group, members: vec![user] };
+        let invite = |user| WriteJob::InviteMembers {
+            actor: users[0],
+            group,
+            members: vec![user],
+            limits: GroupLimits::default(),
+        };
         // Who joins in the same batch sees the entry that says so, and nothing before it.
         let batch = vec![invite(users[2]), mark(users[2], key, 2), mark(users[2], key, 3)];
         let results = bench.batch(batch).results;

@@ -4,7 +4,9 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aldis_logic::job::{CreateGroup, HistoryRange, JobError, ReadJob, WriteJob, Written};
+use aldis_logic::job::{
+    CreateGroup, GroupLimits, HistoryRange, JobError, ReadJob, WriteJob, Written,
+};
 use aldis_services::{MariaDb, MariaDbOptions};
 use aldis_store::mysql::MysqlStore;
 use aldis_store::{Reader, Store, Writer};
@@ -195,6 +197,7 @@ fn no_resend_is_answered_with_what_a_crash_of_the_database_takes_back() {
         name: "group".into(),
         members: vec![first.bob],
         request_id: RequestId([1; 16]),
+        limits: GroupLimits::default(),
     });
     let created = first.writer.commit(unix_ms(), &[request(create)]).results.remove(0);
     let Ok(Written::GroupCreated { group, .. }) = created else { panic!("{created:?}") };

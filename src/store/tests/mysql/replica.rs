@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use aldis_logic::job::{CreateGroup, MessageChange, MessageJob, WriteJob, Written};
+use aldis_logic::job::{CreateGroup, GroupLimits, MessageChange, MessageJob, WriteJob, Written};
 use aldis_services::{MariaDb, Replicated};
 use aldis_store::Writer;
 use aldis_store::mysql::{MysqlOptions, migrate};
@@ -132,6 +132,7 @@ fn who_left_a_group_reads_nothing_recalled_from_a_replica_that_lags() {
         name: "group".into(),
         members: vec![bob],
         request_id: RequestId([1; 16]),
+        limits: GroupLimits::default(),
     });
     let Written::GroupCreated { group, .. } = run(scene, group) else { panic!("no group") };
     let key = ConversationKey::group(group);

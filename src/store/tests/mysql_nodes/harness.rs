@@ -1,8 +1,8 @@
 //! Nodes on the shared server, and what tests do with them. Knows no test.
 
 use aldis_logic::job::{
-    Append, Appended, BootId, CreateGroup, HistoryRange, ReactorId, ReadJob, ReadResult,
-    StoredMessage, Ticket, WriteJob, WriteRequest, Written,
+    Append, Appended, BootId, CreateGroup, GroupLimits, HistoryRange, ReactorId, ReadJob,
+    ReadResult, StoredMessage, Ticket, WriteJob, WriteRequest, Written,
 };
 use aldis_services::MariaDb;
 use aldis_store::mysql::{
@@ -68,7 +68,12 @@ pub fn send(conversation: ConversationKey, sender: UserId, number: u64) -> Write
 }
 
 pub fn invite(actor: UserId, group: GroupId, user: UserId) -> WriteRequest {
-    request(WriteJob::InviteMembers { actor, group, members: vec![user] })
+    request(WriteJob::InviteMembers {
+        actor,
+        group,
+        members: vec![user],
+        limits: GroupLimits::default(),
+    })
 }
 
 pub fn leave(user: UserId, group: GroupId) -> WriteRequest {
@@ -81,6 +86,7 @@ pub fn create_group(writer: &mut MysqlWriter, users: &[UserId], number: u8) -> G
         name: "group".into(),
         members: users[1..].to_vec(),
         request_id: RequestId([number; 16]),
+        limits: GroupLimits::default(),
     });
     match commit(writer, job) {
         Written::GroupCreated { group, .. } => group,

@@ -43,7 +43,7 @@ fn login_resp(head: u64) -> pb::LoginResp {
         user_id: 7,
         session_id: 1,
         token: "token-1".into(),
-        heads: vec![pb::StreamHead { stream: 0, head }],
+        heads: vec![pb::StreamHead { stream: 0, head, cursor: 0 }],
         store_epoch: 99,
         heartbeat_interval_ms: 30_000,
         ..Default::default()

@@ -15,7 +15,7 @@ fn a_gap_waits_and_then_syncs_from_local() {
     let asked = rig.take_one(Command::MsgSync);
     assert_eq!(asked.decode::<pb::MsgSyncReq>().after_seq, 11);
     rig.push(14, &[14]);
-    let page = pb::MsgSyncResp { stream: 0, entries: vec![entry(12)], head: 12, more: false };
+    let page = pb::MsgSyncResp { entries: vec![entry(12)], head: 12, ..Default::default() };
     rig.answer(&asked, &page);
     assert_eq!(rig.applied(), [12, 13, 14]);
     assert!(rig.take().is_empty());
