@@ -17,6 +17,7 @@ mod print;
 mod profile;
 mod register;
 mod replay;
+mod screens;
 mod send;
 mod sync;
 mod tail;
