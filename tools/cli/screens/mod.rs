@@ -5,8 +5,6 @@
 //! Two threads: one waits for what the terminal says (`tty`), one for the server. The model decides
 //! everything and the views draw it; neither knows a terminal or a connection.
 
-#[cfg(test)]
-mod captures;
 mod editor;
 mod keys;
 mod model;

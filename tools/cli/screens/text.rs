@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn no_row_is_wider_than_asked_but_for_spaces() {
-        let text = "Some 中文 text\twith a-very-long-word-that-cannot-fit and e\u{301}moji 👍🏽 👩‍💻 end";
+        let text =
+            "Some 中文 text\twith a-very-long-word-that-cannot-fit and e\u{301}moji 👍🏽 👩‍💻 end";
         for columns in 2..40 {
             let mut shown = String::new();
             for range in wrap(text, columns) {

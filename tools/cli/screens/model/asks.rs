@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use aldis_client::core::{Request, RequestError, Response, Target};
 use aldis_wire::{Code, pb};
 
-
 /// Times that a request is asked before its failure is told: all of them are safe to repeat.
 const TRIES_MAX: u32 = 20;
 /// Pause before a request is asked again when the server names none.
@@ -19,20 +18,42 @@ pub struct Ticket(u64);
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
     /// The end of the mailbox, from which the list of conversations is made.
-    Tail { up_to: u64 },
+    Tail {
+        up_to: u64,
+    },
     /// A page of a conversation; `is_newest`: the last one.
-    History { target: Target, is_newest: bool },
+    History {
+        target: Target,
+        is_newest: bool,
+    },
     MarkRead,
     Names,
-    Groups { so_far: Vec<pb::GroupInfo> },
-    Members { group: u64, so_far: Vec<pb::GroupMember> },
-    JoinRequests { group: u64 },
-    Relations { list: pb::RelationList, so_far: Vec<pb::RelationInfo> },
+    Groups {
+        so_far: Vec<pb::GroupInfo>,
+    },
+    Members {
+        group: u64,
+        so_far: Vec<pb::GroupMember>,
+    },
+    JoinRequests {
+        group: u64,
+    },
+    Relations {
+        list: pb::RelationList,
+        so_far: Vec<pb::RelationInfo>,
+    },
     /// Which user has this name.
-    Find { name: String },
-    CreateGroup { name: String },
+    Find {
+        name: String,
+    },
+    CreateGroup {
+        name: String,
+    },
     /// Something was changed; what to say then.
-    Change { done: String, then: After },
+    Change {
+        done: String,
+        then: After,
+    },
 }
 
 /// What is looked at again after a change.

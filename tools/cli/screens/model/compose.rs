@@ -111,10 +111,7 @@ impl Model {
         let reply_to = self.log.as_ref().and_then(|log| log.get(replied?)).map_or(0, |m| m.msg_id);
         let mention_ids = self.mentions_in(&text);
         let id = self.ids.client_msg_id(self.now_ms);
-        let refs = pb::MessageRefs {
-            reply_to_msg_id: reply_to,
-            mention_ids: mention_ids.clone(),
-        };
+        let refs = pb::MessageRefs { reply_to_msg_id: reply_to, mention_ids: mention_ids.clone() };
         let is_plain = reply_to == 0 && mention_ids.is_empty();
         self.effects.push_back(Effect::Send(Outgoing {
             target,
@@ -188,7 +185,10 @@ impl Model {
     /// Asks whether the picked message is to be taken back.
     pub(super) fn recall(&mut self, conv_seq: u64) {
         if let Some(target) = self.current() {
-            self.put_sure("Take this message back for everybody?", Sure::Recall { target, conv_seq });
+            self.put_sure(
+                "Take this message back for everybody?",
+                Sure::Recall { target, conv_seq },
+            );
         }
     }
 

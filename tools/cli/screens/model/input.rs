@@ -128,8 +128,8 @@ impl Model {
 
     fn handle_prompt_key(&mut self, key: KeyEvent) {
         let Some(mut prompt) = self.prompt.take() else { return };
-        let is_cancel =
-            key.code == KeyCode::Esc || (key.modifiers == KeyModifiers::CONTROL && key.code == KeyCode::Char('c'));
+        let is_cancel = key.code == KeyCode::Esc
+            || (key.modifiers == KeyModifiers::CONTROL && key.code == KeyCode::Char('c'));
         if is_cancel {
             return;
         }

@@ -277,7 +277,8 @@ impl Model {
     fn ask_members(&mut self, group: u64) {
         let body = pb::GroupMembersReq { group_id: group, ..Default::default() };
         self.ask(Request::GroupMembers(body), Purpose::Members { group, so_far: Vec::new() });
-        let is_admin = self.groups.get(&group).is_some_and(|info| info.role() > pb::GroupRole::Member);
+        let is_admin =
+            self.groups.get(&group).is_some_and(|info| info.role() > pb::GroupRole::Member);
         if is_admin {
             let body = pb::GroupRequestsReq { group_id: group, ..Default::default() };
             self.ask(Request::GroupRequests(body), Purpose::JoinRequests { group });

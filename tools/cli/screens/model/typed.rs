@@ -71,7 +71,10 @@ impl Model {
         match self.outbox.waiting_count() {
             0 => self.quit(),
             count => {
-                self.put_sure(&format!("{count} messages are not acknowledged. Leave?"), Sure::Quit);
+                self.put_sure(
+                    &format!("{count} messages are not acknowledged. Leave?"),
+                    Sure::Quit,
+                );
             }
         }
     }

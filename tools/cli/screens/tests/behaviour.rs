@@ -25,7 +25,10 @@ fn a_typed_line_is_sent_and_marked_until_it_is_acknowledged() {
     stage.serve();
     stage.type_line("好的, see you");
     assert_eq!(stage.sent.len(), 1);
-    assert_eq!((stage.sent[0].target, &stage.sent[0].content[..]), (user(BEN), "好的, see you".as_bytes()));
+    assert_eq!(
+        (stage.sent[0].target, &stage.sent[0].content[..]),
+        (user(BEN), "好的, see you".as_bytes())
+    );
     assert!(stage.sent[0].refs.is_none());
     assert!(stage.shows("… you: 好的, see you"));
     stage.event(acked(stage.sent[0].client_msg_id, 5));
@@ -254,18 +257,22 @@ fn nothing_that_others_wrote_steers_the_terminal() {
     let mut stage = Stage::with_ben();
     stage.model.open(user(BEN));
     let evil = "\x1b[2J\x1b]0;owned\x07\r\u{9b}31m\u{202E}abc\u{2028}\0\t\u{7f}tail";
-    stage.users.insert(DAN, pb::UserInfo {
-        user_id: DAN,
-        username: "dan".to_owned(),
-        nickname: evil.to_owned(),
-        avatar_url: String::new(),
-    });
+    stage.users.insert(
+        DAN,
+        pb::UserInfo {
+            user_id: DAN,
+            username: "dan".to_owned(),
+            nickname: evil.to_owned(),
+            avatar_url: String::new(),
+        },
+    );
     stage.push(entry(user(BEN), BEN, 5, 0, evil));
     stage.push(entry(user(DAN), DAN, 1, 0, evil));
     for (columns, rows) in [(80, 24), (30, 10), (200, 50)] {
         let buffer = stage.draw(columns, rows);
         for cell in buffer.content() {
-            let is_clean = |c: char| !c.is_control() && !matches!(c, '\u{202A}'..='\u{202E}' | '\u{2028}');
+            let is_clean =
+                |c: char| !c.is_control() && !matches!(c, '\u{202A}'..='\u{202E}' | '\u{2028}');
             assert!(cell.symbol().chars().all(is_clean), "{:?}", cell.symbol());
         }
     }

@@ -7,9 +7,9 @@ mod people;
 
 use std::collections::BTreeMap;
 
-use aldis_client::core::{Event, Outgoing, Request, RequestError, Response, Target};
 use aldis_client::Via;
-use aldis_wire::{Code, GroupId, Message as _, UserId, pb};
+use aldis_client::core::{Event, Outgoing, Request, RequestError, Response, Target};
+use aldis_wire::{Code, GroupId, UserId, pb};
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -108,7 +108,13 @@ impl Stage {
             head: 100,
             seed: 1,
         };
-        let names = [(ME, "ada", "Ada"), (BEN, "ben", "Ben"), (CAT, "cat", "Cat"), (LI, "小李", "李小龙"), (DAN, "dan", "Dan")];
+        let names = [
+            (ME, "ada", "Ada"),
+            (BEN, "ben", "Ben"),
+            (CAT, "cat", "Cat"),
+            (LI, "小李", "李小龙"),
+            (DAN, "dan", "Dan"),
+        ];
         let users = names.into_iter().map(|(user_id, username, nickname)| {
             let (username, nickname) = (username.to_owned(), nickname.to_owned());
             (user_id, pb::UserInfo { user_id, username, nickname, avatar_url: String::new() })

@@ -26,7 +26,12 @@ pub(super) fn draw(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer)
     put(buffer, area, 0, &Line::styled(pad(" Conversations", columns), theme.bar()));
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     if model.chats.is_empty() {
-        put(buffer, body, 0, &Line::styled(fit(" none yet; Ctrl-T begins one", columns), theme.dim()));
+        put(
+            buffer,
+            body,
+            0,
+            &Line::styled(fit(" none yet; Ctrl-T begins one", columns), theme.dim()),
+        );
         return;
     }
     let selected = model.chats.selected.and_then(|target| model.chats.position(target));

@@ -67,13 +67,7 @@ fn title(model: &Model, panel: &Panel) -> String {
 }
 
 /// What is to be known of a group, above its members; the rest of the area.
-fn draw_head(
-    model: &Model,
-    panel: &Panel,
-    theme: Theme,
-    area: Rect,
-    buffer: &mut Buffer,
-) -> Rect {
+fn draw_head(model: &Model, panel: &Panel, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
     let Panel::Members { group, .. } = panel else { return area };
     let Some(info) = model.groups.get(group) else { return area };
     let joining = match info.join_mode() {

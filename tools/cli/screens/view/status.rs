@@ -59,9 +59,7 @@ fn state(model: &Model, theme: Theme) -> (String, Style) {
             };
             (format!("○ {}{again};", reason_text(*reason)), theme.alert())
         }
-        Line::Kicked(why) => {
-            (format!("■ {why}: Ctrl-L takes it back, Ctrl-Q leaves"), theme.bad())
-        }
+        Line::Kicked(why) => (format!("■ {why}: Ctrl-L takes it back, Ctrl-Q leaves"), theme.bad()),
         Line::Refused(why) => {
             (format!("■ login refused ({why}): Ctrl-L tries again, Ctrl-Q leaves"), theme.bad())
         }
