@@ -71,10 +71,8 @@ impl Model {
         match self.outbox.waiting_count() {
             0 => self.quit(),
             count => {
-                self.put_sure(
-                    &format!("{count} messages are not acknowledged. Leave?"),
-                    Sure::Quit,
-                );
+                let question = format!("Not acknowledged: {count}. Leave all the same?");
+                self.put_sure(&question, Sure::Quit);
             }
         }
     }

@@ -30,9 +30,9 @@ fn a_typed_line_is_sent_and_marked_until_it_is_acknowledged() {
         (user(BEN), "好的, see you".as_bytes())
     );
     assert!(stage.sent[0].refs.is_none());
-    assert!(stage.shows("… you: 好的, see you"));
+    assert!(stage.shows("…  you: 好的, see you"));
     stage.event(acked(stage.sent[0].client_msg_id, 5));
-    assert!(stage.shows("✓ you: 好的, see you"));
+    assert!(stage.shows("✓  you: 好的, see you"));
     // The entry itself changes nothing.
     stage.push(entry(user(BEN), ME, 5, 0, "好的, see you"));
     assert_eq!(stage.screen(80, 24).matches("好的").count(), 2, "in the log and in the list");
@@ -47,7 +47,7 @@ fn a_refused_message_says_why() {
     let client_msg_id = stage.sent[0].client_msg_id;
     let (code, message) = (Code::Forbidden, "no \x1b[31mfriend".to_owned());
     stage.event(Event::SendFailed { client_msg_id, code, message, maybe_committed: false });
-    assert!(stage.shows("✗ you: hello? (not sent: FORBIDDEN"));
+    assert!(stage.shows("✗  you: hello? (not sent: FORBIDDEN"));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn leaving_asks_when_something_is_not_acknowledged() {
     assert!(!stage.other.contains(&Effect::Quit) && !stage.shows("half a thought"));
     stage.type_line("important");
     stage.ctrl('c');
-    assert!(stage.shows("1 messages are not acknowledged. Leave?"));
+    assert!(stage.shows("Not acknowledged: 1. Leave all the same?"));
     stage.press(KeyCode::Char('n'));
     assert!(!stage.other.contains(&Effect::Quit));
     stage.event(acked(stage.sent[0].client_msg_id, 5));

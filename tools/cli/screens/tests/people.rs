@@ -94,7 +94,7 @@ fn last(stage: &Stage, is_it: impl Fn(&Request) -> bool) -> Request {
 #[test]
 fn a_friend_request_is_accepted() {
     let mut stage = lunch();
-    assert!(stage.shows("1 friend requests"));
+    assert!(stage.shows("1 asking to be friends"));
     stage.press(KeyCode::F(3));
     stage.press(KeyCode::Tab);
     assert!(stage.shows("Dan (dan)") && stage.shows("we met at the fair"));

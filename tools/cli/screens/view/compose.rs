@@ -53,7 +53,7 @@ pub(super) fn draw(
 /// What the typed text is going to be, if it is not a plain message.
 fn hint(model: &Model) -> Option<String> {
     if model.focus == Focus::Messages {
-        return Some("r reply · e edit · d take back · Enter all of it · Esc".to_owned());
+        return Some("r reply · e edit · d take back · Enter view · Esc".to_owned());
     }
     let draft = model.draft()?;
     let log = model.log.as_ref()?;

@@ -12,28 +12,29 @@ use crate::screens::model::{Line, Model};
 use crate::screens::text::{fit, width};
 use crate::terminal::escape_line;
 
+/// At the right edge, where there is room.
+const HELP: &str = "F1 help ";
+
 pub(super) fn draw(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
     let setting = &model.setting;
     let who = escape_line(&format!("{} at {}", setting.username, setting.place));
     let (state, style) = state(model, theme);
     let mut spans = vec![Span::styled(format!(" {state}"), style)];
+    if let Some((notice, _)) = &model.notice {
+        // It goes soon, and what it hides comes back then.
+        let free = columns.saturating_sub(width(&state) + 3);
+        spans.push(Span::styled(format!(" {}", fit(notice, free)), theme.alert()));
+        return put(buffer, area, 0, &Row::from(spans));
+    }
     if matches!(model.line, Line::Online | Line::Offline { .. }) {
         spans.push(Span::raw(format!(" {who}")));
         spans.extend(counts(model).into_iter().map(|text| Span::raw(format!(" · {text}"))));
     }
     let used: usize = spans.iter().map(|span| width(&span.content)).sum();
-    let free = columns.saturating_sub(used + 3);
-    match &model.notice {
-        Some((notice, _)) => {
-            spans.push(Span::styled(format!(" · {}", fit(notice, free)), theme.alert()));
-        }
-        None if model.line == Line::Online => {
-            let help = "F1 help ";
-            let gap = columns.saturating_sub(used + help.len());
-            spans.push(Span::styled(format!("{}{help}", " ".repeat(gap)), theme.dim()));
-        }
-        None => {}
+    let gap = columns.saturating_sub(used + HELP.len());
+    if model.line == Line::Online && gap > 0 {
+        spans.push(Span::styled(format!("{}{HELP}", " ".repeat(gap)), theme.dim()));
     }
     put(buffer, area, 0, &Row::from(spans));
 }
@@ -41,7 +42,7 @@ pub(super) fn draw(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer)
 fn counts(model: &Model) -> Vec<String> {
     let numbers = [
         (model.chats.unread_total(), "unread"),
-        (model.relations.requests.len(), "friend requests"),
+        (model.relations.requests.len(), "asking to be friends"),
         (model.outbox.waiting_count(), "not acknowledged"),
     ];
     let some = numbers.into_iter().filter(|(count, _)| *count > 0);
