@@ -301,17 +301,18 @@ impl Chord {
 /// All keys, for people. `typed` is what can be typed instead.
 pub(super) fn help(typed: &str) -> String {
     let mut out = String::new();
-    let mut line = |keys: &str, what: &str| {
-        out.push_str(&format!("  {} {what}\n", super::text::pad(keys, LABEL_COLUMNS)));
-    };
     for table in TABLES {
-        line("", "");
-        line(table.title, "");
-        table.bindings.iter().for_each(|binding| line(&binding.label(), binding.what));
-        table.more.iter().for_each(|(keys, what)| line(keys, what));
+        out.push_str(&format!("  {}\n", table.title));
+        let bound = table.bindings.iter().map(|binding| (binding.label(), binding.what));
+        let more = table.more.iter().map(|(keys, what)| ((*keys).to_owned(), *what));
+        for (keys, what) in bound.chain(more) {
+            out.push_str(&format!("  {} {what}\n", super::text::pad(&keys, LABEL_COLUMNS)));
+        }
+        out.push('\n');
     }
-    let text: Vec<&str> = out.lines().map(str::trim_end).collect();
-    format!("{}\n\n  Typed as a message\n{typed}", text.join("\n").trim_start_matches('\n'))
+    out.push_str("  Typed as a message\n");
+    out.push_str(typed);
+    out
 }
 
 #[cfg(test)]
