@@ -108,9 +108,6 @@ impl Model {
         if page.more {
             self.ask_tail_after(last, up_to);
         }
-        if self.chats.selected.is_none() {
-            self.chats.selected = self.chats.nth(0).map(|chat| chat.target);
-        }
     }
 
     fn handle_page(&mut self, target: Target, is_newest: bool, page: &pb::HistoryResp) {

@@ -300,6 +300,9 @@ impl Model {
             let body = pb::GroupListReq { after_group_id: 0, limit: 0 };
             self.ask(Request::GroupList(body), Purpose::Groups { so_far: Vec::new() });
         }
+        if self.chats.selected.is_none() {
+            self.chats.selected = self.chats.nth(0).map(|chat| chat.target);
+        }
         self.ask_names();
         self.load_older();
         self.mark_seen();

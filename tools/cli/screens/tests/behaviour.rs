@@ -85,6 +85,15 @@ fn what_is_seen_is_marked_as_read_and_nothing_else() {
 }
 
 #[test]
+fn the_first_conversation_of_a_new_user_is_opened_by_enter() {
+    let mut stage = Stage::empty();
+    stage.serve();
+    stage.push(entry(user(BEN), BEN, 1, 0, "welcome here"));
+    stage.press(KeyCode::Enter);
+    assert_eq!(stage.model.current(), Some(user(BEN)));
+}
+
+#[test]
 fn a_mark_of_another_device_reads_here_too() {
     let mut stage = Stage::with_ben();
     let view = pb::ConversationView { receiver_id: BEN, group_id: 0, read_conv_seq: 3 };
