@@ -186,6 +186,9 @@ fn not_taken(error: SubmitError) -> RequestError {
 
 fn read_text(path: &str) -> Result<String, String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is no file".to_owned());
+    }
     if metadata.len() > limits::TEXT_BYTES_MAX as u64 {
         return Err(format!("a text has at most {} bytes", limits::TEXT_BYTES_MAX));
     }

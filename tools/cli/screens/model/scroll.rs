@@ -102,6 +102,11 @@ impl Model {
         if !log.has_older || log.is_loading || log.is_fresh {
             return;
         }
+        // At the end, each message being a row at least, it is soon clear that there are enough.
+        let visible = view::log_size(self).1;
+        if log.bottom.is_none() && log.messages().nth(2 * visible).is_some() {
+            return;
+        }
         let Some((keys, rows)) = self.log_rows() else { return };
         let above = rows.total.saturating_sub(self.rows_below(&keys, &rows) + rows.visible);
         if above < rows.visible

@@ -285,7 +285,7 @@ impl Stage {
         let backend = TestBackend::new(columns, rows);
         let mut terminal = Terminal::new(backend).expect("a terminal in memory");
         let model = &self.model;
-        terminal.draw(|frame| view::draw(model, Theme::new(true), frame)).expect("in memory");
+        terminal.draw(|frame| view::draw(model, Theme::plain(), frame)).expect("in memory");
         terminal.backend().buffer().clone()
     }
 

@@ -87,7 +87,7 @@ pub fn log_size(model: &Model) -> (usize, usize) {
 /// What the log holds and how many rows each takes, from the oldest.
 pub fn log_heights(model: &Model, columns: usize) -> impl Iterator<Item = (u64, usize)> {
     let items = model.log.as_ref().map_or(Vec::new(), |log| messages::items(model, log));
-    let theme = Theme::from_env();
+    let theme = Theme::plain();
     (0..items.len()).filter_map(move |index| {
         let log = model.log.as_ref()?;
         let before = index.checked_sub(1).and_then(|index| items.get(index)).copied();

@@ -14,10 +14,9 @@ impl Theme {
         Self { has_colors: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) }
     }
 
-    /// With or without colours.
-    #[cfg(test)]
-    pub fn new(has_colors: bool) -> Self {
-        Self { has_colors }
+    /// Without colours.
+    pub fn plain() -> Self {
+        Self { has_colors: false }
     }
 
     fn color(self, color: Color) -> Style {
