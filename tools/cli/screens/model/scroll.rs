@@ -104,7 +104,9 @@ impl Model {
         }
         // At the end, each message being a row at least, it is soon clear that there are enough.
         let visible = view::log_size(self).1;
-        if log.bottom.is_none() && log.messages().nth(2 * visible).is_some() {
+        if log.bottom.is_none()
+            && log.messages().filter(|message| message.is_shown()).nth(2 * visible).is_some()
+        {
             return;
         }
         let Some((keys, rows)) = self.log_rows() else { return };
