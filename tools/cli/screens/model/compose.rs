@@ -133,7 +133,7 @@ impl Model {
             mention_ids,
         };
         self.outbox.push(Unsent { id, target, message, refusal: None });
-        self.to_end();
+        self.show_end();
         if let Line::Kicked(_) = self.line {
             self.log_in();
         }

@@ -87,7 +87,7 @@ impl Model {
             Act::PageUp => self.scroll_page(-1),
             Act::PageDown => self.scroll_page(1),
             Act::ToEnd => {
-                self.to_end();
+                self.show_end();
                 self.unpick();
             }
             Act::LogIn => self.log_in(),

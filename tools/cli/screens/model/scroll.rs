@@ -53,7 +53,7 @@ impl Model {
     }
 
     /// Back to the newest message.
-    pub(super) fn to_end(&mut self) {
+    pub(super) fn show_end(&mut self) {
         let Some(log) = &mut self.log else { return };
         (log.bottom, log.picked) = (None, None);
         if !log.is_at_end && !log.is_loading {
@@ -145,7 +145,7 @@ impl Model {
         });
         if log.bottom.is_none() && !log.is_at_end {
             let picked = log.picked;
-            self.to_end();
+            self.show_end();
             if let Some(log) = &mut self.log {
                 log.picked = picked;
             }
