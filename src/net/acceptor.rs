@@ -2,14 +2,15 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use aldis_wire::ConnId;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 
 use crate::transport::Transport;
-use crate::{Handler, Io};
+use crate::{Handler, Io, Tls};
 
 /// Connections that are still accepted when listening stops: as many as the kernel may hold.
 const LAST_ACCEPTS_MAX: usize = 4096;
@@ -29,6 +30,8 @@ pub(crate) fn conn_of(token: Token) -> ConnId {
 /// A listening socket of one reactor.
 pub(crate) struct Acceptor {
     listener: TcpListener,
+    /// `None`: what is accepted is not encrypted.
+    tls: Option<Arc<Tls>>,
     /// There may be connections: an event came and `WouldBlock` has not.
     ready: bool,
     /// No accepting before: a failed accept raises no further event, and trying again at once
@@ -42,13 +45,14 @@ impl Acceptor {
     /// Registers the socket.
     pub fn new(
         listener: std::net::TcpListener,
+        tls: Option<Arc<Tls>>,
         registry: &Registry,
         token: Token,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let mut listener = TcpListener::from_std(listener);
         registry.register(&mut listener, token, Interest::READABLE)?;
-        Ok(Self { listener, ready: false, paused_until: None, failing: false })
+        Ok(Self { listener, tls, ready: false, paused_until: None, failing: false })
     }
 
     /// An event came.
@@ -97,11 +101,20 @@ impl Acceptor {
                 }
             };
             self.failing = false;
-            if io.conns.len() >= io.config.connections_max {
+            let is_full = io.conns.len() >= io.config.connections_max;
+            if is_full || io.handshaking >= io.config.handshakes_max {
                 io.counters.refused += 1;
                 continue;
             }
-            if let Err(error) = open(io, handler, registry, stream, peer) {
+            // It fails only for a connection that is broken already, which its first event will tell.
+            let _ = stream.set_nodelay(true);
+            let transport = match &self.tls {
+                Some(tls) => tls.accept(stream).map(|stream| Transport::Tls(Box::new(stream))),
+                None => Ok(Transport::Plain(stream)),
+            };
+            if let Err(error) =
+                transport.and_then(|transport| open(io, handler, registry, transport, peer))
+            {
                 self.pause(io, &error);
                 return;
             }
@@ -121,12 +134,10 @@ fn open<H: Handler>(
     io: &mut Io,
     handler: &mut H,
     registry: &Registry,
-    stream: TcpStream,
+    transport: Transport,
     peer: SocketAddr,
 ) -> io::Result<()> {
-    // It fails only for a connection that is broken already, which its first event will tell.
-    let _ = stream.set_nodelay(true);
-    let id = io.insert(Transport::Plain(stream));
+    let id = io.insert(transport);
     let Some(conn) = io.conn(id) else { return Ok(()) };
     let source = conn.transport.source();
     let both = Interest::READABLE | Interest::WRITABLE;

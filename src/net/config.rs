@@ -25,6 +25,12 @@ pub struct Config {
     pub mails_per_turn: usize,
     /// Open connections; further ones are accepted and closed at once.
     pub connections_max: usize,
+    /// Connections that may be agreeing on keys at the same time; further ones are accepted and closed
+    /// at once. Each holds up to `login_deadline`.
+    pub handshakes_max: usize,
+    /// Steps of TLS handshakes in one turn, at least 1: each costs as much as hundreds of frames, and
+    /// those who are in go first.
+    pub handshakes_per_turn: usize,
     /// Pause of accepting after the process ran out of descriptors or memory.
     pub accept_pause: Duration,
     /// Time from connecting to `Io::set_logged_in`.
@@ -51,6 +57,8 @@ impl Default for Config {
             accepts_per_turn: 64,
             mails_per_turn: 1024,
             connections_max: 200_000,
+            handshakes_max: 4096,
+            handshakes_per_turn: 8,
             accept_pause: Duration::from_millis(100),
             login_deadline: Duration::from_millis(LOGIN_MS_MAX),
             frame_deadline: Duration::from_millis(FRAME_MS_MAX),
@@ -70,6 +78,7 @@ impl Config {
         assert!(self.write_bytes_per_turn > 0, "a turn writes something");
         assert!(self.accepts_per_turn > 0, "a turn accepts something");
         assert!(self.mails_per_turn > 0, "a turn takes some mail");
+        assert!(self.handshakes_per_turn > 0, "a turn goes on with a handshake");
         assert!(self.connections_max < u32::MAX as usize - 1, "indexes fit 32 bits");
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Conn {
     pub output_paused: bool,
     /// Pushes were dropped since the queue was last empty.
     pub behind: bool,
+    /// Counts among those that are agreeing on keys.
+    pub handshaking: bool,
     /// Stands in the list of connections to read.
     pub in_ready: bool,
     /// Stands in the list of connections to flush.
@@ -69,6 +71,7 @@ impl Conn {
     /// A connection that was just accepted.
     pub fn new(transport: Transport, generation: u32, now: Tick) -> Self {
         Self {
+            handshaking: transport.is_handshaking(),
             transport,
             generation,
             tail: None,

@@ -7,8 +7,10 @@ use crate::CloseReason;
 pub struct Counters {
     /// Connections opened.
     pub accepted: u64,
-    /// Connections closed at once because `connections_max` were open.
+    /// Connections closed at once because `connections_max` were open or `handshakes_max` under way.
     pub refused: u64,
+    /// TLS handshakes that were completed.
+    pub handshakes: u64,
     /// Failed accepts for want of descriptors or memory.
     pub accept_failures: u64,
     /// Connections closed, by `CloseReason` as index.

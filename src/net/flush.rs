@@ -69,7 +69,7 @@ fn write_some(
     counters: &mut Counters,
     pool: &mut OutPool,
 ) -> io::Result<()> {
-    let Some(mut queue) = conn.out.take() else { return Ok(()) };
+    let Some(mut queue) = conn.out.take() else { return write_internal(conn, counters) };
     let mut result = Ok(());
     while conn.writable && queue.len() > 0 && budget > 0 && result.is_ok() {
         let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
@@ -90,12 +90,23 @@ fn write_some(
     result
 }
 
+/// Writes what the transport has to say by itself.
+fn write_internal(conn: &mut Conn, counters: &mut Counters) -> io::Result<()> {
+    if conn.writable && conn.transport.wants_write() {
+        counters.write_calls += 1;
+        conn.writable = !conn.transport.write(&[], 0)?.full;
+    }
+    Ok(())
+}
+
 /// Everything was written: the end of a connection that closes, a hint for one that was behind.
 fn handle_flushed(io: &mut Io, id: ConnId) {
     let Some(conn) = find(&mut io.conns, id) else { return };
     if conn.state == State::Flushing {
         let reason = conn.reason;
-        if conn.end_seen || conn.transport.shutdown_write().is_err() {
+        // Who has closed its side may still read, and TLS says good-bye.
+        let is_broken = conn.transport.shutdown_write().is_err();
+        if conn.end_seen || is_broken {
             io.close(id, reason);
         } else {
             conn.state = State::Lingering;

@@ -92,6 +92,8 @@ pub enum CloseReason {
     Reset,
     /// The peer sent something that is no frame.
     BadFrame,
+    /// The peer speaks no TLS, or not ours.
+    BadTls,
     /// No login in time.
     LoginDeadline,
     /// A frame was begun and not completed in time.
@@ -110,10 +112,11 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason; a reason's position is its number.
-    pub const ALL: [CloseReason; 10] = [
+    pub const ALL: [CloseReason; 11] = [
         CloseReason::Peer,
         CloseReason::Reset,
         CloseReason::BadFrame,
+        CloseReason::BadTls,
         CloseReason::LoginDeadline,
         CloseReason::FrameDeadline,
         CloseReason::IdleDeadline,
@@ -129,6 +132,7 @@ impl CloseReason {
             CloseReason::Peer => "peer",
             CloseReason::Reset => "reset",
             CloseReason::BadFrame => "bad_frame",
+            CloseReason::BadTls => "bad_tls",
             CloseReason::LoginDeadline => "login_deadline",
             CloseReason::FrameDeadline => "frame_deadline",
             CloseReason::IdleDeadline => "idle_deadline",

@@ -6,11 +6,14 @@
 //! incomplete frame (`frame_since` is set), or it begins with a frame that waits, because the
 //! handler said so or because too much output is queued.
 
+use std::io;
+
 use aldis_wire::{ConnId, FrameError, HEADER_LEN, parse_frame};
 
 use crate::conn::State;
 use crate::tail::Tail;
 use crate::timer::Tick;
+use crate::transport::Received;
 use crate::{Admit, CloseReason, Handler, Io};
 
 /// Bytes of the scratch buffer: what one system call can bring.
@@ -41,10 +44,14 @@ pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u
     if conn.waiting || conn.output_paused || conn.end_seen {
         return;
     }
+    let is_handshaking = conn.handshaking;
     if conn.output_len() > soft {
         // The peer is not to blame that the rest of its frame is not read.
         conn.frame_since = None;
         conn.output_paused = true;
+        return;
+    }
+    if is_handshaking && !io.take_handshake_step(id) {
         return;
     }
     if handle_leftover(io, handler, id) == Flow::More {
@@ -61,37 +68,37 @@ fn read<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u8], id: ConnId
             io.mark_ready(id);
             return;
         }
-        let limit = scratch.len().min(budget);
-        let result = conn.transport.read(&mut scratch[..limit]);
-        let received = match result {
-            Ok(Some(received)) => received,
-            Ok(None) => {
+        let (len, taken, drained) = match conn.transport.read(scratch, budget) {
+            Ok(Received::Bytes { len, drained }) => (len, len, drained),
+            Ok(Received::Internal { taken, drained }) => (0, taken, drained),
+            Ok(Received::Nothing) => {
                 conn.readable = false;
                 io.counters.read_calls += 1;
                 return;
             }
-            Err(_) => {
-                io.close(id, CloseReason::Reset);
+            Ok(Received::End) => {
+                conn.readable = false;
+                conn.end_seen = true;
+                conn.tail = None;
+                conn.frame_since = None;
+                handler.handle_half_closed(io, id);
+                return;
+            }
+            Err(error) => {
+                io.close(id, reason_of(&error));
                 return;
             }
         };
-        if received.len == 0 {
-            conn.readable = false;
-            conn.end_seen = true;
-            conn.tail = None;
-            conn.frame_since = None;
-            handler.handle_half_closed(io, id);
-            return;
-        }
         // The end of the stream has no event of its own once it was announced.
-        conn.readable = !received.drained || conn.end_announced;
+        conn.readable = !drained || conn.end_announced;
         if conn.logged_in {
             conn.active_at = tick;
         }
+        io.note_handshake(id);
         io.counters.read_calls += 1;
-        io.counters.bytes_in += received.len as u64;
-        budget -= received.len;
-        if feed(io, handler, id, &scratch[..received.len]) != Flow::More {
+        io.counters.bytes_in += taken as u64;
+        budget = budget.saturating_sub(taken);
+        if len > 0 && feed(io, handler, id, &scratch[..len]) != Flow::More {
             return;
         }
     }
@@ -218,6 +225,14 @@ fn wait(io: &mut Io, id: ConnId) -> Flow {
     }
 }
 
+/// Why a connection ends whose transport failed.
+fn reason_of(error: &io::Error) -> CloseReason {
+    match error.kind() {
+        io::ErrorKind::InvalidData => CloseReason::BadTls,
+        _ => CloseReason::Reset,
+    }
+}
+
 /// Reads and forgets, so that the connection can end in order.
 fn discard(io: &mut Io, scratch: &mut [u8], id: ConnId) {
     let mut budget = io.config.read_bytes_per_turn;
@@ -227,18 +242,17 @@ fn discard(io: &mut Io, scratch: &mut [u8], id: ConnId) {
             io.mark_ready(id);
             return;
         }
-        let limit = scratch.len().min(budget);
-        match conn.transport.read(&mut scratch[..limit]) {
-            Ok(Some(received)) if received.len > 0 => {
-                conn.readable = !received.drained || conn.end_announced;
-                budget -= received.len;
+        match conn.transport.read(scratch, budget) {
+            Ok(Received::Bytes { len: taken, drained } | Received::Internal { taken, drained }) => {
+                conn.readable = !drained || conn.end_announced;
+                budget = budget.saturating_sub(taken);
             }
-            Ok(Some(_)) if conn.state == State::Flushing => {
+            Ok(Received::End) if conn.state == State::Flushing => {
                 conn.readable = false;
                 conn.end_seen = true;
             }
-            Ok(None) => conn.readable = false,
-            Ok(Some(_)) | Err(_) => {
+            Ok(Received::Nothing) => conn.readable = false,
+            Ok(Received::End) | Err(_) => {
                 let reason = conn.reason;
                 io.close(id, reason);
                 return;

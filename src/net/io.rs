@@ -38,6 +38,10 @@ pub struct Io {
     pub(crate) drained: Vec<ConnId>,
     pub(crate) listening: bool,
     pub(crate) stopping: bool,
+    /// Connections that are agreeing on keys.
+    pub(crate) handshaking: usize,
+    /// Steps of handshakes that are left for this turn.
+    pub(crate) handshake_steps: usize,
 }
 
 impl Io {
@@ -59,6 +63,8 @@ impl Io {
             drained: Vec::new(),
             listening: true,
             stopping: false,
+            handshaking: 0,
+            handshake_steps: 0,
         }
     }
 
@@ -196,6 +202,7 @@ impl Io {
     pub(crate) fn insert(&mut self, transport: Transport) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
         let conn = Conn::new(transport, self.generation, self.tick);
+        self.handshaking += usize::from(conn.handshaking);
         let index = self.conns.insert(conn);
         let index = u32::try_from(index).expect("connections_max fits 32 bits");
         let id = ConnId { index, generation: self.generation };
@@ -206,7 +213,9 @@ impl Io {
     /// Removes a connection that never got to the handler or whose `handle_closed` is next.
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<Conn> {
         find(&mut self.conns, id)?;
-        self.conns.try_remove(id.index as usize)
+        let conn = self.conns.try_remove(id.index as usize)?;
+        self.handshaking -= usize::from(conn.handshaking);
+        Some(conn)
     }
 
     /// Puts a connection into the list of those to read.
@@ -222,6 +231,34 @@ impl Io {
         let Some(conn) = find(&mut self.conns, id) else { return };
         if !mem::replace(&mut conn.in_dirty, true) {
             self.dirty.push(id);
+        }
+    }
+
+    /// Takes a step of a handshake from those of this turn. If none is left the connection is read in
+    /// the next one.
+    pub(crate) fn take_handshake_step(&mut self, id: ConnId) -> bool {
+        let is_left = self.handshake_steps > 0;
+        match is_left {
+            true => self.handshake_steps -= 1,
+            false => self.mark_ready(id),
+        }
+        is_left
+    }
+
+    /// After a read: notes the end of a handshake, and what it has to write.
+    pub(crate) fn note_handshake(&mut self, id: ConnId) {
+        let Some(conn) = find(&mut self.conns, id) else { return };
+        let is_done = conn.handshaking && !conn.transport.is_handshaking();
+        let has_output = conn.transport.wants_write() || is_done && conn.out.is_some();
+        if is_done {
+            conn.handshaking = false;
+            self.handshaking -= 1;
+            self.counters.handshakes += 1;
+            // What was queued before could not be encrypted.
+            conn.writable = true;
+        }
+        if has_output {
+            self.mark_dirty(id);
         }
     }
 

@@ -7,7 +7,7 @@
 //! - `acceptor`, `listen`: new connections. `mailbox`: what other threads say.
 //! - `input`, `tail`: bytes to frames. `output`, `flush`: frames to bytes.
 //! - `conn`, `timer`: what a connection is, and until when.
-//! - `transport`: what lies between socket and frames; TLS and WebSocket have their place there.
+//! - `transport`: what lies between socket and frames; `tls`: one kind of it.
 
 mod acceptor;
 mod config;
@@ -23,6 +23,7 @@ mod output;
 mod reactor;
 mod tail;
 mod timer;
+mod tls;
 mod transport;
 
 pub use aldis_wire::ConnId;
@@ -33,3 +34,4 @@ pub use io::Io;
 pub use listen::{Listeners, listen};
 pub use mailbox::{MailLimits, MailReceiver, MailSender, mailbox};
 pub use reactor::Reactor;
+pub use tls::Tls;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aldis_wire::ConnId;
@@ -12,7 +13,7 @@ use crate::acceptor::{Acceptor, conn_of};
 use crate::flush::flush_all;
 use crate::input::{SCRATCH_BYTES, receive};
 use crate::timer::Entry;
-use crate::{CloseReason, Config, Handler, Io, MailReceiver};
+use crate::{CloseReason, Config, Handler, Io, MailReceiver, Tls};
 
 /// Events taken in one turn: with their frames and answers they fit the cache.
 const EVENTS_PER_TURN: usize = 1024;
@@ -34,18 +35,19 @@ pub struct Reactor<H: Handler> {
 }
 
 impl<H: Handler> Reactor<H> {
-    /// Prepares everything; nothing is accepted before `run`. Panics if the limits in `config`
-    /// contradict each other.
+    /// Prepares everything; nothing is accepted before `run`. With `tls`, connections are encrypted.
+    /// Panics if the limits in `config` contradict each other.
     pub fn new(
         config: Config,
         listener: TcpListener,
+        tls: Option<Arc<Tls>>,
         mail: MailReceiver<H::Mail>,
         handler: H,
     ) -> io::Result<Self> {
         config.assert_valid();
         let poll = Poll::new()?;
         mail.set_waker(Waker::new(poll.registry(), WAKER)?);
-        let acceptor = Acceptor::new(listener, poll.registry(), LISTENER)?;
+        let acceptor = Acceptor::new(listener, tls, poll.registry(), LISTENER)?;
         Ok(Self {
             handler,
             io: Io::new(config, Instant::now()),
@@ -78,6 +80,7 @@ impl<H: Handler> Reactor<H> {
         self.io.now = begin;
         self.io.tick = self.io.clock.tick(begin);
         self.io.counters.turns += 1;
+        self.io.handshake_steps = self.io.config.handshakes_per_turn;
         self.take_events();
         self.accept();
         self.take_mails();

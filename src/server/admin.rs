@@ -20,6 +20,7 @@ use crate::hash_pool::Hasher;
 use crate::reactor_handler::unix_ms;
 use crate::serve;
 use crate::stores::AnyStore;
+use crate::tls;
 
 /// Device id that seeded tokens are for.
 const SEED_DEVICE: &str = "seed";
@@ -38,6 +39,15 @@ pub enum AdminCommand {
     /// failover to a database that may lack commits. Servers that run end themselves, or have to be
     /// ended before with SQLite.
     RenewStoreEpoch,
+    /// Make a certificate that signs itself, for trials and tests: `certificate.pem` and `key.pem`.
+    Certificate {
+        /// Names and addresses of the server, as clients say them.
+        #[arg(long = "name", value_name = "NAME", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned()])]
+        names: Vec<String>,
+        /// Directory for the two files, which must not be there yet.
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
     /// Add users without passwords and write tokens for them: one line each of user id, username,
     /// token, device id and device class, separated by tabs. For load tests.
     SeedUsers {
@@ -60,6 +70,7 @@ pub fn run(config: &Config, command: AdminCommand) -> anyhow::Result<()> {
     match command {
         AdminCommand::UserAdd { username, nickname } => user_add(config, username, nickname),
         AdminCommand::RenewStoreEpoch => renew_store_epoch(config),
+        AdminCommand::Certificate { names, dir } => tls::make_certificate(&names, &dir),
         AdminCommand::SeedUsers { count, tokens, prefix, device_class } => {
             let class = DeviceClass::from_number(device_class.into())
                 .context("--device-class is 1 to 5")?;

@@ -16,6 +16,7 @@ mod signals;
 mod stores;
 mod sys;
 mod threads;
+mod tls;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +80,9 @@ fn run(args: Args) -> anyhow::Result<()> {
     match args.command.unwrap_or(CommandArgs::Serve) {
         CommandArgs::Serve => serve::run(&config),
         CommandArgs::CheckConfig => {
+            if let Some(table) = &config.listen.tls {
+                tls::TlsFiles::open(table)?;
+            }
             println!("The configuration is good.");
             Ok(())
         }

@@ -22,6 +22,7 @@ use crate::mail::{Mail, PostOffice};
 use crate::signals::Ending;
 use crate::stores::{self, AnyStore};
 use crate::threads::{self, Counts, Outside, Running};
+use crate::tls::TlsFiles;
 
 /// A connection that was silent for so many heartbeat intervals, in halves, is dead.
 const IDLE_HALF_INTERVALS: u32 = 5;
@@ -85,11 +86,16 @@ fn serve(
     let link = LinkSetup::open(config, life)?;
     let advertised = link.as_ref().map(LinkSetup::advertised);
     let directory = AnyDirectory::open(config, life, boot.store_epoch, actual, advertised)?;
-    let outside = Outside { directory, link, edge: EdgeListeners::bind(config, actual)? };
+    let files = config.listen.tls.as_ref().map(TlsFiles::open).transpose()?;
+    let tls = files.as_ref().map(|files| files.tls.clone());
+    let outside = Outside { directory, link, edge: EdgeListeners::bind(config, actual)?, tls };
     let running = start(config, counts, listeners, node.clone(), store, outside)?;
     banner(config, actual);
     let mut ending = ending;
-    ending.wait();
+    ending.wait(|| match &files {
+        Some(files) => files.reload(),
+        None => log::info!("there is nothing to read again"),
+    });
     drain(config, &running, &node, ending);
     running.join()
 }
@@ -182,7 +188,7 @@ fn drain(config: &Config, running: &Running, node: &Node, mut ending: Ending) {
     // A second signal does not wait.
     let name = "signals".to_owned();
     let impatient = std::thread::Builder::new().name(name).spawn(move || {
-        ending.wait();
+        ending.wait(|| ());
         std::process::exit(1);
     });
     if let Err(error) = impatient {

@@ -14,7 +14,7 @@ use aldis_logic::job::{
     DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, WriteReply, WriteRequest,
 };
 use aldis_logic::{CreditLimits, Delivery, Node, Service, fan_out};
-use aldis_net::{Listeners, Reactor};
+use aldis_net::{Listeners, Reactor, Tls};
 use aldis_store::{Store, Writer, run_reader, run_writer};
 use anyhow::{Context, anyhow};
 use crossbeam::channel::{Receiver, bounded};
@@ -70,6 +70,8 @@ pub struct Outside {
     pub link: Option<LinkSetup>,
     /// The listeners for HTTP.
     pub edge: EdgeListeners,
+    /// What clients' connections are encrypted with.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Running {
@@ -104,7 +106,7 @@ pub fn start(
 ) -> anyhow::Result<Running> {
     let limits = CreditLimits::default();
     let metrics = Arc::new(Metrics::new(counts.reactors).context("metrics")?);
-    let Outside { directory, link, edge } = outside;
+    let Outside { directory, link, edge, tls } = outside;
     let gateways = edge.gateways.clone();
     let (office, ends) = PostOffice::new(counts.reactors, limits);
     let (edge, office) = edge.open_mailboxes(office);
@@ -169,7 +171,7 @@ pub fn start(
         let counted = metrics.reactor(number);
         let (ways, office) = (ways.clone(), office.clone());
         let handler = ClientHandler::new(service, ways, office, end.missed, counted);
-        let reactor = Reactor::new(net.clone(), listener, end.receiver, handler)?;
+        let reactor = Reactor::new(net.clone(), listener, tls.clone(), end.receiver, handler)?;
         let run = move || reactor.run().map(drop);
         reactors.push(Builder::new().name(format!("client-{number}")).spawn(run)?);
     }

@@ -1,10 +1,11 @@
 //! From arguments to a session: server, user, device, password or token. Prints nothing but prompts.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aldis_client::core::Credentials;
-use aldis_client::shell::{ClientConfig, ask_gateway, is_gateway};
+use aldis_client::shell::{ClientConfig, TlsOptions, ask_gateway, is_gateway};
 use aldis_client::{Client, ClientError, Config, SavedState, Start};
 use aldis_wire::{Code, DeviceClass, name, pb};
 use clap::{Args, ValueEnum};
@@ -26,6 +27,13 @@ pub struct ConnectArgs {
     /// [instead of --server].
     #[arg(long, env = "ALDIS_GATEWAY", value_name = "http://HOST:PORT", value_parser = gateway_url)]
     pub gateway: Option<String>,
+    /// Connect over TLS; the server's certificate must be for its host name and be trusted by this
+    /// machine.
+    #[arg(long, env = "ALDIS_TLS")]
+    pub tls: bool,
+    /// PEM file with the certificates to trust instead [implies --tls].
+    #[arg(long, env = "ALDIS_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Who you are.
     #[arg(long, short, env = "ALDIS_USER", value_name = "NAME")]
     pub user: Option<String>,
@@ -93,6 +101,12 @@ impl ConnectArgs {
         self.gateway.as_deref().unwrap_or(&self.server)
     }
 
+    /// How the server is known to be the right one; `None`: not at all.
+    fn tls_options(&self) -> Option<TlsOptions> {
+        let is_wanted = self.tls || self.ca.is_some();
+        is_wanted.then(|| TlsOptions { roots: self.ca.clone(), name: None })
+    }
+
     /// A client for this server, not connected.
     pub fn client(
         &self,
@@ -106,6 +120,7 @@ impl ConnectArgs {
         core.start = start;
         let mut config = ClientConfig::new(self.place(), core);
         config.call_timeout = Duration::from_secs(self.timeout);
+        config.tls = self.tls_options();
         // A node that a gateway names may have died since: the next answer names another one. That
         // the gateway itself is there is seen at once.
         config.fail_fast = self.gateway.is_none();

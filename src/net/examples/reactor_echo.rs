@@ -67,6 +67,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let _ = sender.post(Stop);
     });
     let listener = listeners.sockets.pop().ok_or("no listener")?;
-    Reactor::new(Config::default(), listener, receiver, Echo)?.run()?;
+    Reactor::new(Config::default(), listener, None, receiver, Echo)?.run()?;
     Ok(())
 }

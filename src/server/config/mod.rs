@@ -13,7 +13,7 @@ use toml::Spanned;
 pub use cluster::{ClusterTable, ControllerName};
 pub use tables::{
     AdminTable, ApiTable, Connection, DirectoryKind, DirectoryTable, Drain, Listen, NodeTable,
-    Policy, SecretUrl, Senders, Session, StoreKind, StoreTable, Threads,
+    Policy, SecretUrl, Senders, Session, StoreKind, StoreTable, Threads, TlsTable,
 };
 
 /// Overrides `store.url`.
@@ -140,8 +140,9 @@ impl Config {
 
     fn check(&self, source: &Source<'_>) -> Result<(), ConfigError> {
         let client = &self.listen.client;
-        if !client.get_ref().ip().is_loopback() && !self.listen.allow_plaintext {
-            let rule = "plain TCP on an address that others can reach needs \
+        let is_open = self.listen.tls.is_none() && !self.listen.allow_plaintext;
+        if !client.get_ref().ip().is_loopback() && is_open {
+            let rule = "an address that others can reach needs a certificate in [listen.tls], or \
                         listen.allow_plaintext = true";
             return Err(source.error("listen.client", client, rule.into()));
         }

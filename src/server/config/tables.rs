@@ -1,6 +1,7 @@
 //! The tables of the configuration file: their keys and defaults. Knows no rules about values.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -95,6 +96,18 @@ pub struct Listen {
     /// Plain TCP on an address that others can reach: passwords and messages are readable on the
     /// way. Only behind something that encrypts.
     pub allow_plaintext: bool,
+    /// With it the client protocol is spoken over TLS only.
+    pub tls: Option<TlsTable>,
+}
+
+/// How clients are sure of whom they talk to. SIGHUP makes the server read both files again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsTable {
+    /// PEM: the server's certificate, then those that lead to one that clients trust.
+    pub certificate: PathBuf,
+    /// PEM: its private key, PKCS#8, SEC1 or PKCS#1.
+    pub key: PathBuf,
 }
 
 /// How many threads; 0 means one per core.
@@ -219,7 +232,7 @@ impl Default for DirectoryTable {
 impl Default for Listen {
     fn default() -> Self {
         let client = SocketAddr::from(([127, 0, 0, 1], 7700));
-        Self { client: unspanned(client), allow_plaintext: false }
+        Self { client: unspanned(client), allow_plaintext: false, tls: None }
     }
 }
 

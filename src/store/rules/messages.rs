@@ -145,8 +145,13 @@ fn edit<R: Rows>(rows: &mut R, origin: Ticket, job: &MessageJob) -> Result<Seq, 
     if is_over(rows.now_ms(), &target, *within_ms) {
         return Err(TOO_LATE.into());
     }
-    if key.as_group().is_none() {
-        rows.ties(key)?.check_sender(key, job.actor, *friends_only)?;
+    // Whoever may say nothing more may not say it in the place of what was said before.
+    match key.as_group() {
+        Some(group) => {
+            let now_ms = rows.now_ms();
+            rows.group(group)?.unwrap_or_default().check_sender(job.actor, now_ms)?;
+        }
+        None => rows.ties(key)?.check_sender(key, job.actor, *friends_only)?,
     }
     blank_edit(rows, job, &target)?;
     let event = NewEvent {

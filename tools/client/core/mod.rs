@@ -187,6 +187,11 @@ impl Core {
         self.ids.request_id(self.unix_ms(now))
     }
 
+    /// Asks for a new token now rather than when three quarters of the old one's life are over.
+    pub fn refresh_token(&mut self) {
+        self.session.refresh_due = true;
+    }
+
     /// Everything of the stream up to `seq` is safe on this device; told to the server in batches.
     /// Only needed with `Config::auto_mark` off.
     pub fn mark_delivered(&mut self, now: u64, stream: u64, seq: u64) {

@@ -8,6 +8,7 @@ use aldis_wire::{Code, pb};
 use mio::{Events, Poll, Token};
 
 use super::connection::Connection;
+use super::tls::{Tls, TlsOptions};
 use crate::core::{Config, Core, Event, OfflineReason, RequestError, SavedState, SubmitError};
 use crate::recorder::{HistoryFile, Recorder};
 
@@ -34,6 +35,8 @@ pub struct ClientConfig {
     pub call_timeout: Duration,
     /// A connection that does not open at the first try is an error rather than tried again.
     pub fail_fast: bool,
+    /// `None`: what is sent is readable on the way.
+    pub tls: Option<TlsOptions>,
 }
 
 impl ClientConfig {
@@ -41,7 +44,7 @@ impl ClientConfig {
     pub fn new(server: impl Into<String>, core: Config) -> Self {
         let server = server.into();
         let (others, call_timeout) = (Vec::new(), CALL_TIMEOUT_DEFAULT);
-        Self { server, others, core, call_timeout, fail_fast: false }
+        Self { server, others, core, call_timeout, fail_fast: false, tls: None }
     }
 }
 
@@ -148,6 +151,9 @@ impl Client {
         let core = Core::new(config.core.clone(), saved, seed, 0, unix_ms());
         let mut connection = Connection::new(core, &config.server, SOCKET, recorder);
         config.others.iter().for_each(|server| connection.add_server(server));
+        if let Some(options) = &config.tls {
+            connection.set_tls(Tls::new(options)?);
+        }
         Ok(Self {
             connection,
             config,
@@ -230,7 +236,7 @@ impl Client {
     /// Pumps until everything written is with the kernel or `deadline` passes.
     pub fn flush(&mut self, deadline: Instant) -> Result<(), ClientError> {
         self.pump()?;
-        while Instant::now() < deadline && self.core().has_output() {
+        while Instant::now() < deadline && self.connection.has_output() {
             self.wait_ready(deadline)?;
             self.pump()?;
         }

@@ -1,7 +1,7 @@
 //! One core on one non-blocking socket of somebody's poll. Owns the socket and its readiness; does
 //! not wait. The blocking client uses one, an event loop with thousands of users many.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use mio::event::Event as Ready;
@@ -9,6 +9,8 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::gateway::{ask_gateway, is_gateway};
+use super::socket::{Received, Socket};
+use super::tls::Tls;
 use crate::core::{Core, LinkAction};
 use crate::recorder::Recorder;
 
@@ -25,19 +27,11 @@ pub struct Connection {
     /// At least one.
     servers: Vec<String>,
     token: Token,
+    tls: Option<Tls>,
     socket: Option<Socket>,
     recorder: Option<Recorder>,
     connect_count: usize,
     last_error: Option<io::Error>,
-}
-
-#[derive(Debug)]
-struct Socket {
-    stream: TcpStream,
-    is_connected: bool,
-    readable: bool,
-    writable: bool,
-    read_closed: bool,
 }
 
 impl Connection {
@@ -45,7 +39,21 @@ impl Connection {
     /// asked for a node before each connection), known to the poll as `token`.
     pub fn new(core: Core, server: &str, token: Token, recorder: Option<Recorder>) -> Self {
         let servers = vec![server.to_owned()];
-        Self { core, servers, token, socket: None, recorder, connect_count: 0, last_error: None }
+        Self {
+            core,
+            servers,
+            token,
+            tls: None,
+            socket: None,
+            recorder,
+            connect_count: 0,
+            last_error: None,
+        }
+    }
+
+    /// Connections from now on are encrypted.
+    pub fn set_tls(&mut self, tls: Tls) {
+        self.tls = Some(tls);
     }
 
     /// A further server of the same installation: each connection goes to the next one in turn.
@@ -81,9 +89,7 @@ impl Connection {
     /// The poll reported something about this connection's token.
     pub fn handle_ready(&mut self, ready: &Ready) {
         if let Some(socket) = &mut self.socket {
-            socket.readable |= ready.is_readable() || ready.is_read_closed() || ready.is_error();
-            socket.writable |= ready.is_writable() || ready.is_write_closed() || ready.is_error();
-            socket.read_closed |= ready.is_read_closed() || ready.is_error();
+            socket.handle_ready(ready);
         }
     }
 
@@ -97,6 +103,7 @@ impl Connection {
         self.do_actions(registry, now);
         self.finish_connect(now);
         let more = self.read(now, scratch);
+        self.tell_connected(now);
         self.record()?;
         self.write(now)?;
         self.do_actions(registry, now);
@@ -136,11 +143,10 @@ impl Connection {
         if let Some(recorder) = &mut self.recorder {
             recorder.set_node(address.to_string());
         }
+        let session = self.tls.as_ref().map(|tls| tls.session(server)).transpose()?;
         let mut stream = TcpStream::connect(address)?;
         registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
-        let closed = false;
-        let (readable, writable) = (false, false);
-        Ok(Socket { stream, is_connected: closed, readable, writable, read_closed: closed })
+        Ok(Socket::new(stream, session))
     }
 
     fn close_socket(&mut self, registry: &Registry) {
@@ -164,10 +170,19 @@ impl Connection {
                 socket.is_connected = true;
                 // Without it the kernel would hold small frames back; a failure costs latency only.
                 let _ = socket.stream.set_nodelay(true);
-                self.core.handle_connected(now);
+                self.tell_connected(now);
             }
             Err(error) if error.kind() == ErrorKind::NotConnected => socket.writable = false,
             Err(error) => self.fail(now, Some(error)),
+        }
+    }
+
+    /// A connection whose TLS fails is one that did not open.
+    fn tell_connected(&mut self, now: u64) {
+        let Some(socket) = &mut self.socket else { return };
+        if socket.is_connected && !socket.is_open && !socket.is_handshaking() {
+            socket.is_open = true;
+            self.core.handle_connected(now);
         }
     }
 
@@ -179,21 +194,17 @@ impl Connection {
             if !socket.is_connected || !socket.readable {
                 return false;
             }
-            match socket.stream.read(scratch) {
-                Ok(0) => {
+            match socket.read(scratch) {
+                Ok(Received::Bytes(count)) => {
+                    total_bytes += count;
+                    self.tell_connected(now);
+                    self.core.handle_bytes(now, scratch.get(..count).unwrap_or_default());
+                }
+                Ok(Received::Nothing) => {}
+                Ok(Received::End) => {
                     self.fail(now, None);
                     return false;
                 }
-                Ok(count) => {
-                    // A short read leaves nothing behind, unless the end itself is waiting there.
-                    socket.readable = count == scratch.len() || socket.read_closed;
-                    total_bytes += count;
-                    self.core.handle_bytes(now, scratch.get(..count).unwrap_or_default());
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    socket.readable = false;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.fail(now, Some(error));
                     return false;
@@ -208,24 +219,30 @@ impl Connection {
             let Some(socket) = self.socket.as_mut().filter(|s| s.is_connected && s.writable) else {
                 return Ok(());
             };
-            if self.core.poll_transmit(now).is_empty() {
+            if let Err(error) = socket.flush() {
+                self.fail(now, Some(error));
+                return Ok(());
+            }
+            if !socket.writable || !socket.is_open || self.core.poll_transmit(now).is_empty() {
                 return Ok(());
             }
             // What goes out is recorded before it can have an effect.
             if let Some(recorder) = &mut self.recorder {
                 record(&mut self.core, recorder)?;
             }
-            let bytes = self.core.poll_transmit(now);
-            match socket.stream.write(bytes) {
+            match socket.write(self.core.poll_transmit(now)) {
                 Ok(count) => self.core.handle_transmitted(count),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => socket.writable = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.fail(now, Some(error));
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// Whether something waits to be written.
+    pub fn has_output(&self) -> bool {
+        self.core.has_output() || self.socket.as_ref().is_some_and(Socket::has_output)
     }
 
     fn fail(&mut self, now: u64, error: Option<io::Error>) {

@@ -4,8 +4,11 @@ mod calls;
 mod client;
 mod connection;
 mod gateway;
+mod socket;
+mod tls;
 
 pub use calls::Conversation;
 pub use client::{Client, ClientConfig, ClientError, Waker};
 pub use connection::Connection;
 pub use gateway::{ask_gateway, is_gateway};
+pub use tls::{Tls, TlsOptions};

@@ -59,7 +59,7 @@ fn with_reactor(limits: MailLimits, work: impl FnOnce(MailSender<Mail>, Numbers)
     let (sender, receiver) = mailbox(limits);
     let (report, numbers) = channel();
     let config = Config { mails_per_turn: 7, ..Config::default() };
-    let reactor = Reactor::new(config, listener, receiver, Report(report)).unwrap();
+    let reactor = Reactor::new(config, listener, None, receiver, Report(report)).unwrap();
     let thread = std::thread::spawn(move || {
         reactor.run().unwrap();
     });

@@ -11,3 +11,4 @@ mod limits;
 mod mail;
 mod node;
 mod slow;
+mod tls;

@@ -1,15 +1,16 @@
 //! A reactor on a thread with a handler that echoes and reports. Knows no single test.
 
 use std::cell::RefCell;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aldis_net::{
     Admit, CloseReason, Config, ConnId, Counters, Handler, Io, Lane, Listeners, MailLimits,
-    MailSender, Reactor, listen, mailbox,
+    MailSender, Reactor, Tls, listen, mailbox,
 };
 use aldis_wire::{Code, Command, Frame, FrameError, HEADER_LEN, Header, OutFrame, parse_frame};
 use socket2::SockRef;
@@ -126,17 +127,22 @@ pub struct Node {
 
 impl Node {
     pub fn start(config: Config) -> Node {
-        Node::run(config, listen("127.0.0.1:0".parse().unwrap(), 1).unwrap())
+        Node::run(config, listen("127.0.0.1:0".parse().unwrap(), 1).unwrap(), None)
+    }
+
+    /// The same with encrypted connections.
+    pub fn start_tls(config: Config, tls: Arc<Tls>) -> Node {
+        Node::run(config, listen("127.0.0.1:0".parse().unwrap(), 1).unwrap(), Some(tls))
     }
 
     /// The same with a kernel that buffers little: connections inherit the size.
     pub fn start_with_send_buffer(config: Config, bytes: usize) -> Node {
         let listeners = listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
         SockRef::from(&listeners.sockets[0]).set_send_buffer_size(bytes).unwrap();
-        Node::run(config, listeners)
+        Node::run(config, listeners, None)
     }
 
-    fn run(config: Config, mut listeners: Listeners) -> Node {
+    fn run(config: Config, mut listeners: Listeners, tls: Option<Arc<Tls>>) -> Node {
         let limits = MailLimits { reserved_max: 1000, best_effort_weight_max: 1000 };
         let (mail, receiver) = mailbox(limits);
         let (events, seen) = channel();
@@ -149,7 +155,7 @@ impl Node {
             timeouts: 0,
         };
         let listener = listeners.sockets.pop().unwrap();
-        let reactor = Reactor::new(config, listener, receiver, echo).unwrap();
+        let reactor = Reactor::new(config, listener, tls, receiver, echo).unwrap();
         let run = move || {
             reactor.run().unwrap();
         };
@@ -251,19 +257,7 @@ impl Client {
 
     /// The next frame; `None` if the server closed.
     pub fn receive(&mut self) -> Option<(Header, Vec<u8>)> {
-        let mut bytes = vec![0; HEADER_LEN];
-        match self.stream.read_exact(&mut bytes) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                panic!("nothing came")
-            }
-            Err(_) => return None,
-        }
-        let header = Header::decode(bytes.first_chunk().unwrap(), usize::MAX).unwrap();
-        bytes.resize(HEADER_LEN + header.len as usize, 0);
-        self.stream.read_exact(&mut bytes[HEADER_LEN..]).unwrap();
-        let frame = parse_frame(&bytes, usize::MAX).unwrap().unwrap();
-        Some((frame.header, frame.body.to_vec()))
+        receive_from(&mut self.stream)
     }
 
     /// Receives the answers to `seqs`, in this order.
@@ -284,6 +278,21 @@ impl Client {
             Err(_) => false,
         }
     }
+}
+
+/// The next frame; `None` if the server closed.
+pub fn receive_from(stream: &mut impl Read) -> Option<(Header, Vec<u8>)> {
+    let mut bytes = vec![0; HEADER_LEN];
+    match stream.read_exact(&mut bytes) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("nothing came"),
+        Err(_) => return None,
+    }
+    let header = Header::decode(bytes.first_chunk().unwrap(), usize::MAX).unwrap();
+    bytes.resize(HEADER_LEN + header.len as usize, 0);
+    stream.read_exact(&mut bytes[HEADER_LEN..]).unwrap();
+    let frame = parse_frame(&bytes, usize::MAX).unwrap().unwrap();
+    Some((frame.header, frame.body.to_vec()))
 }
 
 /// The bytes of a request.

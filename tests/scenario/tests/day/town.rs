@@ -1,0 +1,164 @@
+//! Ten users, their devices, and what must hold for all of them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use aldis_client::core::{Ask, Config, SavedState, Target};
+use aldis_client::{Client, ClientConfig, ClientError};
+use aldis_scenario::Server;
+use aldis_scenario::http::{metric, scrape};
+use aldis_wire::{Code, Command, DeviceClass, GroupId, UserId, pb};
+
+use crate::device::{Device, password};
+use crate::diary::{Diary, Place, told};
+
+/// Who lives there.
+pub const NAMES: [&str; 10] =
+    ["ada", "ben", "cem", "dan", "eva", "fay", "gil", "hua", "ida", "jun"];
+/// The devices of each.
+const CLASSES: [DeviceClass; 3] = [DeviceClass::Phone, DeviceClass::Desktop, DeviceClass::Web];
+/// Nothing takes so long; a failure is said after it.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
+/// How long one device is listened to before the next one is.
+const MOMENT: Duration = Duration::from_millis(2);
+
+/// See the file's first line.
+pub struct Town<'a> {
+    nodes: &'a [&'a Server],
+    /// Three for each user, in the order of the names.
+    devices: Vec<Device>,
+    next_device: usize,
+}
+
+impl<'a> Town<'a> {
+    /// Everybody registers and logs in everywhere.
+    pub fn wake(nodes: &'a [&'a Server]) -> Self {
+        let mut devices = Vec::new();
+        for (at, name) in NAMES.iter().enumerate() {
+            let server = |n: usize| nodes[n % nodes.len()].address().to_string();
+            let config = Config::new("registrar", DeviceClass::Device);
+            let saved = SavedState::default();
+            let client = Client::new(ClientConfig::new(server(at), config), saved);
+            let made = client.expect("a client").register(name, &password(name), "");
+            let user = made.expect("the user registers");
+            for (n, class) in CLASSES.into_iter().enumerate() {
+                let device = Device::install(server(at + n), name, class);
+                assert_eq!(device.user, user.0);
+                devices.push(device);
+            }
+        }
+        Self { nodes, devices, next_device: 0 }
+    }
+
+    /// The id of a user.
+    pub fn id(&self, name: &str) -> u64 {
+        self.devices[self.first_of(name)].user
+    }
+
+    /// As a conversation of others.
+    pub fn place(&self, name: &str) -> Place {
+        Place::User(self.id(name))
+    }
+
+    fn first_of(&self, name: &str) -> usize {
+        let at = NAMES.iter().position(|known| *known == name);
+        at.expect("somebody of the town") * CLASSES.len()
+    }
+
+    /// A device of a user: another one each time.
+    pub fn device(&mut self, name: &str) -> &mut Device {
+        self.next_device += 1;
+        let at = self.first_of(name) + self.next_device % CLASSES.len();
+        &mut self.devices[at]
+    }
+
+    /// A request that is answered OK.
+    pub fn asks<A: Ask>(&mut self, name: &str, body: A) -> A::Answer {
+        self.device(name).client.ask(body).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// A request that is refused.
+    pub fn is_refused<A: Ask>(&mut self, name: &str, code: Code, body: A) {
+        match self.device(name).client.ask(body).map(|_| ()) {
+            Err(ClientError::Refused { code: given, .. }) => assert_eq!(given, code, "{name}"),
+            other => panic!("{name} gets {other:?}, not {code}"),
+        }
+    }
+
+    /// A text; its conv_seq and msg_id.
+    pub fn says(&mut self, name: &str, to: Place, text: &str) -> pb::MsgSendResp {
+        let target = match to {
+            Place::User(user) => Target::User(UserId(user)),
+            Place::Group(group) => Target::Group(GroupId(group)),
+        };
+        let content = text.as_bytes().to_vec().into();
+        let sent = self.device(name).client.send(target, pb::MsgType::Text, content);
+        sent.unwrap_or_else(|error| panic!("{name}: {error}")).1
+    }
+
+    /// Listens to all devices until each has everything.
+    pub fn settle(&mut self) {
+        let deadline = Instant::now() + SETTLE_MAX;
+        let mut is_settled = false;
+        while !is_settled {
+            assert!(Instant::now() < deadline, "a device is behind for ever");
+            is_settled = self.devices.iter_mut().all(|device| device.is_current());
+            // What the question itself brought is taken in, too.
+            self.devices.iter_mut().for_each(|device| device.listen(MOMENT));
+        }
+    }
+
+    /// All devices of a user have the same picture.
+    pub fn assert_agreed(&self) {
+        for (devices, name) in self.devices.chunks(CLASSES.len()).zip(NAMES) {
+            for other in &devices[1..] {
+                assert_eq!(devices[0].diary, other.diary, "{name}'s {:?}", other.class);
+            }
+        }
+    }
+
+    /// What each user sees.
+    pub fn pictures(&self) -> Vec<Diary> {
+        self.devices.iter().step_by(CLASSES.len()).map(|device| device.diary.clone()).collect()
+    }
+
+    /// HISTORY says of each message what the devices say, wherever it is asked.
+    pub fn assert_history_agrees(&mut self) {
+        for device in &mut self.devices {
+            for (place, shown) in device.diary.told.clone() {
+                let (receiver_id, group_id) = place.fields();
+                let body =
+                    pb::HistoryReq { receiver_id, group_id, limit: 500, ..Default::default() };
+                let page: pb::HistoryResp = device.client.ask(body).expect("a page");
+                assert!(!page.more, "the day was short");
+                let is_message = |kind: pb::MsgType| kind.is_message();
+                let read: BTreeMap<_, _> =
+                    page.entries.iter().map(|entry| (entry.conv_seq, told(entry))).collect();
+                for (conv_seq, told) in shown.iter().filter(|(_, told)| is_message(told.kind)) {
+                    assert_eq!(read.get(conv_seq), Some(told), "{place:?} of {}", device.user);
+                }
+                assert_eq!(shown.len(), read.len(), "{place:?} of {}", device.user);
+            }
+        }
+    }
+
+    /// The nodes have answered each command OK.
+    pub fn assert_all_commands_used(&self) {
+        let pages: Vec<String> =
+            self.nodes.iter().map(|node| scrape(node.http_address("admin"))).collect();
+        let unused: Vec<Command> = Command::REQUESTS
+            .into_iter()
+            .filter(|command| {
+                let name = format!("aldis_requests_total{{command=\"{command:?}\",code=\"OK\"}}");
+                pages.iter().all(|page| metric(page, &name).is_none())
+            })
+            .collect();
+        assert!(unused.is_empty(), "nobody used {unused:?}");
+    }
+
+    /// Every device loses what it has.
+    pub fn reinstall(&mut self) {
+        self.devices =
+            std::mem::take(&mut self.devices).into_iter().map(Device::reinstall).collect();
+    }
+}
