@@ -172,7 +172,7 @@ fn two_people_talk_on_full_screens_over_a_killed_server() {
     let shown = ada.sees("ben: are you there?");
     assert_eq!(shown.matches("ben: are you there?").count(), 1, "{shown}");
 
-    // Another terminal of the same user takes the session, and it is taken back.
+    // Another size, the help, and the end.
     ben.tmux(&["resize-window", "-t", "chat", "-x", "100", "-y", "30"]);
     ben.press(&["F1"]);
     ben.sees("Everywhere");
