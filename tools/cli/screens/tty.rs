@@ -1,4 +1,5 @@
-//! The terminal: raw mode, what it says, and drawing on it. Gives it back as it was. Knows no model.
+//! The terminal: raw mode, what it says, and drawing on it. Gives it back as it was. Knows no
+//! model.
 
 use std::io::{self, Stdout};
 use std::sync::Arc;

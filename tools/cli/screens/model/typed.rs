@@ -1,4 +1,5 @@
-//! What is typed to a conversation: a message, or a command that begins with `/`. Part of the model.
+//! What is typed to a conversation: a message, or a command that begins with `/`. Part of the
+//! model.
 
 use aldis_client::core::Target;
 use aldis_wire::limits;

@@ -38,6 +38,15 @@ pub(super) fn lunch() -> Stage {
         .with_history(user(BEN), vec![entry(user(BEN), BEN, 1, 10, "did you see the menu?")])
         .with_history(user(LI), vec![entry(user(LI), LI, 1, 3_000, "你好")])
         .with_history(user(CAT), vec![entry(user(CAT), ME, 1, 600_000, "a year ago")]);
+    people(&mut stage);
+    stage.serve();
+    stage.model.open(to);
+    stage.serve();
+    stage
+}
+
+/// The group, its members, who asked to become one, and friends.
+fn people(stage: &mut Stage) {
     stage.groups = vec![pb::GroupInfo {
         group_id: LUNCH,
         name: "Lunch 🍜".to_owned(),
@@ -80,10 +89,6 @@ pub(super) fn lunch() -> Stage {
     stage.relations.insert(0, vec![friend(BEN, ""), friend(LI, "Bruce")]);
     stage.relations.insert(1, vec![asks]);
     stage.relations.insert(2, Vec::new());
-    stage.serve();
-    stage.model.open(to);
-    stage.serve();
-    stage
 }
 
 fn last(stage: &Stage, is_it: impl Fn(&Request) -> bool) -> Request {

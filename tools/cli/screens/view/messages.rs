@@ -11,8 +11,8 @@ use crate::screens::model::{Body, Log, Message, Model, Unsent};
 use crate::screens::text::{self, cells, fit, wrap};
 use crate::terminal::{escape, preview};
 
-/// Columns before a text: `15:04 ✓✓ `. Further rows stand below it, so that no second line of a text
-/// can pass for a message.
+/// Columns before a text: `15:04 ✓✓ `. Further rows stand below it, so that no second line of a
+/// text can pass for a message.
 const INDENT: usize = 9;
 /// Columns of a name.
 const NAME_COLUMNS: usize = 24;
