@@ -42,7 +42,11 @@ commands! {
         Register = 0x1006 => RegisterResp = 0x1007,
         Logout = 0x1008 => LogoutResp = 0x1009,
         RefreshToken = 0x100A => RefreshTokenResp = 0x100B,
+        ChangePassword = 0x100E => ChangePasswordResp = 0x100F,
+        DeviceList = 0x1010 => DeviceListResp = 0x1011,
+        DeviceRevoke = 0x1012 => DeviceRevokeResp = 0x1013,
         UserGet = 0x1014 => UserGetResp = 0x1015,
+        UserUpdate = 0x1016 => UserUpdateResp = 0x1017,
         UserFind = 0x1018 => UserFindResp = 0x1019,
         MsgSend = 0x2001 => MsgSendResp = 0x2002,
         MsgSync = 0x2004 => MsgSyncResp = 0x2005,
@@ -51,6 +55,13 @@ commands! {
         MarkDelivered = 0x200A => MarkDeliveredResp = 0x200B,
         Recall = 0x200C => RecallResp = 0x200D,
         Edit = 0x200E => EditResp = 0x200F,
+        Typing = 0x2012 => TypingResp = 0x2013,
+        ConversationList = 0x2010 => ConversationListResp = 0x2011,
+        Receipts = 0x2016 => ReceiptsResp = 0x2017,
+        React = 0x201A => ReactResp = 0x201B,
+        Reactions = 0x201C => ReactionsResp = 0x201D,
+        ConversationUpdate = 0x201E => ConversationUpdateResp = 0x201F,
+        Search = 0x2018 => SearchResp = 0x2019,
         FriendApply = 0x4001 => FriendApplyResp = 0x4002,
         FriendHandle = 0x4003 => FriendHandleResp = 0x4004,
         FriendList = 0x4005 => FriendListResp = 0x4006,
@@ -72,11 +83,16 @@ commands! {
         Block = 0x4025 => BlockResp = 0x4026,
         Unblock = 0x4027 => UnblockResp = 0x4028,
         GroupRequests = 0x4029 => GroupRequestsResp = 0x402A,
+        PresenceQuery = 0x5001 => PresenceQueryResp = 0x5002,
+        PresenceSubscribe = 0x5003 => PresenceSubscribeResp = 0x5004,
     }
     notifications {
         KickNotify = 0x1005,
         GoawayNotify = 0x100C,
         MsgPushNotify = 0x2003,
+        TypingNotify = 0x2014,
+        ReceiptNotify = 0x2020,
+        PresenceNotify = 0x5005,
     }
 }
 

@@ -196,6 +196,13 @@ impl OutFrame {
         Self::encode(command.id(), Code::Ok, 0, body)
     }
 
+    /// A notification whose body was encoded before, for many.
+    pub fn shared_notification(command: Command, body: Bytes) -> Self {
+        let len = body.len() as u32;
+        let header = Header { cmd: command.id(), code: Code::Ok.as_u16(), seq: 0, len };
+        Self::new(&header.encode(), body)
+    }
+
     /// The part of its own.
     pub fn head(&self) -> &[u8] {
         &self.head[..usize::from(self.head_len)]

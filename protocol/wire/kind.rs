@@ -6,6 +6,10 @@ use crate::pb;
 pub const RECALLED: u32 = 1;
 /// Bit of `MessageData.flags`: the content is not what was sent first.
 pub const EDITED: u32 = 2;
+/// Bit of `MessageData.flags`: the reader has cleared the history up to here, and sees no content.
+pub const CLEARED: u32 = 4;
+/// Bit of `MessageData.flags`: content or extra are longer than what a list shows of them.
+pub const SHORTENED: u32 = 8;
 
 /// Kinds from here on are made by the server only.
 const SYSTEM_MIN: i32 = pb::MsgType::SystemGroup as i32;

@@ -21,7 +21,7 @@ pub use ids::{
     ClientMsgId, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, MsgNo,
     RequestId, Seq, UserId,
 };
-pub use kind::{EDITED, RECALLED};
+pub use kind::{CLEARED, EDITED, RECALLED, SHORTENED};
 pub use push::{PushTail, hint_frame};
 
 /// The generated messages of client.proto (package `aldis`).

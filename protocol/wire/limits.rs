@@ -24,6 +24,29 @@ pub const SYNC_ENTRIES_MAX: usize = 500;
 pub const PAGE_BYTES_MAX: usize = 256 << 10;
 /// Entries of HISTORY when the request does not say.
 pub const HISTORY_ENTRIES_DEFAULT: usize = 50;
+/// Conversations of one CONVERSATION_LIST page: each may need a look at some hundred entries.
+pub const CONVERSATIONS_MAX: usize = 100;
+/// CONVERSATION_LIST when the request does not say.
+pub const CONVERSATIONS_DEFAULT: usize = 50;
+/// Conversations that a user pins: all of them come in one page.
+pub const PINNED_MAX: usize = 100;
+/// Bytes of content, and as many of extra, of the last message in CONVERSATION_LIST.
+pub const PREVIEW_BYTES_MAX: usize = 1 << 10;
+/// Newest entries of a conversation among which one's own message counts as a read mark.
+pub const OWN_MARK_ENTRIES_MAX: usize = 200;
+/// Length of a reaction, bytes.
+pub const REACTION_BYTES_MAX: usize = 64;
+/// Reactions of one user to one message.
+pub const REACTIONS_PER_USER_MAX: usize = 8;
+/// Length of what is searched for, bytes.
+pub const SEARCH_QUERY_BYTES_MAX: usize = 256;
+/// Hits of one SEARCH page: a page of a screen is a few dozen.
+pub const SEARCH_HITS_MAX: usize = 100;
+/// Hits of a SEARCH page when the request does not say.
+pub const SEARCH_HITS_DEFAULT: usize = 20;
+/// Longest time after sending in which a text can be edited, ms, whatever the server's policy: what is older
+/// only changes by being recalled, which the index of SEARCH relies on.
+pub const EDIT_MS_MAX: u64 = 48 * 3_600_000;
 /// Users of one USER_GET.
 pub const USER_GET_MAX: usize = 100;
 /// Users that one USER_FIND returns.
@@ -34,6 +57,9 @@ pub const USER_FIND_DEFAULT: usize = 20;
 pub const LIST_ROWS_MAX: usize = 500;
 /// Rows of a list page when the request does not say.
 pub const LIST_ROWS_DEFAULT: usize = 100;
+/// Members up to which a group is told that one of them writes something. In a larger one somebody
+/// always does, and each time would cost more than a message.
+pub const TYPING_MEMBERS_MAX: usize = 100;
 /// Members of a group with write fan-out.
 pub const GROUP_MEMBERS_MAX: usize = 500;
 /// Requests to come in that wait for one group.
@@ -50,6 +76,13 @@ pub const FRIENDS_MAX: usize = 5_000;
 pub const FRIEND_REQUESTS_MAX: usize = 500;
 /// Users whom one user blocks.
 pub const BLOCKED_USERS_MAX: usize = 2_000;
+/// Users of one PRESENCE_QUERY, and whom one session can subscribe to: enough for the friends on a
+/// screen, and little enough that all sessions of a node may do it.
+pub const PRESENCE_USERS_MAX: usize = 200;
+/// Devices that a DEVICE_LIST names, those that logged in last.
+pub const DEVICE_LIST_MAX: usize = 100;
+/// Length of the URL of a user's picture, bytes.
+pub const AVATAR_URL_BYTES_MAX: usize = 512;
 /// Length of a reason why somebody wants to be a friend, or a member, bytes.
 pub const REASON_BYTES_MAX: usize = 512;
 /// Length of a username, bytes after normalisation.
@@ -75,4 +108,9 @@ const _: () = assert!(
     "the largest message fits a page of its own"
 );
 const _: () = assert!(PAGE_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(
+    CONVERSATIONS_MAX * (2 * PREVIEW_BYTES_MAX + 2 * ENTRY_OVERHEAD_BYTES_MAX) <= BODY_BYTES_MAX,
+    "the largest list of conversations fits a body"
+);
+const _: () = assert!(PINNED_MAX <= CONVERSATIONS_MAX);
 const _: () = assert!(CONTENT_BYTES_MAX > TEXT_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! Rules for names: what the server accepts, and the form in which usernames are compared.
+//! Rules for names: what the server accepts, and the form in which usernames and texts are compared.
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -10,11 +10,19 @@ pub fn normalize_username(name: &str) -> Option<String> {
     if name.len() > 4 * USERNAME_BYTES_MAX {
         return None;
     }
-    let lower: String = name.nfkc().flat_map(char::to_lowercase).nfkc().collect();
+    let lower = fold(name);
     let good_char = |c: char| c.is_alphanumeric() || is_mark(c) || matches!(c, '_' | '-' | '.');
     let starts_well = lower.chars().next().is_some_and(|c| c.is_alphanumeric() || c == '_');
     (starts_well && lower.len() <= USERNAME_BYTES_MAX && lower.chars().all(good_char))
         .then_some(lower)
+}
+
+/// The comparable form of any text: NFKC, lower case of each character, NFKC again.
+pub fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
 }
 
 /// A nickname, group name or device name as it may be stored: no control characters, not only

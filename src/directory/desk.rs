@@ -1,7 +1,9 @@
 //! What the directory's thread does with a directory, and when: housekeeping, session changes, questions
 //! of the link. Knows no queue and no clock; the simulation drives the same one.
 
-use aldis_logic::job::{DirectoryReply, DirectoryRequest};
+use aldis_logic::job::{
+    BootId, DirectoryReply, DirectoryRequest, LocateReply, LocateRequest, NodeId,
+};
 use aldis_wire::UserId;
 
 use crate::traits::{ANNOUNCE_INTERVAL_MS, Conflict, Directory, NodeRecord, Sessions};
@@ -23,8 +25,12 @@ pub enum DirectoryOutput {
         /// Where they are.
         sessions: Sessions,
     },
+    /// Answer to a question of a session, whose slot is reserved.
+    Located(LocateReply),
     /// The nodes that have a lease, now and then.
     Nodes(Vec<NodeRecord>),
+    /// A node that was there has no lease any more, or is in another life: its sessions are over.
+    Departed,
     /// Sessions of this node were lost sight of for a while: see [`Directory::poll_recovered`].
     Recovered,
 }
@@ -44,6 +50,8 @@ pub struct Desk<D> {
     directory: D,
     /// When the nodes are listed again; never without a link.
     nodes_at_ms: u64,
+    /// Those that were listed last.
+    nodes: Vec<(NodeId, BootId)>,
     was_draining: bool,
 }
 
@@ -51,7 +59,7 @@ impl<D: Directory> Desk<D> {
     /// With a link that wants to know of other nodes, or without one.
     pub fn new(directory: D, has_link: bool) -> Self {
         let nodes_at_ms = if has_link { 0 } else { u64::MAX };
-        Self { directory, nodes_at_ms, was_draining: false }
+        Self { directory, nodes_at_ms, nodes: Vec::new(), was_draining: false }
     }
 
     /// Does what is due; to be called between any two jobs. `is_draining` takes the node out of what
@@ -116,6 +124,18 @@ impl<D: Directory> Desk<D> {
         done(DirectoryOutput::Found { number: lookup.number, sessions });
     }
 
+    /// Answers a question of a session.
+    pub fn handle_locate(
+        &mut self,
+        now_ms: u64,
+        request: LocateRequest,
+        done: &mut impl FnMut(DirectoryOutput),
+    ) {
+        let LocateRequest { ticket, users } = request;
+        let Sessions { found, unknown } = self.directory.sessions_of(now_ms, &users);
+        done(DirectoryOutput::Located(LocateReply { ticket, sessions: found, unknown }));
+    }
+
     /// The process ends.
     pub fn leave(&mut self, now_ms: u64) {
         self.directory.leave(now_ms);
@@ -125,6 +145,11 @@ impl<D: Directory> Desk<D> {
     fn list_nodes(&mut self, now_ms: u64, done: &mut impl FnMut(DirectoryOutput)) -> usize {
         let Ok(nodes) = self.directory.nodes(now_ms) else { return 0 };
         let count = nodes.len();
+        let lives: Vec<_> = nodes.iter().map(|record| (record.node, record.boot)).collect();
+        let before = std::mem::replace(&mut self.nodes, lives);
+        if before.iter().any(|life| !self.nodes.contains(life)) {
+            done(DirectoryOutput::Departed);
+        }
         done(DirectoryOutput::Nodes(nodes));
         count
     }

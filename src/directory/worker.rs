@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aldis_logic::job::DirectoryRequest;
+use aldis_logic::job::{DirectoryRequest, LocateRequest};
 use crossbeam::channel::{Receiver, TryRecvError, never};
 use crossbeam::select;
 
@@ -19,6 +19,8 @@ pub const BATCH_JOBS_MAX: usize = 256;
 pub struct DirectoryJobs {
     /// Changes of sessions. The loop ends when its other end is gone.
     pub sessions: Receiver<DirectoryRequest>,
+    /// Questions of sessions.
+    pub locates: Receiver<LocateRequest>,
     /// Questions of the link; `None`: there is no link, and nobody wants to know of other nodes.
     pub lookups: Option<Receiver<Lookup>>,
 }
@@ -32,7 +34,7 @@ pub fn run_directory(
     mut clock: impl FnMut() -> u64,
     mut done: impl FnMut(DirectoryOutput),
 ) {
-    let DirectoryJobs { sessions, lookups } = jobs;
+    let DirectoryJobs { sessions, mut locates, lookups } = jobs;
     let mut desk = Desk::new(directory, lookups.is_some());
     let mut lookups = lookups.unwrap_or_else(never);
     loop {
@@ -47,6 +49,11 @@ pub fn run_directory(
                 let batch: Vec<_> = std::iter::once(first).chain(rest).collect();
                 desk.handle_batch(clock(), &batch, &mut done);
             }
+            recv(locates) -> request => match request {
+                Ok(request) => desk.handle_locate(clock(), request, &mut done),
+                // No session can ask any more.
+                Err(_) => locates = never(),
+            },
             recv(lookups) -> lookup => match lookup {
                 Ok(lookup) => desk.handle_lookup(clock(), &lookup, &mut done),
                 // The link is gone; sessions end after it.

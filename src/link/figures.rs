@@ -8,8 +8,19 @@ use aldis_rudp::{Rejected, Stats};
 
 /// What the messages of node.proto are called, by the number of their field. The last name is for
 /// what this program does not know.
-pub const KINDS: [&str; 7] =
-    ["hello", "deliver", "misplaced", "kick", "kick_ack", "check_heads", "unknown"];
+pub const KINDS: [&str; 9] = [
+    "hello",
+    "deliver",
+    "misplaced",
+    "kick",
+    "kick_ack",
+    "check_heads",
+    "notice",
+    "presence",
+    "unknown",
+];
+/// The rows of what is in no store: it is sent where there is room.
+pub(crate) const KINDS_UNSTORED: std::ops::RangeInclusive<usize> = 6..=7;
 
 /// Everything.
 #[derive(Clone, Debug, Default)]
@@ -120,6 +131,10 @@ mod tests {
         assert_eq!(kind(Body::Kick(node_pb::Kick::default())), "kick");
         assert_eq!(kind(Body::KickAck(node_pb::KickAck::default())), "kick_ack");
         assert_eq!(kind(Body::CheckHeads(node_pb::CheckHeads::default())), "check_heads");
+        let notice = kind(Body::Notice(node_pb::Notice::default()));
+        let presence = kind(Body::Presence(node_pb::PresenceHints::default()));
+        assert_eq!([notice, presence], KINDS[KINDS_UNSTORED]);
+        assert_eq!((notice, presence), ("notice", "presence"));
         assert_eq!(KINDS[kind_of(&Recipients::default().message(b"x", false))], "deliver");
         assert_eq!((KINDS[kind_of(&[])], KINDS[kind_of(&[0xFF])]), ("unknown", "unknown"));
     }

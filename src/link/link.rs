@@ -7,11 +7,11 @@ use std::sync::Arc;
 use aldis_directory::{Lookup, NodeRecord, Sessions as Found};
 use aldis_logic::cluster::{self, Hub, HubConfig, HubCounts, LinkEffect, LinkFlow, PeerAddress};
 use aldis_logic::job::{NodeId, ReactorId};
-use aldis_logic::{Delivery, Node, PeerMail};
+use aldis_logic::{Delivery, Hints, Node, PeerMail};
 use aldis_rudp::{ConnectError, Ecn, Endpoint, Event, Flow, PeerId, SendError, Time, Transmit};
 
 use crate::counts::SessionCounts;
-use crate::figures::{LinkFigures, kind_of};
+use crate::figures::{KINDS_UNSTORED, LinkFigures, kind_of};
 use crate::mail::LinkMail;
 use crate::sessions::{Sessions, Strangers};
 
@@ -19,6 +19,10 @@ use crate::sessions::{Sessions, Strangers};
 const FLUSH_NS_MAX: u64 = 500_000_000;
 /// Time for the end of the sessions to be said after that, more than once. ns
 const CLOSE_NS_MAX: u64 = 150_000_000;
+
+/// Messages to a node that it has not acknowledged, up to which it is sent notifications that are in no
+/// store: they are not to fill the room of entries when the network is slow.
+const NOTICE_BACKLOG_MAX: usize = 4_096;
 
 /// What a link is made of.
 pub struct LinkParts {
@@ -48,6 +52,8 @@ pub enum LinkOutput {
         /// What.
         mail: PeerMail,
     },
+    /// For all services of this node.
+    Hints(Arc<Hints>),
     /// All sessions of this node may have missed something: see [`aldis_logic::Alarms`].
     Alarm,
 }
@@ -109,6 +115,8 @@ impl Link {
         let now_ms = ms(now);
         match mail {
             LinkMail::Outgoing(entries) => self.hub.handle_outgoing(now_ms, entries),
+            LinkMail::Notice(notice) => self.hub.handle_notice(now_ms, notice),
+            LinkMail::Hints(hints) => self.hub.handle_hints(&hints),
             LinkMail::Kick(order) => self.hub.handle_kick_order(now_ms, order),
             LinkMail::Found { number, sessions: Found { found, unknown } } => {
                 let found = cluster::Found { sessions: &found, unknown: &unknown };
@@ -331,6 +339,13 @@ impl Link {
                     LinkFlow::Ordered(number) => Flow::Ordered(number),
                 };
                 let kind = kind_of(&message);
+                let waiting = |stats: aldis_rudp::Stats| stats.messages_unacknowledged;
+                if KINDS_UNSTORED.contains(&kind)
+                    && self.endpoint.stats(peer).map_or(0, waiting) > NOTICE_BACKLOG_MAX
+                {
+                    self.figures.note_dropped(node);
+                    return None;
+                }
                 match self.endpoint.send(now, peer, flow, message) {
                     Ok(_) => self.figures.note_sent(node, kind),
                     Err(SendError::NoPeer) => {}
@@ -347,6 +362,7 @@ impl Link {
                 return Some(LinkOutput::Lookup(Lookup { number, users }));
             }
             LinkEffect::Post { reactor, mail } => return Some(LinkOutput::Post { reactor, mail }),
+            LinkEffect::Hints(hints) => return Some(LinkOutput::Hints(hints)),
             LinkEffect::Opened { node, release } => {
                 log::info!("node {} is linked ({release})", node.0);
             }

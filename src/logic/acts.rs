@@ -2,12 +2,13 @@
 
 use aldis_wire::{Command, ConnId, Message, OutFrame, Seq, UserId, hint_frame, pb};
 
+use crate::class::Class;
 use crate::effect::{Effect, Goodbye, Lane};
-use crate::handlers::account;
+use crate::handlers::{account, presence, presence_subscribe};
 use crate::hold_back;
 use crate::job::{
-    DirectoryJob, DirectoryRequest, HashJob, HashRequest, ReadJob, ReadRequest, SessionRecord,
-    Ticket, WriteJob, WriteRequest,
+    DirectoryJob, DirectoryRequest, HashJob, HashRequest, LocateRequest, ReadJob, ReadRequest,
+    SessionRecord, Ticket, WriteJob, WriteRequest,
 };
 use crate::node::NodeConfig;
 use crate::request::{Refusal, Request};
@@ -56,6 +57,7 @@ impl Service {
         }
         let entered = session.entered();
         let opened = session.opened();
+        presence_subscribe::end(self, conn);
         if let Some((user, online)) = entered {
             self.leave(conn, user, online);
         }
@@ -99,6 +101,19 @@ impl Service {
         }
     }
 
+    /// Counts a request of a user, or says when the next one may come.
+    pub(crate) fn limit(&mut self, conn: ConnId, class: Class) -> Result<(), Refusal> {
+        let (node, now) = (self.node.clone(), self.now);
+        let Some(session) = self.session(conn) else { return Ok(()) };
+        let is_exempt = session.address.is_loopback() && !node.config.rates.on_loopback;
+        match session.online() {
+            Some(online) if !is_exempt => {
+                node.rate_limits.take(&node.config.rates, online.user, class, now)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Tells a session its head, without entries.
     pub(crate) fn send_hint(&mut self, conn: ConnId) {
         let Some(session) = self.session(conn) else { return };
@@ -137,12 +152,19 @@ impl Service {
         self.effects.push_back(Effect::Read(ReadRequest { ticket, job }));
     }
 
+    /// Asks the directory where users are, in place of a read job.
+    pub(crate) fn start_locate(&mut self, ticket: Ticket, users: Vec<UserId>) {
+        self.credits.take_read();
+        self.effects.push_back(Effect::Locate(LocateRequest { ticket, users }));
+    }
+
     pub(crate) fn start_hash(&mut self, ticket: Ticket, job: HashJob) {
         self.credits.take_hash();
         self.effects.push_back(Effect::Hash(HashRequest { ticket, job }));
     }
 
-    fn begin(&mut self, conn: ConnId) {
+    /// One more job of a client's request begins.
+    pub(crate) fn begin(&mut self, conn: ConnId) {
         if let Some(session) = self.session(conn) {
             session.in_flight += 1;
         }
@@ -178,6 +200,7 @@ impl Service {
     /// Takes a session out of the table and the directory.
     pub(crate) fn leave(&mut self, conn: ConnId, user: UserId, online: Online) {
         self.node.table.leave(user, online);
+        presence::note(self, user, false);
         let job = DirectoryJob::Unregister(self.record_of(user, online));
         self.tell_directory(conn, job);
     }

@@ -33,6 +33,12 @@ impl CreditLimits {
         (self.writes + self.accounts) as usize
     }
 
+    /// Questions to the directory that one reactor can have in the queue: each takes the place of a read
+    /// job.
+    pub fn locate_queue_len(self) -> usize {
+        self.read_queue_len()
+    }
+
     /// Read jobs that one reactor can have in the queue; one more is a head check.
     pub fn read_queue_len(self) -> usize {
         (self.reads + self.accounts + 1) as usize

@@ -1,9 +1,15 @@
 //! What the service wants done: the only way in which it acts on the world.
 
+use std::sync::Arc;
+
 use aldis_wire::{ConnId, Epoch, OutFrame, UserId, pb};
 
 use crate::cluster::KickOrder;
-use crate::job::{DirectoryRequest, HashRequest, ReactorId, ReadRequest, WriteRequest};
+use crate::job::{
+    DirectoryRequest, HashRequest, LocateRequest, ReactorId, ReadRequest, WriteRequest,
+};
+use crate::notice::{Notice, NoticeMail};
+use crate::presence::Hints;
 
 /// One thing to do. Effects are drained in order after each input.
 #[derive(Debug)]
@@ -42,6 +48,10 @@ pub enum Effect {
     Hash(HashRequest),
     /// For the directory worker; if its queue is full, the glue answers `Unavailable` for it.
     Directory(DirectoryRequest),
+    /// For the directory worker. A slot in its queue is reserved.
+    Locate(LocateRequest),
+    /// For all services of this node that watch somebody, and for the link. What does not fit is lost.
+    Hints(Arc<Hints>),
     /// For the service of another reactor of this node.
     Post {
         /// Which.
@@ -51,6 +61,8 @@ pub enum Effect {
     },
     /// For the link: a session on another node is over. Without a link, head checks find out.
     Kick(KickOrder),
+    /// For the link: users on other nodes are told something. Where it does not fit, it is dropped.
+    Notice(Notice),
 }
 
 /// How badly a frame must arrive.
@@ -60,6 +72,9 @@ pub enum Lane {
     Reply,
     /// A push: a slow reader's is dropped, and it gets a hint once it has caught up.
     Push,
+    /// A notification that is in no store: where a push would be dropped, it is, and no hint makes up
+    /// for it.
+    Notice,
 }
 
 /// Whether a frame was taken.
@@ -104,4 +119,8 @@ pub enum PeerMail {
         /// Of the newer session.
         device_name: String,
     },
+    /// Some of its sessions are told something. Where it does not fit, it is dropped.
+    Notice(NoticeMail),
+    /// Something may be new of users whom its sessions watch.
+    Hints(Arc<Hints>),
 }

@@ -1,6 +1,6 @@
 //! What all services of a node share.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use aldis_wire::Code;
 use parking_lot::Mutex;
@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use crate::check_times::HeadCheckTimes;
 use crate::job::{BootId, NodeId};
 use crate::now::Now;
+use crate::rates::{RateLimits, Rates};
 use crate::request::Refusal;
 use crate::table::SessionTable;
 use crate::throttle::Throttle;
@@ -35,6 +36,8 @@ pub struct NodeConfig {
     pub direct_messages: DirectMessages,
     /// See there.
     pub message_times: MessageTimes,
+    /// How often one user may ask.
+    pub rates: Rates,
 }
 
 /// How long after sending a message its sender may change it.
@@ -89,6 +92,12 @@ pub struct Node {
     pub outages: Outages,
     /// See there.
     pub alarms: Alarms,
+    /// Nodes that ended or died, as occasions to look where their users are.
+    pub departures: Alarms,
+    /// Whom sessions here watch, of all of them together.
+    pub(crate) watch_count: AtomicUsize,
+    /// What is left of the rates.
+    pub(crate) rate_limits: RateLimits,
 }
 
 /// Occasions on which every session of the node may have missed something: the link to another node
@@ -158,6 +167,19 @@ impl Node {
     pub fn new(config: NodeConfig, keyring: Keyring) -> Self {
         let table = SessionTable::default();
         let (throttle, outages) = (Mutex::new(Throttle::default()), Outages::default());
-        Self { config, table, throttle, keyring, outages, alarms: Alarms::default() }
+        let (alarms, departures) = (Alarms::default(), Alarms::default());
+        let rate_limits = RateLimits::default();
+        let watch_count = AtomicUsize::new(0);
+        Self {
+            config,
+            table,
+            throttle,
+            keyring,
+            outages,
+            alarms,
+            departures,
+            watch_count,
+            rate_limits,
+        }
     }
 }

@@ -4,11 +4,11 @@ use aldis_wire::{Command, ConnId, OutFrame, pb};
 
 use crate::effect::{Effect, Goodbye, Lane, PeerMail};
 use crate::fanout::Delivery;
-use crate::handlers::{self, head_check};
+use crate::handlers::{self, head_check, presence, receipt_notify};
 use crate::hold_back;
 use crate::job::{
-    DirectoryJob, DirectoryReply, DirectoryRequest, HashReply, JobError, ReadReply, Registration,
-    SessionRecord, Ticket, WriteReply, Written,
+    DirectoryJob, DirectoryReply, DirectoryRequest, HashReply, JobError, LocateReply, ReadReply,
+    Registration, SessionRecord, Ticket, WriteReply, Written,
 };
 use crate::now::Now;
 use crate::service::Service;
@@ -60,6 +60,13 @@ impl Service {
             head_check::handle_answer(self, reply.ticket, reply.result);
             return;
         }
+        if presence::is_ours(reply.ticket) {
+            return presence::handle_sight(self, reply.result);
+        }
+        if receipt_notify::is_ours(reply.ticket) {
+            receipt_notify::handle_answer(self, reply.ticket, reply.result);
+            return;
+        }
         match self.finish(reply.ticket) {
             Finished::Gone => {}
             Finished::Step => handlers::account::handle_read(self, reply.ticket, reply.result),
@@ -72,8 +79,25 @@ impl Service {
     pub fn handle_hash_reply(&mut self, now: Now, reply: HashReply) {
         self.now = now;
         self.credits.give_hash();
-        if matches!(self.finish(reply.ticket), Finished::Step) {
-            handlers::account::handle_hashed(self, reply.ticket, reply.result);
+        match self.finish(reply.ticket) {
+            Finished::Gone => {}
+            Finished::Step => {
+                handlers::account::handle_hashed(self, reply.ticket, reply.result);
+            }
+            Finished::Request => handlers::handle_hashed(self, reply.ticket, reply.result),
+        }
+        self.close_if_done(reply.ticket.conn);
+    }
+
+    /// The directory said where users are.
+    pub fn handle_locate_reply(&mut self, now: Now, reply: &LocateReply) {
+        self.now = now;
+        self.credits.give_read();
+        if presence::is_ours(reply.ticket) {
+            return presence::handle_looked(self, reply);
+        }
+        if matches!(self.finish(reply.ticket), Finished::Request) {
+            handlers::handle_located(self, reply.ticket, reply);
         }
         self.close_if_done(reply.ticket.conn);
     }
@@ -149,6 +173,8 @@ impl Service {
                     self.kick(conn, reason, device_name);
                 }
             }
+            PeerMail::Notice(mail) => self.handle_notice(mail),
+            PeerMail::Hints(hints) => self.presence.board.handle_hints(now.mono_ms, &hints),
         }
     }
 

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use aldis_wire::limits::PIPELINED_REQUESTS_MAX;
 use aldis_wire::{Code, Command, ConnId, Frame, FrameError, OutFrame};
 
+use crate::class::need_of;
 use crate::credits::{CreditLimits, Credits, Need};
 use crate::effect::{Admit, Effect, Goodbye, Lane};
 use crate::handlers;
 use crate::handlers::head_check::{self, HeadChecks};
+use crate::handlers::presence::{self, Presence};
+use crate::handlers::receipt_notify::{self, Receipts};
 use crate::hold_back::{self, Holds};
 use crate::job::ReactorId;
 use crate::node::Node;
@@ -36,6 +39,10 @@ pub struct Service {
     pub(crate) head_checks: HeadChecks,
     /// Which sessions hold entries back.
     pub(crate) holds: Holds,
+    /// What others are to be told of marks.
+    pub(crate) receipts: Receipts,
+    /// Who watches whom, and what others are to be told of who came and went.
+    pub(crate) presence: Presence,
     pub(crate) is_draining: bool,
 }
 
@@ -53,6 +60,8 @@ impl Service {
             fence: 0,
             head_checks,
             holds: Holds::default(),
+            receipts: Receipts::default(),
+            presence: Presence::default(),
             is_draining: false,
         }
     }
@@ -65,8 +74,10 @@ impl Service {
     /// When the service wants a turn although nothing happens, mono ms. While it waits for a reader
     /// it needs none: the reply is a turn.
     pub fn poll_timeout(&self) -> Option<u64> {
-        let check = self.head_checks.due_at_ms().filter(|_| self.credits.has(Need::Read));
-        check.into_iter().chain(self.holds.due_at_ms()).min()
+        let reads = self.head_checks.due_at_ms().into_iter().chain(self.receipts.due_at_ms());
+        let reads = reads.chain(self.presence.read_due_at_ms());
+        let reads = reads.filter(|_| self.credits.has(Need::Read));
+        reads.chain(self.holds.due_at_ms()).chain(self.presence.due_at_ms()).min()
     }
 
     /// Sessions that are logged in.
@@ -213,6 +224,8 @@ impl Service {
         while self.head_checks.is_due(now.mono_ms) && self.credits.has(Need::Read) {
             head_check::begin(self);
         }
+        receipt_notify::begin(self);
+        presence::run(self);
     }
 
     /// Holds between any two inputs.
@@ -226,25 +239,6 @@ impl Service {
     }
 }
 
-fn need_of(command: Command) -> Need {
-    match command {
-        Command::Login | Command::Register => Need::Account,
-        Command::MsgSend
-        | Command::Logout
-        | Command::MarkDelivered
-        | Command::GroupCreate
-        | Command::GroupInvite
-        | Command::GroupLeave => Need::Write,
-        Command::UserGet
-        | Command::UserFind
-        | Command::MsgSync
-        | Command::History
-        | Command::GroupList
-        | Command::GroupMembers => Need::Read,
-        _ => Need::Nothing,
-    }
-}
-
 /// Whether something of the session itself must be over first.
 fn must_wait(session: &Session, command: Command, fence: u32) -> bool {
     let is_full = usize::from(session.in_flight) >= PIPELINED_REQUESTS_MAX;
@@ -252,9 +246,11 @@ fn must_wait(session: &Session, command: Command, fence: u32) -> bool {
         // The writer will refuse what was asked in ignorance of its last failure. A send that knows
         // of it would overtake the ones before it.
         Command::MsgSend => is_full || (session.in_flight > 0 && session.fence != fence),
-        Command::MsgSync | Command::History => session.is_paging || is_full,
-        // What it said before it leaves shall be answered.
-        Command::Logout => session.in_flight > 0,
+        Command::MsgSync | Command::History | Command::ConversationList | Command::Search => {
+            session.is_paging || is_full
+        }
+        // What it said before it leaves shall be answered, and one password is changed at a time.
+        Command::Logout | Command::ChangePassword => session.in_flight > 0,
         _ => is_full,
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, Seq, UserId};
 
+use crate::aside::Aside;
 use crate::hold_back::HoldBack;
 use crate::job::{FailedSend, Generations, NewUser, NodeId, SessionOpened};
 use crate::table::Online;
@@ -22,7 +23,7 @@ pub(crate) struct Session {
     pub in_flight: u16,
     /// Failures of the writer that were known when the first of them was taken.
     pub fence: u32,
-    /// One of them is a MSG_SYNC or HISTORY.
+    /// One of them is a MSG_SYNC, HISTORY, CONVERSATION_LIST or SEARCH.
     pub is_paging: bool,
     /// What the MSG_SYNC under way asked for.
     pub page_after: Seq,
@@ -42,6 +43,8 @@ pub(crate) struct Session {
     pub address: IpAddr,
     /// See there.
     pub state: State,
+    /// See there.
+    pub aside: Option<Box<Aside>>,
     /// Conversations whose sends fail until the named one is sent again.
     pub failed_sends: Vec<FailedConversation>,
 }
@@ -133,6 +136,7 @@ impl Session {
             is_closing: false,
             address,
             state: State::Fresh,
+            aside: None,
             failed_sends: Vec::new(),
         }
     }
@@ -198,6 +202,15 @@ impl Session {
             None => failed.push(FailedConversation { send, fence, is_open: false }),
         }
         failed.len() <= FAILED_SENDS_MAX
+    }
+
+    /// A send was refused before anything was done about it, and will be sent again: its conversation
+    /// waits for it, whatever became of earlier ones. False: there are too many.
+    #[must_use]
+    pub fn hold_up(&mut self, send: FailedSend, fence: u32) -> bool {
+        self.failed_sends.retain(|known| known.send.conversation != send.conversation);
+        self.failed_sends.push(FailedConversation { send, fence, is_open: false });
+        self.failed_sends.len() <= FAILED_SENDS_MAX
     }
 
     /// Nothing is in flight any more: no late answer can come for conversations that are open.

@@ -60,6 +60,16 @@ impl<M: Send> MailSender<M> {
         self.shared.push(&self.shared.best_effort, mail, weight.max(1))
     }
 
+    /// The same for what others have precedence over: it is posted only if the lane then weighs no more
+    /// than this.
+    pub fn try_post_within(&self, mail: M, weight: usize, weight_max: usize) -> Result<(), M> {
+        let waiting = self.shared.best_effort.weight.load(Ordering::Relaxed);
+        if waiting.saturating_add(weight) > weight_max {
+            return Err(mail);
+        }
+        self.try_post(mail, weight)
+    }
+
     /// Whether the reactor is gone, so that nothing can be posted any more.
     pub fn is_closed(&self) -> bool {
         self.shared.closed.load(Ordering::Acquire)
@@ -193,6 +203,15 @@ mod tests {
         assert_eq!(sender.try_post(7, 8), Ok(()));
         assert_eq!(receiver.pop_reserved(), Some(4));
         assert_eq!(sender.post(8), Ok(()));
+    }
+
+    #[test]
+    fn what_others_precede_leaves_room_for_them() {
+        let (sender, _receiver) = mailbox::<u32>(LIMITS);
+        assert_eq!(sender.try_post_within(1, 4, 5), Ok(()));
+        assert_eq!(sender.try_post_within(2, 2, 5), Err(2));
+        assert_eq!(sender.try_post_within(3, usize::MAX, 5), Err(3));
+        assert_eq!(sender.try_post(4, 6), Ok(()));
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aldis_logic::job::{
-    DirectoryReply, HashReply, ReactorId, ReadReply, SessionRecord, WriteReply,
+    DirectoryReply, HashReply, LocateReply, ReactorId, ReadReply, SessionRecord, WriteReply,
 };
-use aldis_logic::{CreditLimits, Delivery, PeerMail};
+use aldis_logic::{CreditLimits, Delivery, Hints, PeerMail};
 use aldis_net::{MailLimits, MailReceiver, MailSender, mailbox};
 use aldis_wire::ConnId;
 use parking_lot::Mutex;
@@ -16,6 +16,8 @@ use crate::http::EdgePost;
 
 /// Deliveries and kicks that may wait for a reactor, bytes: a burst of a few large groups.
 const DELIVERIES_BYTES_MAX: usize = 64 << 20;
+/// Bytes that may wait there up to which notifications are added that are in no store.
+const NOTICES_BYTES_MAX: usize = 8 << 20;
 /// Slots for mail that answers no job: one for missed deliveries, the others for drain and stop.
 const OTHER_MAILS_MAX: usize = 4;
 /// What a kick takes while it waits, bytes.
@@ -36,6 +38,8 @@ pub enum Mail {
     Hashed(HashReply),
     /// From the directory worker.
     Directory(DirectoryReply),
+    /// From the directory worker, where users are.
+    Located(LocateReply),
     /// From a store writer, the entries of one batch; or from the link.
     Deliveries(Vec<Delivery>),
     /// From another reactor's service, or from the link.
@@ -44,7 +48,7 @@ pub enum Mail {
     Fenced(SessionRecord),
     /// Some deliveries did not fit: see [`Missed`].
     Missed,
-    /// All sessions may have missed something: the node's `Alarms` know.
+    /// All sessions may have missed something, or a node is gone: the node's `Alarms` know.
     Alarm,
     /// The node is going away; clients come back within so many ms.
     Drain(u32),
@@ -151,12 +155,25 @@ impl PostOffice {
         }
     }
 
-    /// Posts what another service says; if it does not fit, a head check finds out.
+    /// Posts what another service says; if a kick does not fit, a head check finds out.
     pub fn peer(&self, reactor: ReactorId, mail: PeerMail) {
         let Some(post) = self.posts.get(usize::from(reactor.0)) else { return };
+        if let PeerMail::Notice(notice) = &mail {
+            let weight = PEER_MAIL_BYTES + notice.frame.len() + notice.targets.len() * TARGET_BYTES;
+            let _ = post.sender.try_post_within(Mail::Peer(mail), weight, NOTICES_BYTES_MAX);
+            return;
+        }
         let result = post.sender.try_post(Mail::Peer(mail), PEER_MAIL_BYTES);
         if let Err(Mail::Peer(PeerMail::Kick { conn, .. })) = result {
             post.miss([conn]);
+        }
+    }
+
+    /// Tells every reactor of whom something may be new; one that has no room finds out by itself.
+    pub fn hints(&self, hints: &Arc<Hints>) {
+        for post in self.posts.iter() {
+            let (mail, weight) = (Mail::Peer(PeerMail::Hints(hints.clone())), hints.weight());
+            let _ = post.sender.try_post_within(mail, weight, NOTICES_BYTES_MAX);
         }
     }
 

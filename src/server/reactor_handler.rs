@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use aldis_logic::job::{DirectoryRequest, HashRequest, ReadRequest, WriteRequest};
+use aldis_logic::job::{DirectoryRequest, HashRequest, LocateRequest, ReadRequest, WriteRequest};
 use aldis_logic::{Admit, Effect, Goodbye, Lane, Now, Service};
 use aldis_net::{CloseReason, Handler, Io, Sent};
 use aldis_wire::{ConnId, Frame, FrameError};
@@ -25,6 +25,8 @@ pub struct Workers {
     pub hashers: Sender<HashRequest>,
     /// The directory worker.
     pub directory: Sender<DirectoryRequest>,
+    /// The same, for questions.
+    pub locates: Sender<LocateRequest>,
     /// The link, if this node is one of a cluster.
     pub link: Option<LinkPost>,
 }
@@ -59,11 +61,11 @@ impl ClientHandler {
             self.counts.note(&effect);
             match effect {
                 Effect::Send { conn, frame, lane } => {
-                    let lane = match lane {
+                    let net_lane = match lane {
                         Lane::Reply => aldis_net::Lane::Reply,
-                        Lane::Push => aldis_net::Lane::Push,
+                        Lane::Push | Lane::Notice => aldis_net::Lane::Push,
                     };
-                    if io.send(conn, frame, lane) == Sent::Dropped {
+                    if io.send(conn, frame, net_lane) == Sent::Dropped && lane == Lane::Push {
                         self.service.handle_push_dropped(conn);
                     }
                 }
@@ -86,6 +88,18 @@ impl ClientHandler {
                 Effect::Kick(order) => {
                     if let Some(link) = &self.workers.link {
                         link.kick(order);
+                    }
+                }
+                Effect::Locate(request) => expect_room(self.workers.locates.try_send(request)),
+                Effect::Hints(hints) => {
+                    self.office.hints(&hints);
+                    if let Some(link) = &self.workers.link {
+                        link.hints(hints);
+                    }
+                }
+                Effect::Notice(notice) => {
+                    if let Some(link) = &self.workers.link {
+                        link.notice(notice);
                     }
                 }
             }
@@ -164,6 +178,7 @@ impl Handler for ClientHandler {
             Mail::Read(reply) => self.service.handle_read_reply(now, reply),
             Mail::Hashed(reply) => self.service.handle_hash_reply(now, reply),
             Mail::Directory(reply) => self.service.handle_directory_reply(now, reply),
+            Mail::Located(reply) => self.service.handle_locate_reply(now, &reply),
             Mail::Deliveries(deliveries) => {
                 for delivery in &deliveries {
                     self.service.handle_delivery(now, delivery);

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use aldis_logic::job::{BootId, NodeId};
 use aldis_logic::{
-    DirectMessages, HeadCheckTimes, Keyring, MessageTimes, Node, NodeConfig, SigningKey,
+    DirectMessages, HeadCheckTimes, Keyring, MessageTimes, Node, NodeConfig, Rate, Rates,
+    SigningKey,
 };
 use aldis_net::Listeners;
 use aldis_store::{Boot, Store};
 use anyhow::Context;
 
-use crate::config::{Config, Senders, StoreKind};
+use crate::config::{Config, RateTable, Senders, StoreKind};
 use crate::data_dir;
 use crate::directories::AnyDirectory;
 use crate::edge::EdgeListeners;
@@ -81,6 +82,7 @@ fn serve(
             recall_ms: u64::from(*config.policy.recall_s.get_ref()) * 1_000,
             edit_ms: u64::from(*config.policy.edit_s.get_ref()) * 1_000,
         },
+        rates: rates(&config.rates),
     };
     let node = Arc::new(Node::new(node_config, keyring(&boot)?));
     let link = LinkSetup::open(config, life)?;
@@ -98,6 +100,18 @@ fn serve(
     });
     drain(config, &running, &node, ending);
     running.join()
+}
+
+/// Ten times as many at once as in a second over a longer time.
+fn rates(table: &RateTable) -> Rates {
+    let rate = |per_s: u32| Rate { per_s, burst: per_s.saturating_mul(10) };
+    Rates {
+        sends: rate(*table.sends_per_second.get_ref()),
+        changes: rate(*table.changes_per_second.get_ref()),
+        queries: rate(*table.queries_per_second.get_ref()),
+        told: rate(*table.told_per_second.get_ref()),
+        on_loopback: table.on_loopback,
+    }
 }
 
 /// Random: no two lives of a node have the same.

@@ -118,6 +118,7 @@ pub fn start(
     let (readers, read_jobs) = bounded::<ReadRequest>(read_len);
     let (hashers, hash_jobs) = bounded::<HashRequest>(hash_len);
     let (directory_way, directory_jobs) = bounded::<DirectoryRequest>(DIRECTORY_QUEUE_LEN);
+    let (locates, locate_jobs) = bounded(per_reactor(limits.locate_queue_len()));
     let (lookups, lookup_jobs) = bounded(LOOKUP_QUEUE_LEN);
     let wants_lookups = link.as_ref().is_some_and(LinkSetup::has_directory);
     let link = match link {
@@ -129,8 +130,14 @@ pub fn start(
         None => None,
     };
     let link_post = link.as_ref().map(|(post, _)| post.clone());
-    let ways =
-        Workers { writer, readers, hashers, directory: directory_way, link: link_post.clone() };
+    let ways = Workers {
+        writer,
+        readers,
+        hashers,
+        directory: directory_way,
+        locates,
+        link: link_post.clone(),
+    };
 
     let is_draining = Arc::new(AtomicBool::new(false));
     let sources = Sources {
@@ -155,7 +162,10 @@ pub fn start(
         workers.push(start_hasher(number, hasher.clone(), hash_jobs.clone(), office.clone())?);
     }
     let lookups = wants_lookups.then_some(lookup_jobs);
-    let (jobs, flag) = (DirectoryJobs { sessions: directory_jobs, lookups }, is_draining.clone());
+    let (jobs, flag) = (
+        DirectoryJobs { sessions: directory_jobs, locates: locate_jobs, lookups },
+        is_draining.clone(),
+    );
     workers.push(match directory {
         AnyDirectory::Memory(directory) => {
             start_directory(WatchedDirectory::new(directory, gateways), jobs, flag, to_all)?
@@ -274,6 +284,13 @@ fn start_directory(
         run_directory(directory, jobs, &is_draining, clock, |output| match output {
             DirectoryOutput::Reply(reply) => {
                 office.reply(reply.ticket.reactor, Mail::Directory(reply));
+            }
+            DirectoryOutput::Located(reply) => {
+                office.reply(reply.ticket.reactor, Mail::Located(reply));
+            }
+            DirectoryOutput::Departed => {
+                node.departures.raise();
+                office.alarm();
             }
             DirectoryOutput::Conflict(Conflict::Fenced(record)) => {
                 node.table.for_each_of(record.user, |online| {

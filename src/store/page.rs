@@ -2,7 +2,9 @@
 //! bytes. Knows no backend.
 
 use aldis_logic::job::{HistoryRange, StoredMessage};
+use aldis_wire::CLEARED;
 use aldis_wire::limits::{ENTRY_OVERHEAD_BYTES_MAX, PAGE_BYTES_MAX};
+use bytes::Bytes;
 
 /// A closed interval of positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,18 @@ impl Span {
     fn len(self) -> u64 {
         (self.last + 1).saturating_sub(self.first)
     }
+}
+
+/// What of the spans is above a position.
+pub(crate) fn above(spans: &[Span], position: u64) -> Vec<Span> {
+    let trim = |span: &Span| Span { first: span.first.max(position.saturating_add(1)), ..*span };
+    spans.iter().map(trim).filter(|span| span.first <= span.last).collect()
+}
+
+/// Leaves nothing of what an entry says, for a reader who has cleared the history up to there.
+pub(crate) fn blank(message: &mut StoredMessage) {
+    (message.content, message.extra, message.refs) = (Bytes::new(), Bytes::new(), Bytes::new());
+    message.flags |= CLEARED;
 }
 
 /// The positions that a page holds if bytes do not end it earlier.

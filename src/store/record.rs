@@ -4,8 +4,8 @@
 
 use smallvec::SmallVec;
 
-/// A row's key: numbers, in the order of the primary key.
-pub(crate) type Key = SmallVec<[u64; 3]>;
+/// A row's key: numbers, in the order of the primary key. Some of its first ones name many rows.
+pub(crate) type Key = SmallVec<[u64; 4]>;
 
 /// A row without its key, in the order of the table's columns.
 pub(crate) type Row = Vec<Value>;
@@ -30,6 +30,12 @@ pub(crate) enum Table {
     GroupRequest,
     /// What a conversation is to one of its members alone.
     View,
+    /// Who may see whether a user is online.
+    Presence,
+    /// When a session of a user last began or ended.
+    LastSeen,
+    /// How a user reacts to a message.
+    Reaction,
 }
 
 /// A table's names.
@@ -56,8 +62,8 @@ impl Table {
             Table::Tally => &Shape {
                 name: "im_tally",
                 keys: &["user_id"],
-                columns: &["friends", "requests", "blocked"],
-                number_count: 3,
+                columns: &["friends", "requests", "blocked", "pinned"],
+                number_count: 4,
             },
             Table::GroupSetting => &Shape {
                 name: "im_group_setting",
@@ -74,8 +80,26 @@ impl Table {
             Table::View => &Shape {
                 name: "im_read_mark",
                 keys: &["owner", "lo", "hi"],
-                columns: &["conv_seq", "msg_no"],
-                number_count: 2,
+                columns: &["conv_seq", "msg_no", "pinned_ms", "muted", "cleared_seq", "cleared_no"],
+                number_count: 6,
+            },
+            Table::Reaction => &Shape {
+                name: "im_reaction",
+                keys: &["lo", "hi", "conv_seq", "user_id"],
+                columns: &["reactions"],
+                number_count: 0,
+            },
+            Table::Presence => &Shape {
+                name: "im_presence",
+                keys: &["user_id"],
+                columns: &["audience"],
+                number_count: 1,
+            },
+            Table::LastSeen => &Shape {
+                name: "im_last_seen",
+                keys: &["user_id"],
+                columns: &["seen_ms"],
+                number_count: 1,
             },
         }
     }
@@ -88,20 +112,108 @@ pub(crate) struct View {
     pub read_seq: u64,
     /// Messages of the conversation up to there.
     pub read_no: u64,
+    /// Since when it is pinned, Unix ms; 0: it is not.
+    pub pinned_ms: u64,
+    /// 1: no notifications.
+    pub muted: u64,
+    /// Nothing up to this conv_seq is shown any more.
+    pub cleared_seq: u64,
+    /// Messages of the conversation up to there.
+    pub cleared_no: u64,
 }
 
 impl Record for View {
     const TABLE: Table = Table::View;
 
     fn from_row(row: Row) -> Option<Self> {
+        use Value::Number;
         match row[..] {
-            [Value::Number(read_seq), Value::Number(read_no)] => Some(Self { read_seq, read_no }),
+            [
+                Number(read_seq),
+                Number(read_no),
+                Number(pinned_ms),
+                Number(muted),
+                Number(cleared_seq),
+                Number(cleared_no),
+            ] => Some(Self { read_seq, read_no, pinned_ms, muted, cleared_seq, cleared_no }),
             _ => None,
         }
     }
 
     fn into_row(self) -> Row {
-        [self.read_seq, self.read_no].map(Value::Number).into()
+        let Self { read_seq, read_no, pinned_ms, muted, cleared_seq, cleared_no } = self;
+        [read_seq, read_no, pinned_ms, muted, cleared_seq, cleared_no].map(Value::Number).into()
+    }
+}
+
+/// How a user reacts to a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reactions {
+    /// Each once, in the order in which they were made.
+    pub list: Vec<String>,
+}
+
+/// Between reactions in their column; none holds a control character.
+const REACTION_END: &str = "\n";
+
+impl Record for Reactions {
+    const TABLE: Table = Table::Reaction;
+
+    fn from_row(row: Row) -> Option<Self> {
+        match &row[..] {
+            [Value::Text(text)] => {
+                Some(Self { list: text.split(REACTION_END).map(str::to_owned).collect() })
+            }
+            _ => None,
+        }
+    }
+
+    fn into_row(self) -> Row {
+        vec![Value::Text(self.list.join(REACTION_END))]
+    }
+}
+
+/// Who may see whether a user is online.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Presence {
+    /// A [`PresenceAudience`](aldis_logic::job::PresenceAudience).
+    pub audience: u64,
+}
+
+impl Record for Presence {
+    const TABLE: Table = Table::Presence;
+
+    fn from_row(row: Row) -> Option<Self> {
+        match row[..] {
+            [Value::Number(audience)] => Some(Self { audience }),
+            _ => None,
+        }
+    }
+
+    fn into_row(self) -> Row {
+        vec![Value::Number(self.audience)]
+    }
+}
+
+/// When a session of a user last began or ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastSeen {
+    /// Unix ms; 0: that is not known.
+    pub seen_ms: u64,
+}
+
+impl Record for LastSeen {
+    const TABLE: Table = Table::LastSeen;
+
+    fn from_row(row: Row) -> Option<Self> {
+        match row[..] {
+            [Value::Number(seen_ms)] => Some(Self { seen_ms }),
+            _ => None,
+        }
+    }
+
+    fn into_row(self) -> Row {
+        vec![Value::Number(self.seen_ms)]
     }
 }
 
@@ -205,6 +317,8 @@ pub(crate) struct Tally {
     pub requests: u64,
     /// Users who are blocked.
     pub blocked: u64,
+    /// Conversations that are pinned.
+    pub pinned: u64,
 }
 
 impl Record for Tally {
@@ -212,15 +326,18 @@ impl Record for Tally {
 
     fn from_row(row: Row) -> Option<Self> {
         match row[..] {
-            [Value::Number(friends), Value::Number(requests), Value::Number(blocked)] => {
-                Some(Self { friends, requests, blocked })
-            }
+            [
+                Value::Number(friends),
+                Value::Number(requests),
+                Value::Number(blocked),
+                Value::Number(pinned),
+            ] => Some(Self { friends, requests, blocked, pinned }),
             _ => None,
         }
     }
 
     fn into_row(self) -> Row {
-        [self.friends, self.requests, self.blocked].map(Value::Number).into()
+        [self.friends, self.requests, self.blocked, self.pinned].map(Value::Number).into()
     }
 }
 
@@ -305,12 +422,15 @@ mod tests {
             reason: "why".into(),
         };
         assert_eq!(Relation::from_row(relation.clone().into_row()), Some(relation));
-        let tally = Tally { friends: 1, requests: 2, blocked: 3 };
+        let tally = Tally { friends: 1, requests: 2, blocked: 3, pinned: 4 };
         assert_eq!(Tally::from_row(tally.clone().into_row()), Some(tally));
         assert_eq!(Tally::from_row(Relation::default().into_row()), None);
-        let view = View { read_seq: 1, read_no: 2 };
+        let view =
+            View { read_seq: 1, read_no: 2, pinned_ms: 3, muted: 1, cleared_seq: 4, cleared_no: 5 };
         assert_eq!(View::from_row(view.into_row()), Some(view));
-        for table in [Table::Relation, Table::Tally, Table::View] {
+        let reactions = Reactions { list: vec!["+1".into(), "👍🏽".into()] };
+        assert_eq!(Reactions::from_row(reactions.clone().into_row()), Some(reactions));
+        for table in [Table::Relation, Table::Tally, Table::View, Table::Reaction] {
             assert!(!table.shape().keys.is_empty());
         }
         assert_eq!(Relation::default().into_row().len(), Table::Relation.shape().columns.len());

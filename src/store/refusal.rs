@@ -25,6 +25,10 @@ pub(crate) const NAME_TAKEN: JobError = JobError::Refused(Code::Conflict, "the u
 pub(crate) const TOKEN_REVOKED: JobError =
     JobError::Refused(Code::BadCredentials, "the token was revoked");
 
+/// A password that was changed by somebody else since it was checked.
+pub(crate) const OTHER_PASSWORD: JobError =
+    JobError::Refused(Code::BadCredentials, "the password was changed meanwhile");
+
 /// A place of a conversation without a message of somebody.
 pub(crate) const NO_SUCH_MESSAGE: JobError = JobError::Refused(Code::NotFound, "no such message");
 /// A change of somebody else's message.
@@ -35,7 +39,13 @@ pub(crate) const TOO_LATE: JobError =
     JobError::Refused(Code::Forbidden, "the time for changing the message is over");
 /// An edit of what is no text.
 pub(crate) const NO_TEXT: JobError = JobError::Refused(Code::Forbidden, "only texts can be edited");
-/// An edit of a message whose content is gone.
+/// Another reaction of a user who has enough on the message.
+pub(crate) const TOO_MANY_REACTIONS: JobError =
+    JobError::Refused(Code::TooLarge, "too many reactions to one message");
+/// Another pin of a user who has enough.
+pub(crate) const TOO_MANY_PINNED: JobError =
+    JobError::Refused(Code::TooLarge, "too many conversations are pinned");
+/// An edit of, or a reaction to, a message whose content is gone.
 pub(crate) const IS_RECALLED: JobError =
     JobError::Refused(Code::Conflict, "the message was recalled");
 

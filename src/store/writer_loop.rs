@@ -145,6 +145,7 @@ fn reply(request: WriteRequest, fence: u32, result: Result<Written, JobError>) -
 fn job_bytes(job: &WriteJob) -> usize {
     match job {
         WriteJob::Append(append) => append.content.len() + append.extra.len(),
+        WriteJob::StoreIndex { blocks, .. } => blocks.iter().map(|block| block.data.len()).sum(),
         _ => 0,
     }
 }

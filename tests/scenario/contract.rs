@@ -28,15 +28,26 @@ const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
     ),
     (Command::Logout, &[]),
     (Command::RefreshToken, &[]),
+    (Command::ChangePassword, &[Code::BadCredentials, Code::Busy, Code::TooLarge]),
+    (Command::DeviceList, &[]),
+    (Command::DeviceRevoke, &[Code::NotFound]),
     (Command::UserGet, &[Code::TooLarge]),
+    (Command::UserUpdate, &[Code::TooLarge]),
     (Command::UserFind, &[Code::TooLarge]),
     (Command::MsgSend, &[Code::NotFound, Code::Forbidden, Code::Conflict, Code::TooLarge]),
     (Command::MsgSync, &[Code::Resync, Code::NotFound]),
     (Command::History, &[Code::NotFound]),
     (Command::MarkRead, &[Code::NotFound]),
     (Command::MarkDelivered, &[Code::NotFound]),
+    (Command::Typing, &[Code::NotFound, Code::Forbidden]),
     (Command::Recall, &[Code::NotFound, Code::Forbidden]),
     (Command::Edit, &[Code::NotFound, Code::Forbidden, Code::Conflict, Code::TooLarge]),
+    (Command::ConversationList, &[]),
+    (Command::Receipts, &[Code::NotFound]),
+    (Command::React, &[Code::NotFound, Code::Forbidden, Code::Conflict, Code::TooLarge]),
+    (Command::Reactions, &[Code::NotFound]),
+    (Command::ConversationUpdate, &[Code::NotFound, Code::TooLarge]),
+    (Command::Search, &[Code::NotFound, Code::TooLarge]),
     (Command::GroupCreate, &[Code::NotFound, Code::TooLarge]),
     (Command::GroupList, &[]),
     (Command::GroupMembers, &[Code::NotFound]),
@@ -58,13 +69,20 @@ const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
     (Command::FriendUpdate, &[Code::NotFound, Code::TooLarge]),
     (Command::Block, &[Code::NotFound, Code::TooLarge]),
     (Command::Unblock, &[Code::NotFound]),
+    (Command::PresenceQuery, &[Code::TooLarge]),
+    (Command::PresenceSubscribe, &[Code::Busy, Code::TooLarge]),
 ];
 
 /// Whether a request can be answered with this code.
 pub fn is_allowed(command: Command, code: Code) -> bool {
     let also = ALSO.iter().find(|(listed, _)| *listed == command).map_or(&[][..], |(_, c)| c);
-    let needs_login = !matches!(command, Command::Login | Command::Register | Command::Heartbeat);
-    COMMON.contains(&code) || also.contains(&code) || code == Code::NotLoggedIn && needs_login
+    COMMON.contains(&code) || also.contains(&code) || is_common_after_login(command, code)
+}
+
+/// Codes that every request can get that needs a login.
+fn is_common_after_login(command: Command, code: Code) -> bool {
+    let needs_login = !command.allowed_before_login();
+    matches!(code, Code::NotLoggedIn | Code::RateLimited) && needs_login
 }
 
 /// Panics if a server must not send this frame, whatever was asked.
@@ -113,7 +131,8 @@ mod tests {
             rows += 1;
             let also: Vec<&str> = also.split(", ").filter(|name| !name.is_empty()).collect();
             for code in Code::ALL {
-                let common = COMMON.contains(&code) || code == Code::NotLoggedIn;
+                let is_common = is_common_after_login(command, code);
+                let common = COMMON.contains(&code) || code == Code::NotLoggedIn || is_common;
                 let documented = also.contains(&code.name());
                 let listed = !common && is_allowed(command, code);
                 assert_eq!(listed, documented, "{name}: {code}");

@@ -198,6 +198,11 @@ impl RawClient {
         }
     }
 
+    /// What arrived while something else was waited for, one by one.
+    pub fn kept(&mut self) -> Option<Reply> {
+        self.kept.pop_front()
+    }
+
     /// Drops what arrived while something else was waited for.
     pub fn forget_kept(&mut self) {
         self.kept.clear();

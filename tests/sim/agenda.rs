@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use aldis_directory::Lookup;
-use aldis_logic::job::{DirectoryRequest, HashRequest, ReadReply};
+use aldis_logic::job::{DirectoryRequest, HashRequest, LocateRequest, ReadReply};
 use aldis_logic::{Delivery, Now};
 
 use crate::mail::Mail;
@@ -94,6 +94,8 @@ pub enum Event {
     DirectoryDone(u32, DirectoryRequest),
     /// The directory answers a question of the link.
     LookedUp(u32, Lookup),
+    /// The directory answers a session.
+    Locate(u32, LocateRequest),
     /// The directory does what is due by itself.
     DirectoryTick(u32),
     /// A turn of the link.
@@ -131,6 +133,7 @@ impl Event {
             | Event::HashDone(boot, _)
             | Event::DirectoryDone(boot, _)
             | Event::LookedUp(boot, _)
+            | Event::Locate(boot, _)
             | Event::DirectoryTick(boot)
             | Event::LinkTurn(boot)
             | Event::Continue(boot)

@@ -4,7 +4,7 @@
 use aldis_directory::{Conflict, Desk, DirectoryOutput, Lookup, MAINTAIN_INTERVAL_MS};
 use aldis_link::LinkMail;
 use aldis_logic::cluster::KickOrder;
-use aldis_logic::job::{DirectoryRequest, Registration};
+use aldis_logic::job::{DirectoryRequest, LocateRequest, Registration};
 
 use crate::agenda::Event;
 use crate::directory::SimDirectory;
@@ -54,6 +54,19 @@ impl Server {
     pub fn ask_directory(&mut self, outside: &mut Outside, request: DirectoryRequest) {
         let at_us = self.time_of_job(outside);
         outside.agenda.at(at_us, Event::DirectoryDone(self.boot, request));
+    }
+
+    /// A question of a session goes there.
+    pub fn locate(&mut self, outside: &mut Outside, request: LocateRequest) {
+        let at_us = self.time_of_job(outside);
+        outside.agenda.at(at_us, Event::Locate(self.boot, request));
+    }
+
+    /// It answers a session.
+    pub fn handle_locate(&mut self, outside: &mut Outside, request: LocateRequest) {
+        self.with_desk(outside, |desk, now_ms, outputs| {
+            desk.handle_locate(now_ms, request, &mut |output| outputs.push(output));
+        });
     }
 
     /// A question of the link goes there. False: there is no room.
@@ -140,6 +153,16 @@ impl Server {
                 }
                 let to = reply.ticket.reactor;
                 self.reply(outside, to, 1, Mail::Directory(reply));
+            }
+            DirectoryOutput::Located(reply) => {
+                let to = reply.ticket.reactor;
+                self.reply(outside, to, 1, Mail::Located(reply));
+            }
+            DirectoryOutput::Departed => {
+                self.node.departures.raise();
+                for reactor in 0..self.reactors.len() {
+                    self.post(outside, reactor, Mail::Alarm);
+                }
             }
             DirectoryOutput::Conflict(Conflict::Fenced(record)) => {
                 outside.coverage.hit("directory: a session of ours had lost");

@@ -138,6 +138,7 @@ impl World {
             Event::HashDone(_, request) => server.handle_hash_done(out, request),
             Event::DirectoryDone(_, request) => server.handle_directory_done(out, request),
             Event::LookedUp(_, lookup) => server.handle_looked_up(out, &lookup),
+            Event::Locate(_, request) => server.handle_locate(out, request),
             Event::DirectoryTick(_) => server.handle_directory_tick(out),
             Event::LinkTurn(_) => {
                 if server.link_turn(out) {

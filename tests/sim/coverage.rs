@@ -83,6 +83,8 @@ pub const EXPECTED: &[&str] = &[
     "nodes: one is killed",
     "nodes: one is stopped and goes on",
     "nodes: opened after a loss",
+    "nodes: notification came",
+    "nodes: notification sent",
     "nodes: opened",
     "nodes: resend of what the other one stored",
     "nodes: restarted in turn",

@@ -349,6 +349,7 @@ impl World {
             ClientEvent::SendFailed { client_msg_id, code, maybe_committed, .. } => {
                 self.handle_send_failed(d, client_msg_id, code, maybe_committed);
             }
+            ClientEvent::Told(_) => {}
             ClientEvent::Response { request, result } => self.handle_response(d, request, result),
         }
     }

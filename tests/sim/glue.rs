@@ -105,6 +105,10 @@ impl Reactor {
                 self.mailbox.give_reply_slots(1);
                 self.service.handle_directory_reply(now, reply);
             }
+            Mail::Located(reply) => {
+                self.mailbox.give_reply_slots(1);
+                self.service.handle_locate_reply(now, &reply);
+            }
             Mail::Peer(mail) => {
                 cause = Cause::Peer;
                 self.service.handle_peer(now, mail);
@@ -152,8 +156,10 @@ impl Reactor {
             match effect {
                 Effect::Send { conn, frame, lane } => {
                     self.note_frame(outside, cause, conn, &frame);
-                    let is_push = lane == Lane::Push;
-                    if self.io.send(outside, conn, &frame, is_push) == Sent::Dropped {
+                    let is_push = lane != Lane::Reply;
+                    if self.io.send(outside, conn, &frame, is_push) == Sent::Dropped
+                        && lane == Lane::Push
+                    {
                         self.service.handle_push_dropped(conn);
                     }
                 }
@@ -178,6 +184,9 @@ impl Reactor {
                 Effect::Hash(request) => self.jobs.push(Job::Hash(request)),
                 Effect::Directory(request) => self.ask_directory(outside, request),
                 Effect::Kick(order) => self.jobs.push(Job::Kick(order)),
+                Effect::Locate(request) => self.jobs.push(Job::Locate(request)),
+                Effect::Hints(hints) => self.jobs.push(Job::Hints(hints)),
+                Effect::Notice(notice) => self.jobs.push(Job::Notice(notice)),
                 Effect::Post { reactor, mail } => {
                     self.jobs.push(Job::Post(usize::from(reactor.0), mail));
                 }
@@ -239,8 +248,8 @@ impl Reactor {
             "wait: pipelined requests"
         } else {
             match command {
-                Command::MsgSync | Command::History
-                    if has(&[Command::MsgSync, Command::History]) =>
+                Command::MsgSync | Command::History | Command::Search
+                    if has(&[Command::MsgSync, Command::History, Command::Search]) =>
                 {
                     "wait: page under way"
                 }
@@ -251,6 +260,7 @@ impl Reactor {
                 Command::Login | Command::Register => "wait: account credit",
                 Command::MsgSync
                 | Command::History
+                | Command::Search
                 | Command::UserGet
                 | Command::UserFind
                 | Command::GroupList

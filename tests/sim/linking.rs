@@ -10,7 +10,7 @@ use aldis_logic::cluster::{
     HubConfig, HubCounts, KickOrder, Outgoing, PeerAddress, Routes, outgoing,
 };
 use aldis_logic::job::{Event as Entry, NodeId};
-use aldis_logic::{LinkUse, Node};
+use aldis_logic::{Hints, LinkUse, Node, Notice};
 use aldis_netsim::{Datagram, Ecn, UDP_HEADERS};
 use aldis_rudp::{BootId, ClusterKey, ClusterKeys, Endpoint, Mode, Time, Transmit};
 
@@ -159,6 +159,24 @@ impl Server {
         self.wake_link(outside);
     }
 
+    /// Users on other nodes are told something that is in no store.
+    pub fn forward_notice(&mut self, outside: &mut Outside, notice: Notice) {
+        let Some(linking) = &mut self.linking else { return };
+        let weight = notice.weight();
+        // Where there is no room, nobody is told.
+        linking.push(LinkMail::Notice(notice), weight);
+        self.wake_link(outside);
+    }
+
+    /// Sessions began or ended here.
+    pub fn forward_hints(&mut self, outside: &mut Outside, hints: Arc<Hints>) {
+        let Some(linking) = &mut self.linking else { return };
+        let weight = hints.weight();
+        // Where there is no room, other nodes find out by themselves.
+        linking.push(LinkMail::Hints(hints), weight);
+        self.wake_link(outside);
+    }
+
     /// Mail of the directory, or the end.
     pub fn post_link(&mut self, outside: &mut Outside, mail: LinkMail) {
         let Some(linking) = &mut self.linking else { return };
@@ -268,6 +286,7 @@ impl Server {
                 LinkOutput::Post { reactor, mail } => {
                     self.post_peer(outside, usize::from(reactor.0), mail);
                 }
+                LinkOutput::Hints(hints) => self.post_hints(outside, &hints),
                 LinkOutput::Alarm => self.raise_alarm(outside),
             }
         }
@@ -298,6 +317,8 @@ impl Linking {
         note("nodes: kick sent", hub.kicks_sent, hub_seen.kicks_sent);
         note("nodes: kick came", hub.kicks_heard, hub_seen.kicks_heard);
         note("nodes: kick ended a session", hub.kicked, hub_seen.kicked);
+        note("nodes: notification sent", hub.notices_sent, hub_seen.notices_sent);
+        note("nodes: notification came", hub.notices_heard, hub_seen.notices_heard);
         note("nodes: CheckHeads", hub.checks_heard, hub_seen.checks_heard);
         note("nodes: opened", hub.opened, hub_seen.opened);
         note("nodes: session connected", sessions.connected, seen.connected);

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use aldis_logic::job::{DirectoryReply, HashReply, ReadReply, SessionRecord, WriteReply};
+use aldis_logic::job::{
+    DirectoryReply, HashReply, LocateReply, ReadReply, SessionRecord, WriteReply,
+};
 use aldis_logic::{Delivery, PeerMail};
 use aldis_wire::ConnId;
 
@@ -22,6 +24,8 @@ pub enum Mail {
     Hashed(HashReply),
     /// From the directory worker.
     Directory(DirectoryReply),
+    /// From the directory worker, where users are.
+    Located(LocateReply),
     /// From another reactor's service.
     Peer(PeerMail),
     /// From the directory worker: this session lost its place elsewhere.

@@ -8,7 +8,7 @@ use aldis_logic::job::{
     BootId, Event as Entry, HashJob, HashReply, HashRequest, HashResult, JobError, NodeId,
     ReactorId, ReadJob, ReadReply, ReadRequest, WriteReply,
 };
-use aldis_logic::{Delivery, Keyring, Node, NodeConfig, PeerMail, SigningKey, fan_out};
+use aldis_logic::{Delivery, Hints, Keyring, Node, NodeConfig, PeerMail, SigningKey, fan_out};
 use aldis_store::memory::{MemoryReader, MemoryStore};
 use aldis_store::{Reader as _, Store as _};
 use aldis_wire::ConnId;
@@ -89,6 +89,7 @@ impl Server {
             link: plan.link.usage,
             direct_messages: Default::default(),
             message_times: Default::default(),
+            rates: Default::default(),
         };
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
         let node = Arc::new(Node::new(config, keyring));
@@ -160,6 +161,12 @@ impl Server {
                 }
                 Job::Directory(request) => self.ask_directory(outside, request),
                 Job::Kick(order) => self.order_kick(outside, order),
+                Job::Notice(notice) => self.forward_notice(outside, notice),
+                Job::Locate(request) => self.locate(outside, request),
+                Job::Hints(hints) => {
+                    self.post_hints(outside, &hints);
+                    self.forward_hints(outside, hints);
+                }
                 Job::Post(to, mail) => {
                     let is_own = reactor == to;
                     outside.coverage.hit(if is_own {
@@ -175,12 +182,21 @@ impl Server {
 
     /// Posts what another service says, if it fits.
     pub fn post_peer(&mut self, outside: &mut Outside, to: usize, mail: PeerMail) {
-        let PeerMail::Kick { conn, .. } = mail;
+        let PeerMail::Kick { conn, .. } = mail else {
+            return self.post(outside, to, Mail::Peer(mail));
+        };
         if outside.dice.chance(outside.rates.kick_lost) {
             outside.coverage.hit("kick: mail did not fit");
             return self.miss(outside, to, [conn]);
         }
         self.post(outside, to, Mail::Peer(mail));
+    }
+
+    /// Tells every reactor of whom something may be new.
+    pub fn post_hints(&mut self, outside: &mut Outside, hints: &Arc<Hints>) {
+        for to in 0..self.reactors.len() {
+            self.post(outside, to, Mail::Peer(PeerMail::Hints(hints.clone())));
+        }
     }
 
     /// Posts mail that has a slot.

@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use aldis_logic::cluster::KickOrder;
-use aldis_logic::job::{DirectoryRequest, HashRequest, ReactorId, ReadRequest, WriteRequest};
-use aldis_logic::{Admit, CreditLimits, Node, PeerMail, Service};
+use aldis_logic::job::{
+    DirectoryRequest, HashRequest, LocateRequest, ReactorId, ReadRequest, WriteRequest,
+};
+use aldis_logic::{Admit, CreditLimits, Hints, Node, Notice, PeerMail, Service};
 use aldis_wire::limits::{BODY_BEFORE_LOGIN_BYTES_MAX, BODY_BYTES_MAX};
 use aldis_wire::{ConnId, FrameError, HEADER_LEN, parse_frame};
 
@@ -36,6 +38,9 @@ pub enum Job {
     Kick(KickOrder),
     /// For another reactor's service.
     Post(usize, PeerMail),
+    Notice(Notice),
+    Locate(LocateRequest),
+    Hints(Arc<Hints>),
 }
 
 /// See the file's first line.

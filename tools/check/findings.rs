@@ -30,6 +30,8 @@ pub enum Invariant {
     I7,
     /// Nobody reads outside their membership.
     I8,
+    /// No request begun after a recall's acknowledgement returns the content; read marks never go back.
+    I9,
     /// Unread equals messages above the mark.
     I10,
     /// Ids are unique.
@@ -49,6 +51,7 @@ impl fmt::Display for Invariant {
             Invariant::I6 => "I6 pages are complete, ascending and end",
             Invariant::I7 => "I7 order of sends",
             Invariant::I8 => "I8 nobody reads outside their membership",
+            Invariant::I9 => "I9 neither what was recalled nor a read mark comes back",
             Invariant::I10 => "I10 unread equals messages above the mark",
             Invariant::I12 => "I12 ids are unique",
             Invariant::I13 => "I13 mailboxes keep the order of conversations",

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::findings::Invariant;
 use crate::model::{
-    Attempt, BeyondHead, GroupOp, HistoryRead, Login, MarkRead, Push, Seen, Stored, Sync, Unread,
-    Value, ValueId,
+    Attempt, BeyondHead, GroupOp, HistoryRead, Login, MarkRead, Push, Recall, Seen, Stored, Sync,
+    Unread, Value, ValueId,
 };
 use crate::reader::Reader;
 
@@ -73,6 +73,7 @@ pub struct History {
     pub(crate) group_ops: Vec<GroupOp>,
     pub(crate) marks: Vec<MarkRead>,
     pub(crate) unreads: Vec<Unread>,
+    pub(crate) recalls: Vec<Recall>,
     pub(crate) stored: Vec<Stored>,
     pub(crate) problems: Vec<Problem>,
 }

@@ -11,7 +11,9 @@ mod invariants;
 mod membership;
 mod model;
 mod reader;
+mod reader_marks;
 pub mod record;
+mod versions;
 
 pub use findings::{Invariant, Verdict, Violation};
 pub use history::{History, LineRef, Problem, Summary};

@@ -98,6 +98,8 @@ pub struct Seen {
     pub value: ValueId,
     /// What it was said to be; no part of the value, because not every path says it.
     pub msg_no: MsgNo,
+    /// It said something. No part of the value, because a recall takes it away.
+    pub shows_content: bool,
 }
 
 /// Messages at or below an entry, if that was said. Small, because a history has one for each time
@@ -315,6 +317,19 @@ pub struct MarkRead {
     pub outcome: Outcome<()>,
 }
 
+/// A try to take a message's content away.
+#[derive(Clone, Copy, Debug)]
+pub struct Recall {
+    /// When.
+    pub span: Span,
+    /// Where.
+    pub conv: ConversationKey,
+    /// Which position.
+    pub conv_seq: u64,
+    /// What came of it.
+    pub outcome: Outcome<()>,
+}
+
 /// What somebody was told of a conversation.
 #[derive(Clone, Copy, Debug)]
 pub struct Unread {
@@ -326,7 +341,7 @@ pub struct Unread {
     pub conv: ConversationKey,
     /// Position of the read mark.
     pub mark: u64,
-    /// Messages above it.
+    /// Messages above it, and above the user's own newest one.
     pub unread: u64,
 }
 

@@ -3,26 +3,31 @@
 
 use std::collections::HashMap;
 
-use aldis_wire::{ClientMsgId, ConversationKey, GroupId, UserId};
+use aldis_wire::{CLEARED, ClientMsgId, ConversationKey, EDITED, GroupId, RECALLED, UserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::history::{History, LineRef, Problem};
 use crate::model::{
-    Ack, Attempt, BeyondHead, Body, GroupChange, GroupOp, GroupOutcome, HistoryRead, Login,
-    MarkRead, MsgNo, Outcome, Push, Seen, SendKey, Span, Stored, Sync, Unread, Value, ValueId,
+    Ack, Attempt, BeyondHead, Body, GroupChange, GroupOp, GroupOutcome, HistoryRead, Login, MsgNo,
+    Outcome, Push, Seen, SendKey, Span, Stored, Sync, Value, ValueId,
 };
 use crate::record::{
-    Entry, GroupArgs, GroupResult, HistoryArgs, HistoryResult, Line, LoginArgs, LoginResult,
-    MarkReadArgs, Phase, PushArgs, PushResult, RefusedResult, SendArgs, SendResult, StoredResult,
-    SyncArgs, SyncResult, UnreadArgs, UnreadResult,
+    Entry, GroupArgs, GroupResult, HistoryArgs, HistoryResult, Line, LoginArgs, LoginResult, Phase,
+    PushArgs, PushResult, RefusedResult, SendArgs, SendResult, StoredResult, SyncArgs, SyncResult,
 };
+use crate::versions;
 
 /// Problems are described up to this many; a wrong file has one per line.
 const PROBLEMS_MAX: usize = 100;
 
+/// Bits of an entry's flags with which its content is not what was sent.
+const CHANGED: u32 = RECALLED | EDITED | CLEARED;
+/// FNV-1a of nothing.
+const EMPTY_HASH: &str = "cbf29ce484222325";
+
 /// Why a line cannot be used.
-type Fault = String;
+pub(crate) type Fault = String;
 
 /// An invocation that waits for its completion; `args` are those of the invocation.
 struct Open {
@@ -35,11 +40,13 @@ struct Open {
 /// Builds a history.
 #[derive(Default)]
 pub struct Reader {
-    history: History,
+    pub(crate) history: History,
     run: Option<String>,
     processes: HashMap<String, u32>,
     open: HashMap<(u32, u64), Open>,
-    value_ids: HashMap<Value, ValueId>,
+    value_ids: HashMap<(Value, bool), ValueId>,
+    /// Which values were seen changed: what they say is not what was sent.
+    changed: Vec<bool>,
     line: LineRef,
 }
 
@@ -76,6 +83,7 @@ impl Reader {
             }
         }
         let mut history = self.history;
+        versions::unite(&mut history, &self.changed);
         // Files of several processes: one order for all. Lines of a process stay in their order.
         history.attempts.sort_by_key(|attempt| attempt.span.start_ns);
         history.pushes.sort_by_key(|push| push.span.start_ns);
@@ -167,7 +175,11 @@ impl Reader {
             "sync" if phase == Phase::Fail => self.refused_sync(span, &open.args, result),
             "mark_read" => self.mark_read(span, &open.args, phase),
             // What a read that failed would have shown is not known; nothing follows from it.
-            "login" | "sync" | "history" | "unread" if phase != Phase::Ok => Ok(()),
+            "login" | "sync" | "history" | "unread" | "conversations" if phase != Phase::Ok => {
+                Ok(())
+            }
+            "recall" => self.recall(span, &open.args, phase),
+            "conversations" => self.conversations(span, &open.args, result),
             "unread" => self.unread(span, &open.args, result),
             "login" => self.login(span, &open.args, result),
             "sync" => self.sync(span, &open.args, result),
@@ -303,26 +315,6 @@ impl Reader {
         Ok(())
     }
 
-    fn mark_read(&mut self, span: Span, args: &str, phase: Phase) -> Result<(), Fault> {
-        let args: MarkReadArgs = parse_text(args, "args")?;
-        let outcome = match phase {
-            Phase::Ok => Outcome::Ok(()),
-            Phase::Fail => Outcome::Fail,
-            Phase::Info | Phase::Invoke => Outcome::Info,
-        };
-        let (user, conv) = (UserId(args.user), conversation(args.conv));
-        self.history.marks.push(MarkRead { span, user, conv, conv_seq: args.conv_seq, outcome });
-        Ok(())
-    }
-
-    fn unread(&mut self, span: Span, args: &str, result: Option<&RawValue>) -> Result<(), Fault> {
-        let args: UnreadArgs = parse_text(args, "args")?;
-        let UnreadResult { mark, unread } = parse(result, "result")?;
-        let (user, conv) = (UserId(args.user), conversation(args.conv));
-        self.history.unreads.push(Unread { span, user, conv, mark, unread });
-        Ok(())
-    }
-
     fn stored(&mut self, line: &Line<'_>) -> Result<(), Fault> {
         let result: StoredResult = parse(line.result, "result")?;
         let line = self.line;
@@ -356,12 +348,16 @@ impl Reader {
         };
         let values = &mut self.history.values;
         let next = u32::try_from(values.len()).map_err(|_| "too many entries".to_owned())?;
-        let id = *self.value_ids.entry(value).or_insert_with_key(|value| {
+        let changed = &mut self.changed;
+        let is_changed = entry.flags & CHANGED != 0;
+        let id = *self.value_ids.entry((value, is_changed)).or_insert_with_key(|(value, _)| {
             values.push(value.clone());
+            changed.push(is_changed);
             ValueId(next)
         });
         let msg_no = MsgNo::new(entry.msg_no).ok_or_else(|| "msg_no is too large".to_owned())?;
-        Ok(Seen { seq: entry.seq, value: id, msg_no })
+        let shows_content = *entry.hash != *EMPTY_HASH;
+        Ok(Seen { seq: entry.seq, value: id, msg_no, shows_content })
     }
 }
 
@@ -377,15 +373,18 @@ fn outcome<'a, R: Deserialize<'a>, T>(
     })
 }
 
-fn parse<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>, what: &str) -> Result<T, Fault> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(
+    raw: Option<&'a RawValue>,
+    what: &str,
+) -> Result<T, Fault> {
     parse_text(raw.map_or("null", RawValue::get), what)
 }
 
-fn parse_text<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, Fault> {
+pub(crate) fn parse_text<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, Fault> {
     serde_json::from_str(text).map_err(|error| format!("{what}: {error}"))
 }
 
-fn conversation([lo, hi]: [u64; 2]) -> ConversationKey {
+pub(crate) fn conversation([lo, hi]: [u64; 2]) -> ConversationKey {
     ConversationKey { lo, hi }
 }
 

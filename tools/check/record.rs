@@ -10,7 +10,8 @@
 //! operation begins before it can have an effect, when it ends after its answer was read.
 //!
 //! Operations are `login`, `send`, `push`, `sync`, `history`, `group_create`, `group_invite`,
-//! `group_leave`, `mark_read`, `unread` and `stored`; arguments and results are the types below.
+//! `group_leave`, `mark_read`, `unread`, `conversations`, `recall` and `stored`; arguments and results
+//! are the types below.
 //! The arguments that count are those of the invocation. `stored` is a single `ok` line like
 //! `push`: what a test found in the database itself.
 
@@ -134,6 +135,10 @@ pub struct Entry<'a> {
     /// Messages of the conversation at or below its position, if the server says.
     #[serde(default)]
     pub msg_no: Option<u64>,
+    /// What became of it, as the protocol counts the bits; with any of them the content is not what
+    /// was sent.
+    #[serde(default)]
+    pub flags: u32,
     /// What a system entry says.
     #[serde(default)]
     pub group_event: Option<GroupEvent>,
@@ -288,8 +293,46 @@ pub struct UnreadArgs {
 pub struct UnreadResult {
     /// Position of the user's read mark.
     pub mark: u64,
-    /// Messages above it.
+    /// Messages above it, and above the user's own newest one.
     pub unread: u64,
+}
+
+/// Arguments of `conversations`.
+#[derive(Debug, Deserialize)]
+pub struct ConversationsArgs {
+    /// Whose.
+    pub user: u64,
+}
+
+/// Result of `conversations`: a page of a user's list.
+#[derive(Debug, Deserialize)]
+pub struct ConversationsResult {
+    /// As `unread` says it of each.
+    pub conversations: Vec<ListedConversation>,
+}
+
+/// One of them.
+#[derive(Debug, Deserialize)]
+pub struct ListedConversation {
+    /// Of a 1:1 conversation: the other one.
+    #[serde(default)]
+    pub receiver_id: u64,
+    /// Of a group.
+    #[serde(default)]
+    pub group_id: u64,
+    /// Position of the user's read mark, or up to where the history is cleared, if that is higher.
+    pub mark: u64,
+    /// Messages above it, and above the user's own newest one.
+    pub unread: u64,
+}
+
+/// Arguments of `recall`; what is answered is not looked at.
+#[derive(Debug, Deserialize)]
+pub struct RecallArgs {
+    /// Where.
+    pub conv: [u64; 2],
+    /// Which position.
+    pub conv_seq: u64,
 }
 
 /// Result of `stored`; there are no arguments.

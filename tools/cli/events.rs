@@ -26,6 +26,13 @@ pub fn event_text(entry: &pb::MessageData, names: &Names) -> String {
     if let Some(event) = message_event(entry) {
         return match event.kind() {
             pb::MessageEventKind::MessageRecalled => format!("took entry {} back", event.conv_seq),
+            pb::MessageEventKind::MessageReacted => {
+                format!("reacted to entry {}: {}", event.conv_seq, escape_line(&event.reaction))
+            }
+            pb::MessageEventKind::MessageUnreacted => {
+                let reaction = escape_line(&event.reaction);
+                format!("took a reaction to entry {} back: {reaction}", event.conv_seq)
+            }
             _ => match std::str::from_utf8(&event.content) {
                 Ok("") | Err(_) => format!("changed entry {}", event.conv_seq),
                 Ok(text) => format!("changed entry {}: {}", event.conv_seq, escape(text)),
@@ -55,10 +62,25 @@ pub fn event_text(entry: &pb::MessageData, names: &Names) -> String {
                 (0, user) => names.user(user),
                 (group, _) => names.group(group),
             };
-            format!("{conversation} is read up to entry {}", view.read_conv_seq)
+            format!("{conversation} {}", view_text(&view))
+        }
+        Some(pb::self_event::What::Profile(profile)) => {
+            let nickname = profile.user.unwrap_or_default().nickname;
+            format!("changed the profile of {}", escape_line(&nickname))
         }
         None => "changed something".to_owned(),
     }
+}
+
+fn view_text(view: &pb::ConversationView) -> String {
+    let mut text = format!("is read up to entry {}", view.read_conv_seq);
+    if view.cleared_conv_seq > 0 {
+        text.push_str(&format!(", cleared up to entry {}", view.cleared_conv_seq));
+    }
+    for (is_set, what) in [(view.pinned_ms > 0, ", pinned"), (view.muted, ", muted")] {
+        text.push_str(if is_set { what } else { "" });
+    }
+    text
 }
 
 fn group_text(event: &pb::GroupEvent, names: &Names) -> String {
@@ -111,7 +133,7 @@ pub fn people_in(entry: &pb::MessageData) -> Vec<u64> {
         Some(pb::self_event::What::Relation(relation)) => vec![relation.user_id],
         Some(pb::self_event::What::GroupRequest(request)) => vec![request.user_id],
         Some(pb::self_event::What::View(view)) => vec![view.receiver_id],
-        None => Vec::new(),
+        Some(pb::self_event::What::Profile(_)) | None => Vec::new(),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The command line: reads arguments and hands them to the command's module.
 
+mod account;
 mod alarm;
 mod bench;
 mod change;
 mod chat;
 mod check;
 mod connect;
+mod conversations;
 mod events;
 mod exit;
 mod friend;
@@ -13,11 +15,14 @@ mod group;
 mod history;
 mod impair;
 mod names;
+mod presence;
 mod print;
 mod profile;
+mod react;
 mod register;
 mod replay;
 mod screens;
+mod search;
 mod send;
 mod sync;
 mod tail;
@@ -43,10 +48,27 @@ enum Command {
     Tail(tail::TailArgs),
     Sync(sync::SyncArgs),
     History(history::HistoryArgs),
+    Search(search::SearchArgs),
     Group(group::GroupArgs),
     Friend(friend::FriendArgs),
     Recall(change::RecallArgs),
     Edit(change::EditArgs),
+    Presence(presence::PresenceArgs),
+    Profile(account::ProfileArgs),
+    Passwd(account::PasswdArgs),
+    Devices(account::DevicesArgs),
+    Conversations(conversations::ConversationsArgs),
+    /// Keep a conversation on top of your list.
+    Pin(conversations::SettingArgs),
+    /// Want no notifications of a conversation.
+    Mute(conversations::SettingArgs),
+    /// Show nothing up to an entry any more, to you alone.
+    Clear(conversations::UpToArgs),
+    /// Say that you have read a conversation up to an entry.
+    Read(conversations::UpToArgs),
+    Receipts(conversations::ReceiptsArgs),
+    React(react::ReactArgs),
+    Reactions(react::ReactionsArgs),
     Chat(chat::ChatArgs),
     Replay(replay::ReplayArgs),
     Bench(bench::BenchArgs),
@@ -63,10 +85,23 @@ fn main() -> ExitCode {
         Command::Tail(args) => tail::run(args),
         Command::Sync(args) => sync::run(args),
         Command::History(args) => history::run(args),
+        Command::Search(args) => search::run(args),
         Command::Group(args) => group::run(args),
         Command::Friend(args) => friend::run(args),
         Command::Recall(args) => change::recall(args),
         Command::Edit(args) => change::edit(args),
+        Command::Presence(args) => presence::run(args),
+        Command::Profile(args) => account::profile(args),
+        Command::Passwd(args) => account::passwd(args),
+        Command::Devices(args) => account::devices(args),
+        Command::Conversations(args) => conversations::list(args),
+        Command::Pin(args) => conversations::pin(args),
+        Command::Mute(args) => conversations::mute(args),
+        Command::Clear(args) => conversations::clear(args),
+        Command::Read(args) => conversations::read(args),
+        Command::Receipts(args) => conversations::receipts(args),
+        Command::React(args) => react::react(args),
+        Command::Reactions(args) => react::reactions(args),
         Command::Chat(args) => chat::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),

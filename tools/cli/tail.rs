@@ -76,6 +76,7 @@ pub fn run(args: TailArgs) -> anyhow::Result<ExitCode> {
             Event::LoginFailed { code, message } => {
                 return Err(ClientError::Refused { code, message, maybe_done: false }.into());
             }
+            Event::Told(_) => {}
             Event::SendAcked { .. } | Event::SendFailed { .. } | Event::Response { .. } => {}
         }
     }

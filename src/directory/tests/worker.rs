@@ -13,8 +13,8 @@ use aldis_directory::{
     RedisDirectory, RedisOptions, run_directory,
 };
 use aldis_logic::job::{
-    BootId, DirectoryJob, DirectoryReply, DirectoryRequest, NodeId, ReactorId, Registration,
-    SessionRecord, Ticket,
+    BootId, DirectoryJob, DirectoryReply, DirectoryRequest, LocateRequest, NodeId, ReactorId,
+    Registration, SessionRecord, Ticket,
 };
 use aldis_services::Redis;
 use aldis_wire::{Command, ConnId, DeviceClass, Epoch, UserId};
@@ -25,6 +25,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 
 struct Loop {
     jobs: Sender<DirectoryRequest>,
+    locates: Sender<LocateRequest>,
     lookups: Sender<Lookup>,
     outputs: Receiver<DirectoryOutput>,
     is_draining: Arc<AtomicBool>,
@@ -40,7 +41,9 @@ impl Loop {
     fn start_with(directory: impl Directory + Send + 'static, is_linked: bool) -> Self {
         let (jobs, queue) = bounded(4_096);
         let (lookups, lookup_queue) = bounded(2);
-        let queue = DirectoryJobs { sessions: queue, lookups: is_linked.then_some(lookup_queue) };
+        let (locates, locate_queue) = bounded(2);
+        let lookup_queue = is_linked.then_some(lookup_queue);
+        let queue = DirectoryJobs { sessions: queue, locates: locate_queue, lookups: lookup_queue };
         let (outputs_way, outputs) = bounded(8_192);
         let is_draining = Arc::new(AtomicBool::new(false));
         let (flag, start) = (is_draining.clone(), Instant::now());
@@ -50,14 +53,11 @@ impl Loop {
                 outputs_way.send(output).unwrap();
             });
         });
-        Self { jobs, lookups, outputs, is_draining, thread, start }
+        Self { jobs, locates, lookups, outputs, is_draining, thread, start }
     }
 
     fn send(&self, request: u32, job: DirectoryJob) {
-        let conn = ConnId { index: 0, generation: 0 };
-        let (reactor, command) = (ReactorId(0), Command::Login);
-        let ticket = Ticket { reactor, conn, request, command, bytes: 0 };
-        self.jobs.send(DirectoryRequest { ticket, job }).unwrap();
+        self.jobs.send(DirectoryRequest { ticket: ticket(request), job }).unwrap();
     }
 
     fn reply(&self) -> DirectoryReply {
@@ -65,6 +65,8 @@ impl Loop {
             DirectoryOutput::Reply(reply) => reply,
             DirectoryOutput::Conflict(conflict) => panic!("{conflict:?}"),
             DirectoryOutput::Found { .. }
+            | DirectoryOutput::Located(_)
+            | DirectoryOutput::Departed
             | DirectoryOutput::Nodes(_)
             | DirectoryOutput::Recovered => panic!("nobody asked"),
         }
@@ -74,6 +76,12 @@ impl Loop {
         drop(self.jobs);
         self.thread.join().unwrap();
     }
+}
+
+fn ticket(request: u32) -> Ticket {
+    let conn = ConnId { index: 0, generation: 0 };
+    let (reactor, command) = (ReactorId(0), Command::Login);
+    Ticket { reactor, conn, request, command, bytes: 0 }
 }
 
 fn record(node: u16, user: u64, epoch: u64) -> SessionRecord {
@@ -202,17 +210,33 @@ fn a_link_learns_where_users_are_and_which_nodes_there_are() {
     let now_ms = node.start.elapsed().as_millis() as u64;
     other.apply(now_ms, &[DirectoryJob::Register(record(2, 5, 7))]);
     node.lookups.send(Lookup { number: 9, users: vec![UserId(5), UserId(6)] }).unwrap();
-    let (mut has_found, mut has_both) = (false, false);
-    while !(has_found && has_both) {
+    let asker = ticket(3);
+    node.locates.send(LocateRequest { ticket: asker, users: vec![UserId(6), UserId(5)] }).unwrap();
+    let (mut has_found, mut has_both, mut is_located) = (false, false, false);
+    while !(has_found && has_both && is_located) {
         match node.outputs.recv_timeout(WAIT_MAX).unwrap() {
             DirectoryOutput::Found { number, sessions } => {
                 assert_eq!((number, sessions.found), (9, vec![record(2, 5, 7)]));
                 has_found = true;
             }
             DirectoryOutput::Nodes(nodes) => has_both = nodes.len() == 2,
+            DirectoryOutput::Located(reply) => {
+                assert_eq!((reply.ticket, reply.sessions), (asker, vec![record(2, 5, 7)]));
+                is_located = true;
+            }
             DirectoryOutput::Reply(_)
             | DirectoryOutput::Conflict(_)
+            | DirectoryOutput::Departed
             | DirectoryOutput::Recovered => panic!("nobody asked"),
+        }
+    }
+    // The other one ends, and its users are looked for.
+    other.leave(node.start.elapsed().as_millis() as u64);
+    loop {
+        match node.outputs.recv_timeout(WAIT_MAX).unwrap() {
+            DirectoryOutput::Departed => break,
+            DirectoryOutput::Nodes(_) => {}
+            output => panic!("{output:?}"),
         }
     }
     node.end();

@@ -25,6 +25,12 @@ pub struct HubCounts {
     pub checks_sent: u64,
     /// Times that they told this one.
     pub checks_heard: u64,
+    /// Notifications that were sent, one for each node.
+    pub notices_sent: u64,
+    /// Notifications that came.
+    pub notices_heard: u64,
+    /// Notifications that were dropped here, in whole or for some of their users.
+    pub notices_dropped: u64,
     /// Times that a node became one that can be talked to.
     pub opened: u64,
 }

@@ -1,12 +1,14 @@
 //! What the hub wants done, and what services order from it. Data only.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use aldis_wire::{DeviceClass, Epoch, UserId, pb};
 use bytes::Bytes;
 
 use crate::effect::PeerMail;
 use crate::job::{NodeId, ReactorId, SessionRecord};
+use crate::presence::Hints;
 
 /// One thing to do. Effects are drained in order after each input.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub enum LinkEffect {
         /// What.
         mail: PeerMail,
     },
+    /// For all services of this node: something may be new of these users.
+    Hints(Arc<Hints>),
     /// A node said hello: from now on it is sent what concerns it. For the log.
     Opened {
         /// Which.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aldis_wire::{Message, PushTail, Seq, UserId, node_pb};
+use aldis_wire::{Message, PushTail, Seq, UserId, node_pb, pb};
 use bytes::Bytes;
 use node_pb::node_message::Body;
 use smallvec::SmallVec;
@@ -13,6 +13,7 @@ use super::counts::HubCounts;
 use super::effect::{Backlog, KickOrder, LinkEffect, LinkFlow};
 use super::inbound;
 use super::kicks::Kicks;
+use super::notices::Notices;
 use super::outgoing::Outgoing;
 use super::parked::{Lot, Parked, Sought};
 use super::peers::{PeerAddress, PeerFault, Peers};
@@ -45,19 +46,20 @@ pub struct HubConfig {
 /// See the file's first line.
 #[derive(Debug)]
 pub struct Hub {
-    node: Arc<Node>,
-    routes: Arc<Routes>,
-    config: HubConfig,
-    peers: Peers,
-    lot: Lot,
+    pub(super) node: Arc<Node>,
+    pub(super) routes: Arc<Routes>,
+    pub(super) config: HubConfig,
+    pub(super) peers: Peers,
+    pub(super) lot: Lot,
+    pub(super) notices: Notices,
     kicks: Kicks,
-    effects: VecDeque<LinkEffect>,
+    pub(super) effects: VecDeque<LinkEffect>,
     /// By reactor; taken once per turn.
     inbound: Vec<Vec<Delivery>>,
     /// Deliveries for nobody in particular were dropped; everybody is told at this time. ms
     check_at_ms: Option<u64>,
     checked_ms: Option<u64>,
-    counts: HubCounts,
+    pub(super) counts: HubCounts,
 }
 
 impl Hub {
@@ -69,6 +71,7 @@ impl Hub {
             routes,
             peers,
             lot: Lot::default(),
+            notices: Notices::default(),
             kicks: Kicks::default(),
             effects: VecDeque::new(),
             inbound: vec![Vec::new(); reactors],
@@ -180,7 +183,10 @@ impl Hub {
         match order.node {
             Some(node) => self.kicks.push(now_ms, node, order),
             None => {
-                for node in self.peers.open().take(GUESSES_MAX) {
+                // What is revoked must end; other sessions end by their head checks as well.
+                let is_revoked = order.reason == pb::KickReason::Revoked;
+                let nodes_max = if is_revoked { usize::MAX } else { GUESSES_MAX };
+                for node in self.peers.open().take(nodes_max) {
                     self.kicks.push(now_ms, node, order.clone());
                 }
             }
@@ -215,6 +221,7 @@ impl Hub {
         for parked in self.lot.take_ready(&asked) {
             self.send_found(now_ms, &parked);
         }
+        self.handle_notices_found(now_ms, &asked);
         self.look_up();
     }
 
@@ -255,6 +262,8 @@ impl Hub {
                 self.send(from, LinkFlow::Unordered, Body::KickAck(ack));
             }
             Body::KickAck(ack) => self.kicks.handle_ack(from, ack.id),
+            Body::Notice(notice) => self.handle_notice_heard(notice),
+            Body::Presence(hints) => self.handle_hints_heard(hints),
             Body::CheckHeads(_) => {
                 self.counts.checks_heard += 1;
                 self.effects.push_back(LinkEffect::CheckAll);
@@ -376,15 +385,18 @@ impl Hub {
 
     /// Nobody knows where the user is: all nodes, if they are few.
     fn guess(&mut self, parts: &mut Parts, user: UserId, seq: Seq, sent_to: &[NodeId]) {
-        if self.peers.open().count() > GUESSES_MAX {
-            return;
-        }
-        for node in self.peers.open() {
+        for node in self.guesses() {
             if !sent_to.contains(&node) && self.peers.takes_deliveries(node) {
                 parts.add_guess(user, seq, node);
                 self.counts.guessed += 1;
             }
         }
+    }
+
+    /// All nodes, if they are few.
+    pub(super) fn guesses(&self) -> SmallVec<[NodeId; GUESSES_MAX]> {
+        let is_few = self.peers.open().nth(GUESSES_MAX).is_none();
+        self.peers.open().filter(|_| is_few).collect()
     }
 
     fn send_parts(&mut self, entry: &Shared, parts: Parts, is_second: bool) {
@@ -410,7 +422,7 @@ impl Hub {
         self.send(node, LinkFlow::Unordered, Body::CheckHeads(node_pb::CheckHeads {}));
     }
 
-    fn look_up(&mut self) {
+    pub(super) fn look_up(&mut self) {
         while let Some((number, users)) = self.lot.poll_lookup() {
             self.effects.push_back(LinkEffect::Lookup { number, users });
         }

@@ -5,6 +5,7 @@
 //! - `router`: entries that were committed here, to where their owners are. `parked`: those that
 //!   wait for a look into the directory. `routes`: what was found there lately.
 //! - `inbound`: what other nodes send. `kicks`: sessions that are over elsewhere.
+//! - `notices`: notifications that are in no store.
 //! - `peers`: the other nodes, as what they announce and what the link says of them.
 //! - `hub`: all of these behind one face. `counts`: what it did. `planted`: bugs for the simulation.
 
@@ -13,6 +14,7 @@ mod effect;
 mod hub;
 mod inbound;
 mod kicks;
+mod notices;
 mod outgoing;
 mod parked;
 mod peers;

@@ -71,15 +71,25 @@ impl Lot {
         self.bytes += weight;
         self.last_id += 1;
         for one in &sought {
-            let waiters = self.waiters.entry(one.user).or_default();
-            if waiters.is_empty() {
-                self.wanted.push_back(one.user);
-            }
-            waiters.push(self.last_id);
+            self.want(one.user);
+            self.waiters.entry(one.user).or_default().push(self.last_id);
         }
         let open = sought.len();
         self.parked.insert(self.last_id, Parked { entry, sought, is_second, open });
         true
+    }
+
+    /// Somebody wants to know where the user is.
+    pub fn want(&mut self, user: UserId) {
+        self.waiters.entry(user).or_insert_with(|| {
+            self.wanted.push_back(user);
+            SmallVec::new()
+        });
+    }
+
+    /// Whether questions of those who can do without an answer hold nobody up.
+    pub fn has_room_for_hints(&self) -> bool {
+        self.wanted.len() < LOOKUP_USERS_MAX / 2
     }
 
     /// Entries that wait, and their bytes.

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use aldis_wire::{ConnId, pb};
+use aldis_wire::{Command, ConnId, DeviceClass, Epoch, pb};
 
 use crate::acts::NO_CONN;
 use crate::check_times::{CheckTimes, HeadCheckTimes};
@@ -149,7 +149,7 @@ pub(crate) fn begin(service: &mut Service) {
 
 /// Whether a read reply answers a head check.
 pub(crate) fn is_ours(ticket: Ticket) -> bool {
-    ticket.conn == NO_CONN
+    ticket.conn == NO_CONN && ticket.command == Command::Heartbeat
 }
 
 /// The store answered a check, or did not: then it is made again.
@@ -178,7 +178,13 @@ fn handle_heads(service: &mut Service, conns: &[ConnId], mut heads: Vec<UserHead
         let entered = service.session(conn).and_then(|session| session.entered());
         let Some((user, online)) = entered else { continue };
         let Ok(at) = heads.binary_search_by_key(&user, |found| found.user) else { continue };
-        let newest = heads[at].epochs.iter().find(|(class, _)| *class == online.class);
+        let of_class = |(class, _): &&(DeviceClass, Epoch)| *class == online.class;
+        let revoked = heads[at].revoked.iter().find(of_class);
+        if revoked.is_some_and(|&(_, epoch)| online.epoch <= epoch) {
+            service.kick(conn, pb::KickReason::Revoked, String::new());
+            continue;
+        }
+        let newest = heads[at].epochs.iter().find(of_class);
         if newest.is_some_and(|&(_, epoch)| epoch > online.epoch) {
             service.kick(conn, pb::KickReason::Replaced, String::new());
             continue;

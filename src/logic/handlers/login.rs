@@ -7,7 +7,7 @@ use aldis_wire::limits::{DEVICE_ID_BYTES_MAX, PASSWORD_BYTES_MAX, TOKEN_BYTES_MA
 use aldis_wire::name::normalize_username;
 use aldis_wire::{Code, DeviceClass, Epoch, Seq, UserId, limits, pb};
 
-use super::{account, bad_request, check_display_name, head_check, too_large};
+use super::{account, bad_request, check_display_name, head_check, presence, too_large};
 use crate::cluster::KickOrder;
 use crate::effect::{Effect, PeerMail};
 use crate::job::{
@@ -295,6 +295,7 @@ pub(super) fn handle_state(service: &mut Service, ticket: Ticket, state: LoginSt
     let device_id = device_id.into_boxed_str();
     let session = OnlineSession { user, online, generations, head, hold: None, device_id };
     service.end_account_step(ticket.conn, State::Online(session));
+    presence::note(service, user, true);
     if let Some(order) = order {
         service.emit(Effect::Kick(order));
     }

@@ -2,7 +2,7 @@
 
 use aldis_wire::{Code, Seq, pb};
 
-use super::{bad_request, online};
+use super::{bad_request, online, receipt_notify};
 use crate::job::{Ticket, WriteJob};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
@@ -17,6 +17,7 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     if seq > session.head {
         return Err(bad_request("seq is above the head"));
     }
+    receipt_notify::note_delivered(service, request.conn, seq);
     service.write(request, WriteJob::MarkDelivered { user, device_id, seq });
     Ok(())
 }

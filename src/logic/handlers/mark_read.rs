@@ -2,6 +2,7 @@
 
 use aldis_wire::{ConvSeq, pb};
 
+use super::receipt_notify::{Mark, note_read};
 use super::{bad_request, conversation, online};
 use crate::job::{ViewChange, ViewJob, WriteJob};
 use crate::request::{Refusal, Request};
@@ -14,7 +15,10 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     if body.conv_seq == 0 {
         return Err(bad_request("conv_seq is needed"));
     }
-    let change = ViewChange::Read(ConvSeq(body.conv_seq));
+    let conv_seq = ConvSeq(body.conv_seq);
+    let mark = Mark { user, key: conversation, conv_seq };
+    note_read(service, request.conn, request.seq, mark);
+    let change = ViewChange::Read(conv_seq);
     service.write(request, WriteJob::View(ViewJob { user, conversation, change }));
     Ok(())
 }

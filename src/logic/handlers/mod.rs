@@ -5,13 +5,21 @@ use aldis_wire::limits::DISPLAY_NAME_BYTES_MAX;
 use aldis_wire::name::{is_display_name, is_plain_line};
 use aldis_wire::{Code, Command, ConversationKey, GroupId, Seq, UserId, pb};
 
-use crate::job::{GroupChange, GroupJob, JobError, ReadResult, Ticket, WriteJob, Written};
+use crate::class::Class;
+use crate::job::{
+    GroupChange, GroupJob, HashResult, JobError, LocateReply, ReadResult, Ticket, WriteJob, Written,
+};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::OnlineSession;
 
 pub(crate) mod account;
 mod block;
+mod change_password;
+mod conversation_list;
+mod conversation_update;
+mod device_list;
+mod device_revoke;
 mod edit;
 mod friend;
 mod friend_apply;
@@ -42,18 +50,33 @@ mod mark_delivered;
 mod mark_read;
 mod msg_send;
 mod msg_sync;
+pub(crate) mod presence;
+mod presence_query;
+pub(crate) mod presence_subscribe;
+mod react;
+mod reactions;
 mod recall;
+pub(crate) mod receipt_notify;
+mod receipts;
 mod refresh_token;
 pub(crate) mod register;
+mod search;
+mod typing;
 mod unblock;
 mod user_find;
 mod user_get;
+mod user_update;
 
 /// Ids are packed with a seq into one integer by stores.
 const ID_MAX: u64 = i32::MAX as u64;
 
 /// A request of a client. Which ones may be sent when was checked before.
 pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
+    let class = Class::of(request.command);
+    // A message that is refused holds up those behind it: its own handler sees to that.
+    if class != Class::Send {
+        service.limit(request.conn, class)?;
+    }
     match request.command {
         Command::Login => login::handle(service, request),
         Command::Heartbeat => heartbeat::handle(service, request),
@@ -62,13 +85,26 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         Command::RefreshToken => refresh_token::handle(service, request),
         Command::UserGet => user_get::handle(service, request),
         Command::UserFind => user_find::handle(service, request),
+        Command::UserUpdate => user_update::handle(service, request),
+        Command::ChangePassword => change_password::handle(service, request),
+        Command::DeviceList => device_list::handle(service, request),
+        Command::DeviceRevoke => device_revoke::handle(service, request),
+        Command::PresenceQuery => presence_query::handle(service, request),
+        Command::PresenceSubscribe => presence_subscribe::handle(service, request),
         Command::MsgSend => msg_send::handle(service, request),
         Command::MsgSync => msg_sync::handle(service, request),
         Command::History => history::handle(service, request),
         Command::MarkDelivered => mark_delivered::handle(service, request),
         Command::MarkRead => mark_read::handle(service, request),
+        Command::Typing => typing::handle(service, request),
         Command::Recall => recall::handle(service, request),
         Command::Edit => edit::handle(service, request),
+        Command::ConversationList => conversation_list::handle(service, request),
+        Command::ConversationUpdate => conversation_update::handle(service, request),
+        Command::Receipts => receipts::handle(service, request),
+        Command::React => react::handle(service, request),
+        Command::Reactions => reactions::handle(service, request),
+        Command::Search => search::handle(service, request),
         Command::GroupCreate => group_create::handle(service, request),
         Command::GroupList => group_list::handle(service, request),
         Command::GroupMembers => group_members::handle(service, request),
@@ -105,9 +141,16 @@ pub(crate) fn handle_written(
     {
         session.is_leaving = false;
     }
+    if ticket.command == Command::MarkRead {
+        receipt_notify::handle_read(service, ticket, result.is_ok());
+    }
     match result {
         Ok(Written::Appended(appended)) => msg_send::handle_appended(service, ticket, appended),
         Ok(Written::DeviceRevoked) => logout::handle_revoked(service, ticket),
+        Ok(Written::Revoked(revoked)) => match ticket.command {
+            Command::ChangePassword => change_password::handle_changed(service, ticket, &revoked),
+            _ => device_revoke::handle_revoked(service, ticket, &revoked),
+        },
         Ok(Written::Marked) => mark_delivered::handle_marked(service, ticket),
         Ok(Written::GroupCreated { group, seq }) => {
             group_create::handle_created(service, ticket, group, seq);
@@ -117,9 +160,13 @@ pub(crate) fn handle_written(
         }
         Ok(Written::Left { seq }) => group_leave::handle_left(service, ticket, seq),
         Ok(Written::Changed { seq }) => handle_changed(service, ticket, seq),
-        Ok(Written::Registered(_) | Written::SessionOpened(_) | Written::SessionReleased) => {
-            unreachable!("accounts take the steps of `account`, and nobody waits for a release")
-        }
+        Ok(
+            Written::Registered(_)
+            | Written::SessionOpened(_)
+            | Written::SessionReleased
+            | Written::Seen
+            | Written::IndexStored,
+        ) => unreachable!("accounts take the steps of `account`, and nobody waits for the others"),
         Err(error) => {
             service.refuse(ticket.conn, ticket.command.id(), ticket.request, error.into());
         }
@@ -148,6 +195,11 @@ fn handle_changed(service: &mut Service, ticket: Ticket, seq: Seq) {
         Command::MarkRead => service.respond(ticket, &pb::MarkReadResp { seq }),
         Command::Recall => service.respond(ticket, &pb::RecallResp { seq }),
         Command::Edit => service.respond(ticket, &pb::EditResp { seq }),
+        Command::UserUpdate => service.respond(ticket, &pb::UserUpdateResp { seq }),
+        Command::ConversationUpdate => {
+            service.respond(ticket, &pb::ConversationUpdateResp { seq });
+        }
+        Command::React => service.respond(ticket, &pb::ReactResp { seq }),
         other => unreachable!("{other:?} changes more"),
     }
 }
@@ -158,9 +210,11 @@ pub(crate) fn handle_read(
     ticket: Ticket,
     result: Result<ReadResult, JobError>,
 ) {
-    if matches!(ticket.command, Command::MsgSync | Command::History)
-        && let Some(session) = service.session(ticket.conn)
-    {
+    let is_page = matches!(
+        ticket.command,
+        Command::MsgSync | Command::History | Command::ConversationList | Command::Search
+    );
+    if is_page && let Some(session) = service.session(ticket.conn) {
         session.is_paging = false;
     }
     match result {
@@ -170,16 +224,43 @@ pub(crate) fn handle_read(
         Ok(ReadResult::Users(users)) => user_get::handle_users(service, ticket, users),
         Ok(ReadResult::Sync(page)) => msg_sync::handle_page(service, ticket, page),
         Ok(ReadResult::History(page)) => history::handle_page(service, ticket, page),
+        Ok(ReadResult::Conversations(page)) => {
+            conversation_list::handle_page(service, ticket, page);
+        }
+        Ok(ReadResult::Receipts(page)) => service.respond(ticket, &page),
+        Ok(ReadResult::Reactions(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Groups(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Members(page)) => service.respond(ticket, &page),
         Ok(ReadResult::GroupRequests(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Relations(page)) => service.respond(ticket, &page),
+        Ok(ReadResult::Audience(found)) => typing::handle_audience(service, ticket, found),
+        Ok(ReadResult::Sight(seen)) => presence::handle_visible(service, ticket, seen),
+        Ok(ReadResult::Devices(devices)) => device_list::handle_devices(service, ticket, devices),
+        Ok(ReadResult::Account(found)) => change_password::handle_account(service, ticket, found),
+        Ok(ReadResult::SearchedMessages(page)) => search::handle_page(service, ticket, page),
+        Ok(ReadResult::SearchedNames(page)) => service.respond(ticket, &page),
         Ok(ReadResult::Credentials(_) | ReadResult::LoginState(_) | ReadResult::Heads(_)) => {
             unreachable!("accounts and head checks take their own ways")
         }
         Err(error) => {
+            if let Some(session) = service.session(ticket.conn) {
+                session.take_pending(ticket.request);
+            }
             service.refuse(ticket.conn, ticket.command.id(), ticket.request, error.into());
         }
+    }
+}
+
+/// The password pool did what a request started.
+pub(crate) fn handle_hashed(service: &mut Service, ticket: Ticket, result: HashResult) {
+    change_password::handle_hashed(service, ticket, result);
+}
+
+/// The directory answered what a request started.
+pub(crate) fn handle_located(service: &mut Service, ticket: Ticket, reply: &LocateReply) {
+    match ticket.command {
+        Command::DeviceList => device_list::handle_located(service, ticket, reply),
+        _ => presence::handle_located(service, ticket, reply),
     }
 }
 

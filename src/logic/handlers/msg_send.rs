@@ -1,11 +1,13 @@
 //! MSG_SEND: validate, append; the answer follows the commit.
 
 use aldis_wire::limits::{CONTENT_BYTES_MAX, EXTRA_BYTES_MAX, MENTIONS_MAX, TEXT_BYTES_MAX};
-use aldis_wire::{ClientMsgId, Code, Message, pb};
+use aldis_wire::{ClientMsgId, Code, ConnId, ConversationKey, Message, pb};
 use bytes::Bytes;
 
 use super::{bad_request, conversation, id_16, online, too_large, user_id};
-use crate::job::{Append, Appended, Ticket, WriteJob};
+use crate::class::Class;
+use crate::effect::Goodbye;
+use crate::job::{Append, Appended, FailedSend, Ticket, WriteJob};
 use crate::node::DirectMessages;
 use crate::request::{Refusal, Request};
 use crate::service::Service;
@@ -21,6 +23,9 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     if session.is_some_and(|session| session.is_behind_failed_send(conversation, client_msg_id)) {
         let message = "an earlier send to this conversation failed: send that one again first";
         return Err(Refusal::new(Code::Unavailable, message));
+    }
+    if let Err(refusal) = service.limit(request.conn, Class::Send) {
+        return Err(hold_up(service, request.conn, conversation, client_msg_id, refusal));
     }
     let refs = refs(&body)?;
     let (content, extra) = (body.content, body.extra);
@@ -40,6 +45,23 @@ pub(super) fn handle_appended(service: &mut Service, ticket: Ticket, appended: A
         send_time_ms: appended.time_ms,
     };
     service.respond(ticket, &body);
+}
+
+/// A message comes too soon: those behind it wait until it was sent again.
+fn hold_up(
+    service: &mut Service,
+    conn: ConnId,
+    conversation: ConversationKey,
+    client_msg_id: ClientMsgId,
+    refusal: Refusal,
+) -> Refusal {
+    let fence = service.fence;
+    let send = FailedSend { conversation, client_msg_id };
+    let is_kept = service.session(conn).is_some_and(|session| session.hold_up(send, fence));
+    if !is_kept {
+        service.close(conn, Goodbye::TooManyFailedSends);
+    }
+    refusal
 }
 
 /// What the message refers to, as it is stored. Whether that exists is the clients' to see: they may

@@ -68,3 +68,23 @@ pub enum Registration {
     /// The directory cannot be reached. The store decides anyway, so the session goes on.
     Unavailable,
 }
+
+/// A question where users have sessions, on whichever node.
+#[derive(Clone, Debug)]
+pub struct LocateRequest {
+    /// Who waits.
+    pub ticket: Ticket,
+    /// Whom.
+    pub users: Vec<UserId>,
+}
+
+/// Answer to it.
+#[derive(Clone, Debug)]
+pub struct LocateReply {
+    /// From the request.
+    pub ticket: Ticket,
+    /// Their sessions.
+    pub sessions: Vec<SessionRecord>,
+    /// Users of whom nobody can say.
+    pub unknown: Vec<UserId>,
+}

@@ -3,27 +3,34 @@
 //! A job carries a [`Ticket`] and its reply brings it back, so nothing waits in a table for it; a
 //! reply to a connection that is gone is discarded by the generation in the ticket.
 
+mod account;
 mod directory;
 mod hash;
+mod message;
 mod read;
 mod stored;
 mod write;
 
 use aldis_wire::{Command, ConnId};
 
+pub use account::{
+    Generations, NewUser, OpenSession, PresenceAudience, Revoked, SessionOpened, UpdateUser,
+};
 pub use directory::{
-    BootId, DirectoryJob, DirectoryReply, DirectoryRequest, NodeId, Registration, SessionRecord,
+    BootId, DirectoryJob, DirectoryReply, DirectoryRequest, LocateReply, LocateRequest, NodeId,
+    Registration, SessionRecord,
 };
 pub use hash::{HashJob, HashReply, HashRequest, HashResult};
+pub use message::{MessageChange, MessageJob, ViewChange, ViewJob};
 pub use read::{
-    Credentials, HistoryPage, HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest,
-    ReadResult, SyncPage, UserHead,
+    Account, Audience, ConversationSummary, ConversationsPage, Credentials, Device, HistoryPage,
+    HistoryRange, IndexBlock, LoginState, ReadJob, ReadReply, ReadRequest, ReadResult,
+    SearchMessages, SearchNames, SearchPage, SyncPage, UserHead,
 };
 pub use stored::{Event, JobError, StoredMessage};
 pub use write::{
-    Append, Appended, CreateGroup, FailedSend, FriendChange, FriendJob, Generations, GroupChange,
-    GroupJob, JoinMode, MessageChange, MessageJob, NewUser, OpenSession, SessionOpened, ViewChange,
-    ViewJob, WriteJob, WriteReply, WriteRequest, Written,
+    Append, Appended, CreateGroup, FailedSend, FriendChange, FriendJob, GroupChange, GroupJob,
+    JoinMode, WriteJob, WriteReply, WriteRequest, Written,
 };
 
 /// A reactor of this node, from 0.

@@ -1,9 +1,12 @@
 //! Questions to the store and their answers.
 
 use aldis_wire::{ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, Seq, UserId, pb};
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{Generations, JobError, StoredMessage, Ticket};
+use crate::search::SearchQuery;
+
 /// One question to the store and who waits for the answer.
 #[derive(Clone, Debug)]
 pub struct ReadRequest {
@@ -54,6 +57,45 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+    /// CONVERSATION_LIST: those whose newest entry in the mailbox is below `before`, newest first.
+    Conversations {
+        /// Whose.
+        user: UserId,
+        /// Below this.
+        before: Seq,
+        /// At most so many.
+        limit: usize,
+    },
+    /// CONVERSATION_LIST of the pinned ones: all of them, newest pin first.
+    Pinned {
+        /// Whose.
+        user: UserId,
+    },
+    /// RECEIPTS: up to where the other members have it, ascending; NOT_FOUND unless the reader is a
+    /// member now.
+    Receipts {
+        /// Who asks.
+        reader: UserId,
+        /// What.
+        conversation: ConversationKey,
+        /// Above this.
+        after: UserId,
+        /// At most so many.
+        limit: usize,
+    },
+    /// REACTIONS: who reacted how, ascending; NOT_FOUND unless the reader can see the message.
+    Reactions {
+        /// Who asks.
+        reader: UserId,
+        /// Where it is.
+        conversation: ConversationKey,
+        /// Its place there.
+        conv_seq: ConvSeq,
+        /// Above this.
+        after: UserId,
+        /// At most so many.
+        limit: usize,
+    },
     /// USER_GET, in the order asked, unknown ones left out.
     Users {
         /// Whom.
@@ -97,6 +139,25 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+    /// Whom a user may tell what it does.
+    Audience(Audience),
+    /// Who may see whether somebody is online.
+    Sight {
+        /// Viewers, and whom they want to see; few.
+        pairs: Vec<(UserId, UserId)>,
+    },
+    /// DEVICE_LIST.
+    Devices {
+        /// Whose.
+        user: UserId,
+        /// At most so many, those that logged in last.
+        limit: usize,
+    },
+    /// For CHANGE_PASSWORD.
+    Account {
+        /// Whose.
+        user: UserId,
+    },
     /// FRIEND_LIST: those whom the user has something to do with, ascending.
     Relations {
         /// Whose.
@@ -108,6 +169,59 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+    /// SEARCH of messages.
+    SearchMessages(SearchMessages),
+    /// SEARCH of friends or groups, ascending.
+    SearchNames {
+        /// Who asks, and whose they are.
+        user: UserId,
+        /// Of whom.
+        names: SearchNames,
+        /// For what.
+        query: SearchQuery,
+        /// Above this id.
+        after: u64,
+        /// At most so many.
+        limit: usize,
+    },
+}
+
+/// Texts in a mailbox, newest first.
+#[derive(Clone, Debug)]
+pub struct SearchMessages {
+    /// Whose.
+    pub user: UserId,
+    /// For what.
+    pub query: SearchQuery,
+    /// Only of this one.
+    pub conversation: Option<ConversationKey>,
+    /// Below this; 0: from the newest one.
+    pub before: Seq,
+    /// At most so many.
+    pub limit: usize,
+    /// Unix time: what is old enough can be indexed.
+    pub now_ms: u64,
+}
+
+/// What has names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchNames {
+    /// The user's friends.
+    Friends,
+    /// The groups that the user is in now.
+    Groups,
+}
+
+/// Who would get messages of users in conversations. Of a group with more than
+/// `limits::TYPING_MEMBERS_MAX` members nobody is named.
+#[derive(Clone, Debug)]
+pub struct Audience {
+    /// Whose, and where; few.
+    pub asks: Vec<(UserId, ConversationKey)>,
+    /// As in `Append`.
+    pub friends_only: bool,
+    /// Unix time, for who is muted.
+    pub at_ms: u64,
 }
 
 /// Which part of a conversation; answers are ascending in any case.
@@ -143,6 +257,12 @@ pub enum ReadResult {
     Sync(SyncPage),
     /// Of `History`.
     History(HistoryPage),
+    /// Of `Conversations` and `Pinned`.
+    Conversations(ConversationsPage),
+    /// Of `Receipts`.
+    Receipts(pb::ReceiptsResp),
+    /// Of `Reactions`.
+    Reactions(pb::ReactionsResp),
     /// Of `Users` and `FindUsers`.
     Users(Vec<pb::UserInfo>),
     /// Of `Groups`.
@@ -151,8 +271,22 @@ pub enum ReadResult {
     Members(pb::GroupMembersResp),
     /// Of `GroupRequests`.
     GroupRequests(pb::GroupRequestsResp),
+    /// Of `Audience`, one for each: why the user could not send a message there, or who
+    /// else would get it.
+    Audience(Vec<Result<Vec<UserId>, JobError>>),
+    /// Of `Sight`, one for each pair: when the user's last session ended as far as that is stored, Unix
+    /// ms, or nothing if the viewer may not see it.
+    Sight(Vec<Option<u64>>),
+    /// Of `Devices`, the last login first.
+    Devices(Vec<Device>),
+    /// Of `Account`.
+    Account(Account),
     /// Of `Relations`.
     Relations(pb::FriendListResp),
+    /// Of `SearchMessages`.
+    SearchedMessages(SearchPage),
+    /// Of `SearchNames`.
+    SearchedNames(pb::SearchResp),
 }
 
 /// What a password login is checked against.
@@ -162,6 +296,36 @@ pub struct Credentials {
     pub user: UserId,
     /// PHC string; empty: no password fits.
     pub password_phc: String,
+}
+
+/// A device of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Chosen by the client.
+    pub device_id: String,
+    /// At its last login.
+    pub class: DeviceClass,
+    /// As shown.
+    pub name: String,
+    /// When it last logged in, Unix ms; 0: that was not stored yet.
+    pub login_ms: u64,
+    /// The newest session of its class, if that is its own and was not revoked.
+    pub epoch: Option<Epoch>,
+}
+
+/// What a change of the password is checked against. `Debug` does not show the hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// In its comparable form.
+    pub username: String,
+    /// PHC string; empty: no password fits.
+    pub password_phc: String,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// What LOGIN_RESP says of the stored state.
@@ -188,6 +352,8 @@ pub struct UserHead {
     pub head: Seq,
     /// The newest session of each class.
     pub epochs: SmallVec<[(DeviceClass, Epoch); 2]>,
+    /// Sessions up to these epochs were revoked; of other classes none was.
+    pub revoked: SmallVec<[(DeviceClass, Epoch); 2]>,
 }
 
 /// A page of a mailbox.
@@ -208,4 +374,50 @@ pub struct HistoryPage {
     pub more: bool,
     /// Highest that the reader may see.
     pub max_conv_seq: ConvSeq,
+}
+
+/// A page of a user's conversations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConversationsPage {
+    /// Newest first.
+    pub conversations: Vec<ConversationSummary>,
+    /// Where the next page begins; 0: there is none.
+    pub next_before: Seq,
+    /// Of the mailbox in the same snapshot.
+    pub head: Seq,
+}
+
+/// A conversation in the list of one of its members.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConversationSummary {
+    /// What it is to the user alone.
+    pub view: pb::ConversationView,
+    /// Highest that the user may see.
+    pub max_conv_seq: ConvSeq,
+    /// When that one was made, Unix ms.
+    pub update_time_ms: u64,
+    /// Messages above all marks.
+    pub unread: u64,
+    /// The newest message that the user may see, shortened, if one is near the newest entry.
+    pub last: Option<StoredMessage>,
+}
+
+/// A page of what was found in a mailbox.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SearchPage {
+    /// Newest first.
+    pub entries: Vec<(Seq, StoredMessage)>,
+    /// `before` of the next page; 0: everything was looked at.
+    pub next: Seq,
+    /// Parts of the index that were found missing, for the writer to store.
+    pub blocks: Vec<IndexBlock>,
+}
+
+/// A part of the index of a mailbox; only the store knows what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexBlock {
+    /// Which part.
+    pub number: u64,
+    /// It.
+    pub data: Bytes,
 }

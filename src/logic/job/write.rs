@@ -6,7 +6,11 @@ use aldis_wire::{
 };
 use bytes::Bytes;
 
-use super::{JobError, Ticket};
+use super::{
+    IndexBlock, JobError, MessageJob, NewUser, OpenSession, Revoked, SessionOpened, Ticket,
+    UpdateUser, ViewJob,
+};
+
 /// One change of the store and who waits for it.
 #[derive(Clone, Debug)]
 pub struct WriteRequest {
@@ -48,6 +52,34 @@ pub enum WriteJob {
         /// Which.
         device_id: String,
     },
+    /// DEVICE_REVOKE: the device's tokens and sessions end. Of a device that the user has not, NOT_FOUND.
+    EndDevice {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        device_id: String,
+    },
+    /// CHANGE_PASSWORD, after hashing: all tokens and all other sessions of the user end.
+    ChangePassword {
+        /// Whose.
+        user: UserId,
+        /// PHC string.
+        password_phc: String,
+        /// What it was when the old one was checked; another one now is BAD_CREDENTIALS.
+        old_phc: String,
+        /// The session that goes on: its class and epoch.
+        keep: (DeviceClass, Epoch),
+        /// On which device it is.
+        device_id: String,
+    },
+    /// USER_UPDATE; what is `None` stays.
+    UpdateUser(UpdateUser),
+    /// Users whose sessions began or ended: when. A time that is earlier than stored is one, too: it
+    /// is a little wrong then.
+    NoteSeen {
+        /// Who, each once, ascending, and when, Unix ms.
+        users: Vec<(UserId, u64)>,
+    },
     /// MARK_DELIVERED.
     MarkDelivered {
         /// Whose.
@@ -81,61 +113,15 @@ pub enum WriteJob {
     Friend(FriendJob),
     /// RECALL and what else becomes of a message after it was sent.
     Message(MessageJob),
-    /// MARK_READ.
+    /// MARK_READ and CONVERSATION_UPDATE.
     View(ViewJob),
-}
-
-/// A change of what a conversation is to one of its members alone.
-#[derive(Clone, Debug)]
-pub struct ViewJob {
-    /// Whose view it is.
-    pub user: UserId,
-    /// Of what.
-    pub conversation: ConversationKey,
-    /// What.
-    pub change: ViewChange,
-}
-
-/// See [`ViewJob`]. A repeat changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ViewChange {
-    /// MARK_READ: everything up to and with this entry, which the user can see. Never goes back.
-    Read(ConvSeq),
-}
-
-/// A change of a message that was sent.
-#[derive(Clone, Debug)]
-pub struct MessageJob {
-    /// Who changes it.
-    pub actor: UserId,
-    /// Where it is.
-    pub conversation: ConversationKey,
-    /// Its place there.
-    pub conv_seq: ConvSeq,
-    /// What.
-    pub change: MessageChange,
-}
-
-/// See [`MessageJob`]. A repeat of one that took effect changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MessageChange {
-    /// RECALL.
-    Recall {
-        /// How long after sending its sender may, ms.
-        within_ms: u64,
-    },
-    /// EDIT.
-    Edit {
-        /// (conversation, actor, this) is unique, among messages too.
-        request_id: RequestId,
-        /// What the text says now; already validated.
-        content: Bytes,
-        /// What goes with it now.
-        extra: Bytes,
-        /// How long after sending its sender may, ms.
-        within_ms: u64,
-        /// As in [`Append`].
-        friends_only: bool,
+    /// A SEARCH found parts of a mailbox's index missing. What is in a part follows from what is stored, so
+    /// that it does not matter who writes it, or how often.
+    StoreIndex {
+        /// Whose mailbox.
+        user: UserId,
+        /// The parts.
+        blocks: Vec<IndexBlock>,
     },
 }
 
@@ -290,44 +276,6 @@ pub struct Append {
     pub friends_only: bool,
 }
 
-/// A user to create.
-#[derive(Clone, Debug)]
-pub struct NewUser {
-    /// In its comparable form (`aldis_wire::name::normalize_username`).
-    pub username: String,
-    /// As shown.
-    pub nickname: String,
-    /// PHC string of the password; empty: no password login.
-    pub password_phc: String,
-    /// A repeat with the same name and id returns the user it made.
-    pub request_id: RequestId,
-}
-
-/// A session to open: takes the next epoch of (user, class).
-#[derive(Clone, Debug)]
-pub struct OpenSession {
-    /// Whose.
-    pub user: UserId,
-    /// On which device; created when unknown.
-    pub device_id: String,
-    /// Its class now.
-    pub class: DeviceClass,
-    /// Its name now.
-    pub device_name: String,
-    /// With a token: the generations it names; others than the stored ones are BAD_CREDENTIALS.
-    pub generations: Option<Generations>,
-}
-
-/// What makes tokens revocable: a token holds as long as both are what they were. A device that
-/// the store does not know yet has generation 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Generations {
-    /// Raised by a change of password.
-    pub user: u32,
-    /// Raised by LOGOUT and by revoking the device.
-    pub device: u32,
-}
-
 /// A group to create.
 #[derive(Clone, Debug)]
 pub struct CreateGroup {
@@ -375,8 +323,14 @@ pub enum Written {
     SessionOpened(SessionOpened),
     /// Of `ReleaseSession`.
     SessionReleased,
+    /// Of `StoreIndex`.
+    IndexStored,
     /// Of `RevokeDevice`.
     DeviceRevoked,
+    /// Of `EndDevice` and `ChangePassword`.
+    Revoked(Revoked),
+    /// Of `NoteSeen`.
+    Seen,
     /// Of `MarkDelivered`.
     Marked,
     /// Of `CreateGroup`.
@@ -417,19 +371,4 @@ pub struct Appended {
     pub conv_seq: ConvSeq,
     /// When, Unix ms.
     pub time_ms: u64,
-}
-
-/// What LOGIN needs to know of a session that was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionOpened {
-    /// Whose it is: the connection that asked may be gone.
-    pub user: UserId,
-    /// Of which class.
-    pub class: DeviceClass,
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// The newest one before; 0: there was none.
-    pub before: Epoch,
-    /// For its token.
-    pub generations: Generations,
 }

@@ -7,14 +7,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use aldis_store::NODE_MAX;
+use aldis_wire::limits::EDIT_MS_MAX;
 use serde::Deserialize;
 use toml::Spanned;
 
 pub use cluster::{ClusterTable, ControllerName};
 pub use tables::{
     AdminTable, ApiTable, Connection, DirectoryKind, DirectoryTable, Drain, Listen, NodeTable,
-    Policy, SecretUrl, Senders, Session, StoreKind, StoreTable, Threads, TlsTable,
+    Policy, RateTable, SecretUrl, Senders, Session, StoreKind, StoreTable, Threads, TlsTable,
 };
+
+/// More a second than one connection can ask.
+const RATE_MAX: u32 = 1_000_000;
 
 /// Overrides `store.url`.
 const STORE_URL_VARIABLE: &str = "ALDIS_STORE_URL";
@@ -78,6 +82,8 @@ pub struct Config {
     /// See there.
     pub policy: Policy,
     /// See there.
+    pub rates: RateTable,
+    /// See there.
     pub drain: Drain,
     /// The link to other nodes; without this table there is none.
     pub cluster: Option<ClusterTable>,
@@ -99,6 +105,7 @@ impl Default for Config {
             session: Session::default(),
             connection: Connection::default(),
             policy: Policy::default(),
+            rates: RateTable::default(),
             drain: Drain::default(),
             cluster: None,
             admin: AdminTable::default(),
@@ -176,7 +183,13 @@ impl Config {
         // Two of the largest frames fit between the two, or an answer could close its connection.
         let hard_min = soft.get_ref() + 2_560;
         source.within("connection.output_hard_kib", hard, hard_min, 1 << 20)?;
+        source.at_most("policy.edit_s", &self.policy.edit_s, (EDIT_MS_MAX / 1_000) as u32)?;
         source.at_most("drain.seconds", &self.drain.seconds, 3_600)?;
+        let RateTable { sends_per_second, changes_per_second, .. } = &self.rates;
+        source.at_most("rates.sends_per_second", sends_per_second, RATE_MAX)?;
+        source.at_most("rates.changes_per_second", changes_per_second, RATE_MAX)?;
+        source.at_most("rates.queries_per_second", &self.rates.queries_per_second, RATE_MAX)?;
+        source.at_most("rates.told_per_second", &self.rates.told_per_second, RATE_MAX)?;
         self.check_cluster(source)
     }
 

@@ -154,7 +154,7 @@ pub struct Policy {
     /// How long after sending its sender may recall a message, seconds. Owners and admins of a group
     /// always may.
     pub recall_s: Spanned<u32>,
-    /// How long after sending its sender may edit a text, seconds.
+    /// How long after sending its sender may edit a text, seconds; at most two days.
     pub edit_s: Spanned<u32>,
 }
 
@@ -167,6 +167,23 @@ pub enum Senders {
     Anyone,
     /// Those whom the user has as friends.
     Friends,
+}
+
+/// How often one user may ask on this node, all its sessions together: times per second over a longer
+/// time, ten times as many at once; 0 is no limit.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateTable {
+    /// Messages.
+    pub sends_per_second: Spanned<u32>,
+    /// Other changes.
+    pub changes_per_second: Spanned<u32>,
+    /// Questions.
+    pub queries_per_second: Spanned<u32>,
+    /// What is told and not stored, as that one writes something.
+    pub told_per_second: Spanned<u32>,
+    /// The limits hold for connections from this machine, too.
+    pub on_loopback: bool,
 }
 
 /// What SIGTERM does.
@@ -270,6 +287,18 @@ impl Default for Policy {
             direct_messages: Senders::default(),
             recall_s: unspanned(120),
             edit_s: unspanned(24 * 3600),
+        }
+    }
+}
+
+impl Default for RateTable {
+    fn default() -> Self {
+        Self {
+            sends_per_second: unspanned(50),
+            changes_per_second: unspanned(50),
+            queries_per_second: unspanned(100),
+            told_per_second: unspanned(20),
+            on_loopback: false,
         }
     }
 }

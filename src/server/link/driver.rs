@@ -211,6 +211,7 @@ impl Driver {
                     }
                 }
                 LinkOutput::Post { reactor, mail } => self.office.peer(reactor, mail),
+                LinkOutput::Hints(hints) => self.office.hints(&hints),
                 LinkOutput::Alarm => {
                     self.node.alarms.raise();
                     self.office.alarm();

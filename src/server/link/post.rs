@@ -9,10 +9,13 @@ use aldis_directory::{NodeRecord, Sessions};
 use aldis_link::LinkMail;
 use aldis_logic::cluster::{KickOrder, Outgoing, Routes, outgoing};
 use aldis_logic::job::Event;
+use aldis_logic::{Hints, Notice};
 use aldis_net::{MailLimits, MailReceiver, MailSender, mailbox};
 
 /// Entries that may wait for the link's thread, bytes: a second of a link that carries 500 Mbit/s.
 const WAITING_BYTES_MAX: usize = 64 << 20;
+/// Bytes that may wait there up to which notifications are added that are in no store.
+const NOTICE_BYTES_MAX: usize = 4 << 20;
 /// Slots for what must not be lost: answers of the directory (two under way at most) and the end.
 const RESERVED_MAX: usize = 4;
 /// What other mail takes while it waits, bytes.
@@ -64,6 +67,22 @@ impl LinkPost {
         let weight = entries.iter().map(Outgoing::weight).sum();
         if self.sender.try_post(LinkMail::Outgoing(entries), weight).is_err() {
             self.has_dropped.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Users on other nodes are told something. Where it does not fit, it is dropped.
+    pub fn notice(&self, notice: Notice) {
+        if self.routes.has_peers() {
+            let weight = notice.weight();
+            let _ = self.sender.try_post_within(LinkMail::Notice(notice), weight, NOTICE_BYTES_MAX);
+        }
+    }
+
+    /// Sessions began or ended here. Where it does not fit, other nodes find out by themselves.
+    pub fn hints(&self, hints: Arc<Hints>) {
+        if self.routes.has_peers() {
+            let weight = hints.weight();
+            let _ = self.sender.try_post_within(LinkMail::Hints(hints), weight, NOTICE_BYTES_MAX);
         }
     }
 

@@ -141,11 +141,11 @@ impl ReactorCounts {
 
     fn note_frame(&self, frame: &OutFrame) {
         let cmd = frame.cmd();
-        if cmd == Command::MsgPushNotify.id() || cmd == Command::GoawayNotify.id() {
-            return;
-        }
         if cmd == Command::KickNotify.id() {
             return self.kicks.add(1);
+        }
+        if Command::NOTIFICATIONS.iter().any(|notification| notification.id() == cmd) {
+            return;
         }
         let row = &self.requests.0[row_of(cmd.wrapping_sub(1))];
         if let Some(count) = row.get(usize::from(frame.code())) {

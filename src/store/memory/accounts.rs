@@ -18,6 +18,7 @@ impl State {
         let user = User {
             username: user.username.clone(),
             nickname: user.nickname.clone(),
+            avatar_url: String::new(),
             password_phc: user.password_phc.clone(),
             token_generation: 0,
             request_id: user.request_id,
@@ -45,11 +46,15 @@ impl Run<'_> {
         if job.generations.is_some_and(|asked| asked != generations) {
             return Err(TOKEN_REVOKED);
         }
-        self.state.devices.entry(key).or_default();
+        let device = self.state.devices.entry(key).or_default();
+        device.class = Some(job.class);
+        device.name.clone_from(&job.device_name);
+        device.login_ms = self.now_ms;
         let session = self.state.sessions.entry((job.user, job.class)).or_default();
         let before = Epoch(session.epoch);
         session.issued += 1;
         session.epoch = session.issued;
+        session.device_id.clone_from(&job.device_id);
         let (user, class, epoch) = (job.user, job.class, Epoch(session.epoch));
         Ok(Written::SessionOpened(SessionOpened { user, class, epoch, before, generations }))
     }
@@ -65,6 +70,7 @@ impl Run<'_> {
             && session.epoch == epoch.0
         {
             session.epoch = before.0;
+            session.device_id.clear();
         }
     }
 

@@ -9,9 +9,11 @@
 
 mod accounts;
 mod append;
+mod look;
 mod planted;
 mod read;
 mod rows;
+mod search;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

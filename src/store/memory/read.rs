@@ -1,18 +1,19 @@
 //! Answers of a memory store.
 
 use aldis_logic::job::{
-    Credentials, Generations, HistoryPage, HistoryRange, JobError, LoginState, ReadJob, ReadResult,
-    SyncPage, UserHead,
+    Account, Credentials, Device, Generations, HistoryPage, HistoryRange, JobError, LoginState,
+    ReadJob, ReadResult, SyncPage, UserHead,
 };
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
 
 use super::state::State;
-use crate::group::Role;
-use crate::lists::{self, Scan};
-use crate::page::{PageBytes, Span, plan};
-use crate::record::{GroupSetting, Key, Record, Row, Table};
+use crate::lists;
+use crate::page::{PageBytes, Span, above, blank, plan};
+use crate::record::{GroupSetting, Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
+use crate::search::{search_messages, search_names};
+use crate::sight;
 
 impl State {
     pub(super) fn read(&self, job: &ReadJob) -> Result<ReadResult, JobError> {
@@ -51,6 +52,20 @@ impl State {
             ReadJob::History { reader, conversation, range, limit } => {
                 ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)
             }
+            ReadJob::Conversations { user, before, limit } => ReadResult::Conversations(
+                lists::conversations(&mut &*self, *user, *before, *limit)?,
+            ),
+            ReadJob::Pinned { user } => {
+                ReadResult::Conversations(lists::pinned(&mut &*self, *user)?)
+            }
+            ReadJob::Receipts { reader, conversation, after, limit } => {
+                let (key, after) = (*conversation, *after);
+                ReadResult::Receipts(lists::receipts(&mut &*self, *reader, key, after, *limit)?)
+            }
+            ReadJob::Reactions { reader, conversation, conv_seq, after, limit } => {
+                let (place, after) = ((*conversation, *conv_seq), *after);
+                ReadResult::Reactions(lists::reactions(&mut &*self, *reader, place, after, *limit)?)
+            }
             ReadJob::Users { users } => {
                 ReadResult::Users(users.iter().filter_map(|&user| self.user_info(user)).collect())
             }
@@ -72,28 +87,70 @@ impl State {
                 let page = lists::group_requests(&mut &*self, *reader, *group, *after, *limit)?;
                 ReadResult::GroupRequests(page)
             }
+            ReadJob::Sight { pairs } => ReadResult::Sight(sight::sights(&mut &*self, pairs)?),
+            ReadJob::Devices { user, limit } => ReadResult::Devices(self.devices_of(*user, *limit)),
+            ReadJob::Account { user } => {
+                let stored = self.users.get(user).ok_or(NO_SUCH_USER)?;
+                let (username, password_phc) =
+                    (stored.username.clone(), stored.password_phc.clone());
+                ReadResult::Account(Account { username, password_phc })
+            }
+            ReadJob::Audience(job) => ReadResult::Audience(sight::audiences(&mut &*self, job)?),
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(&mut &*self, *user, *list, *after, *limit)?)
+            }
+            ReadJob::SearchMessages(job) => {
+                ReadResult::SearchedMessages(search_messages(&mut &*self, job)?)
+            }
+            ReadJob::SearchNames { user, names, query, after, limit } => {
+                let page = search_names(&mut &*self, *user, *names, query, *after, *limit)?;
+                ReadResult::SearchedNames(page)
             }
         })
     }
 
-    fn user_info(&self, user: UserId) -> Option<pb::UserInfo> {
+    pub(super) fn user_info(&self, user: UserId) -> Option<pb::UserInfo> {
         self.users.get(&user).map(|stored| pb::UserInfo {
             user_id: user.0,
             username: stored.username.clone(),
             nickname: stored.nickname.clone(),
-            avatar_url: String::new(),
+            avatar_url: stored.avatar_url.clone(),
         })
     }
 
     fn user_head(&self, user: UserId) -> UserHead {
-        let sessions = self.sessions.iter().filter(|((owner, _), _)| *owner == user);
+        let sessions = || self.sessions.iter().filter(|((owner, _), _)| *owner == user);
         UserHead {
             user,
             head: Seq(self.head(user)),
-            epochs: sessions.map(|((_, class), one)| (*class, Epoch(one.epoch))).collect(),
+            epochs: sessions().map(|((_, class), one)| (*class, Epoch(one.epoch))).collect(),
+            revoked: sessions()
+                .filter(|(_, one)| one.revoked > 0)
+                .map(|((_, class), one)| (*class, Epoch(one.revoked)))
+                .collect(),
         }
+    }
+
+    fn devices_of(&self, user: UserId, limit: usize) -> Vec<Device> {
+        let own = self.devices.iter().filter(|((owner, _), _)| *owner == user);
+        let mut devices: Vec<Device> = own
+            .filter_map(|((_, id), device)| {
+                let class = device.class?;
+                let session = self.sessions.get(&(user, class));
+                let session = session
+                    .filter(|session| session.device_id == *id && session.epoch > session.revoked);
+                Some(Device {
+                    device_id: id.clone(),
+                    class,
+                    name: device.name.clone(),
+                    login_ms: device.login_ms,
+                    epoch: session.map(|session| Epoch(session.epoch)),
+                })
+            })
+            .collect();
+        devices.sort_by(|a, b| (b.login_ms, &a.device_id).cmp(&(a.login_ms, &b.device_id)));
+        devices.truncate(limit);
+        devices
     }
 
     fn sync(&self, user: UserId, after: Seq, limit: usize) -> SyncPage {
@@ -102,9 +159,14 @@ impl State {
             .mailboxes
             .range((user, after.0.saturating_add(1))..=(user, u64::MAX))
             .take(limit.min(SYNC_ENTRIES_MAX))
-            .map_while(|((_, seq), &(key, at))| Some((Seq(*seq), self.entry(key, at)?)))
+            .map_while(|((_, seq), &(key, at))| {
+                let mut message = (**self.entry(key, at)?).clone();
+                if at.0 <= self.view(user, key).cleared_seq {
+                    blank(&mut message);
+                }
+                Some((Seq(*seq), message))
+            })
             .take_while(|(_, message)| bytes.take(message))
-            .map(|(seq, message)| (seq, (**message).clone()))
             .collect();
         SyncPage { entries, head: Seq(self.head(user)) }
     }
@@ -118,7 +180,8 @@ impl State {
     ) -> Result<HistoryPage, JobError> {
         let all = self.conversations.get(&key).map_or(&[][..], |found| &found.entries[..]);
         let visible = self.visible(reader, key, all.len() as u64)?;
-        let plan = plan(&visible, range, limit.min(SYNC_ENTRIES_MAX));
+        let shown = above(&visible, self.view(reader, key).cleared_seq);
+        let plan = plan(&shown, range, limit.min(SYNC_ENTRIES_MAX));
         let mut wanted: Vec<u64> =
             plan.spans.iter().flat_map(|span| span.first..=span.last).collect();
         if plan.is_descending {
@@ -160,7 +223,17 @@ impl State {
         if spans.is_empty() { Err(NO_SUCH_GROUP) } else { Ok(spans) }
     }
 
-    fn groups_of(&self, user: UserId, after: GroupId, limit: usize) -> pb::GroupListResp {
+    fn view(&self, owner: UserId, key: ConversationKey) -> View {
+        let row = self.rows.get(&(Table::View, Key::from_slice(&[owner.0, key.lo, key.hi])));
+        row.cloned().and_then(View::from_row).unwrap_or_default()
+    }
+
+    pub(super) fn groups_of(
+        &self,
+        user: UserId,
+        after: GroupId,
+        limit: usize,
+    ) -> pb::GroupListResp {
         let above = self.groups.iter().filter(|(id, _)| **id > after);
         let mut groups: Vec<_> = above
             .filter_map(|(id, group)| {
@@ -209,25 +282,5 @@ impl State {
         let more = members.len() > limit;
         members.truncate(limit);
         Ok(pb::GroupMembersResp { members, more })
-    }
-}
-
-impl Scan for &State {
-    type Stop = JobError;
-
-    fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, JobError> {
-        Ok(self.groups.get(&group).and_then(|group| group.role(user)))
-    }
-
-    fn scan(
-        &mut self,
-        table: Table,
-        first: u64,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Row)>, JobError> {
-        let rows = self.rows.iter().filter(|((at, key), _)| *at == table && key[0] == first);
-        let above = rows.filter(|((_, key), _)| key[1] > after).take(limit);
-        Ok(above.map(|((_, key), row)| (key[1], row.clone())).collect())
     }
 }

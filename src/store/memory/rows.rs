@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use aldis_logic::job::{Appended, CreateGroup, JobError, Ticket};
-use aldis_wire::{ConvSeq, ConversationKey, GroupId, RECALLED, RequestId, UserId, pb};
+use aldis_wire::{
+    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, RECALLED, RequestId, UserId, pb,
+};
 use bytes::Bytes;
 
 use super::append::Draft;
@@ -12,7 +14,10 @@ use crate::group::{Group, Stay};
 use crate::page::Span;
 use crate::record::{Key, Row, Table};
 use crate::refusal::{NO_SUCH_MESSAGE, OTHER_BODY};
-use crate::rules::{BodyChange, Deferred, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
+use crate::rules::{
+    BodyChange, Deferred, KnownDevice, NewEvent, NewestSession, Once, Placed, Profile, Rows,
+    SentKey, Target, Ties,
+};
 
 impl Rows for Run<'_> {
     type Stop = JobError;
@@ -25,12 +30,71 @@ impl Rows for Run<'_> {
         Ok(self.state.users.contains_key(&user))
     }
 
+    fn profile(&mut self, user: UserId) -> Result<Option<Profile>, JobError> {
+        Ok(self.state.users.get(&user).map(|stored| Profile {
+            username: stored.username.clone(),
+            nickname: stored.nickname.clone(),
+            avatar_url: stored.avatar_url.clone(),
+            password_phc: stored.password_phc.clone(),
+            token_generation: stored.token_generation,
+        }))
+    }
+
+    fn set_profile(&mut self, user: UserId, profile: Profile) -> Result<(), JobError> {
+        let stored = self.state.users.get_mut(&user).ok_or(JobError::Internal)?;
+        stored.nickname = profile.nickname;
+        stored.avatar_url = profile.avatar_url;
+        stored.password_phc = profile.password_phc;
+        stored.token_generation = profile.token_generation;
+        Ok(())
+    }
+
+    fn device(&mut self, user: UserId, id: &str) -> Result<Option<KnownDevice>, JobError> {
+        let device = self.state.devices.get(&(user, id.to_owned()));
+        let known = |device: &state::Device| {
+            let token_generation = device.token_generation;
+            Some(KnownDevice { class: device.class?, token_generation })
+        };
+        Ok(device.and_then(known))
+    }
+
+    fn raise_device_generation(&mut self, user: UserId, id: &str) -> Result<(), JobError> {
+        self.revoke_device(user, id);
+        Ok(())
+    }
+
+    fn sessions(&mut self, user: UserId) -> Result<Vec<NewestSession>, JobError> {
+        let own = self.state.sessions.iter().filter(|((owner, _), _)| *owner == user);
+        let newest = |((_, class), session): (&(UserId, DeviceClass), &state::Session)| {
+            let (epoch, device_id) = (Epoch(session.epoch), session.device_id.clone());
+            NewestSession { class: *class, epoch, device_id }
+        };
+        Ok(own.map(newest).collect())
+    }
+
+    fn set_revoked(
+        &mut self,
+        user: UserId,
+        class: DeviceClass,
+        epoch: Epoch,
+    ) -> Result<(), JobError> {
+        if let Some(session) = self.state.sessions.get_mut(&(user, class)) {
+            session.revoked = session.revoked.max(epoch.0);
+        }
+        Ok(())
+    }
+
     fn row(&mut self, table: Table, key: &Key) -> Result<Option<Row>, JobError> {
         Ok(self.state.rows.get(&(table, key.clone())).cloned())
     }
 
     fn set_row(&mut self, table: Table, key: Key, row: Row) -> Result<(), JobError> {
         self.state.rows.insert((table, key), row);
+        Ok(())
+    }
+
+    fn drop_rows(&mut self, table: Table, prefix: Key) -> Result<(), JobError> {
+        self.state.rows.retain(|(at, key), _| *at != table || !key.starts_with(&prefix));
         Ok(())
     }
 

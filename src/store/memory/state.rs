@@ -34,12 +34,15 @@ pub(super) struct State {
     pub heads: BTreeMap<UserId, u64>,
     pub sent: BTreeMap<(ConversationKey, UserId, ClientMsgId), Sent>,
     pub rows: BTreeMap<(Table, Key), Row>,
+    /// Parts of the index of mailboxes.
+    pub search_blocks: BTreeMap<(UserId, u64), Bytes>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct User {
     pub username: String,
     pub nickname: String,
+    pub avatar_url: String,
     pub password_phc: String,
     pub token_generation: u32,
     pub request_id: RequestId,
@@ -47,17 +50,24 @@ pub(super) struct User {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Device {
+    pub class: Option<DeviceClass>,
+    pub name: String,
+    pub login_ms: u64,
     pub token_generation: u32,
     pub cursor: u64,
 }
 
 /// Epochs of a user and class.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Session {
     /// The newest one.
     pub epoch: u64,
     /// The highest one that there ever was.
     pub issued: u64,
+    /// Those up to this one were revoked.
+    pub revoked: u64,
+    /// On which device the newest one is; empty: that is not known.
+    pub device_id: String,
 }
 
 #[derive(Clone, Debug)]
@@ -179,13 +189,22 @@ impl Run<'_> {
             WriteJob::MarkDelivered { user, device_id, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
             }
+            WriteJob::StoreIndex { user, blocks } => {
+                let blocks = blocks.iter().map(|one| ((*user, one.number), one.data.clone()));
+                self.state.search_blocks.extend(blocks);
+                Ok(Written::IndexStored)
+            }
             job @ (WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }
             | WriteJob::Group(_)
             | WriteJob::Friend(_)
             | WriteJob::Message(_)
-            | WriteJob::View(_)) => rules::run(self, ticket, job),
+            | WriteJob::View(_)
+            | WriteJob::UpdateUser(_)
+            | WriteJob::EndDevice { .. }
+            | WriteJob::ChangePassword { .. }
+            | WriteJob::NoteSeen { .. }) => rules::run(self, ticket, job),
         }
     }
 

@@ -42,18 +42,18 @@ impl<'r> Batch<'r, '_> {
             name: job.device_name.clone(),
             token_generation: 0,
             cursor: 0,
+            login_ms: 0,
             is_changed: true,
         });
-        if device.class != class || device.name != job.device_name {
-            device.class = class;
-            device.name.clone_from(&job.device_name);
-            device.is_changed = true;
-        }
+        device.class = class;
+        device.name.clone_from(&job.device_name);
+        (device.login_ms, device.is_changed) = (self.now_ms, true);
         let session = self.set.sessions.entry((job.user, job.class)).or_default();
         let before = Epoch(session.epoch);
         // A program that does not know `issued` counts the epoch only.
         session.issued = session.issued.max(session.epoch) + 1;
         session.epoch = session.issued;
+        session.device_id.clone_from(&job.device_id);
         session.is_changed = true;
         let (user, class, epoch) = (job.user, job.class, Epoch(session.epoch));
         let opened = SessionOpened { user, class, epoch, before, generations };
@@ -72,6 +72,7 @@ impl<'r> Batch<'r, '_> {
             && session.epoch == epoch.0
         {
             session.epoch = before.0;
+            session.device_id.clear();
             session.is_changed = true;
         }
         Written::SessionReleased.into()

@@ -15,6 +15,7 @@ use super::claim::Claim;
 use super::failure::{Abort, Stop};
 use super::working_set::{Caches, DeviceKey, WorkingSet};
 use crate::group::Stay;
+use crate::record::{Key, Table};
 use crate::rules::{self, BodyChange, Deferred};
 use crate::stored_hash::StoredHash;
 
@@ -84,6 +85,10 @@ pub(super) struct Made<'a> {
     pub marks: Vec<Mark>,
     /// What entries say from now on, also some of this batch.
     pub bodies: BTreeMap<(ConversationKey, ConvSeq), BodyChange>,
+    /// Rows that are dropped before others are written, by the first numbers of their keys.
+    pub dropped: Vec<(Table, Key)>,
+    /// Parts of mailboxes' index.
+    pub search_blocks: BTreeMap<(UserId, u64), &'a [u8]>,
     pub accounts: Vec<NewAccount<'a>>,
     pub groups: Vec<NewGroup>,
     /// In the order in which they happened.
@@ -145,13 +150,22 @@ impl<'r> Batch<'r, '_> {
             WriteJob::MarkDelivered { user, device_id, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
             }
+            WriteJob::StoreIndex { user, blocks } => {
+                let blocks = blocks.iter().map(|block| ((*user, block.number), &block.data[..]));
+                self.made.search_blocks.extend(blocks);
+                Ok(Written::IndexStored.into())
+            }
             job @ (WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }
             | WriteJob::Group(_)
             | WriteJob::Friend(_)
             | WriteJob::Message(_)
-            | WriteJob::View(_)) => self.run_by_rules(ticket, job),
+            | WriteJob::View(_)
+            | WriteJob::UpdateUser(_)
+            | WriteJob::EndDevice { .. }
+            | WriteJob::ChangePassword { .. }
+            | WriteJob::NoteSeen { .. }) => self.run_by_rules(ticket, job),
         }
     }
 

@@ -14,7 +14,7 @@ use super::read::MysqlReader;
 use super::rows::{MESSAGE_COLUMNS, message, number, take};
 use super::sql_text::SqlText;
 use super::sync::OPTIMISTIC_BYTES_MAX;
-use crate::page::{PageBytes, Plan, Span, plan};
+use crate::page::{PageBytes, Plan, Span, above, plan};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
 
 /// Counters of a conversation.
@@ -51,7 +51,8 @@ impl MysqlReader {
         if !is_group && key.lo != reader.0 && key.hi != reader.0 {
             return Err(NOT_A_PARTY.into());
         }
-        let (head, stays) = read_standing(self.primary.session()?, &mut self.sql, key, reader)?;
+        let Standing { head, stays, cleared_seq } =
+            read_standing(self.primary.session()?, &mut self.sql, key, reader)?;
         let visible = match is_group {
             true if stays.is_empty() => return Err(NO_SUCH_GROUP.into()),
             true => stays,
@@ -63,12 +64,13 @@ impl MysqlReader {
             self.shared.durable.raise_conversation(key, head.max_seq);
         }
         let max_conv_seq = ConvSeq(visible.last().map_or(0, |span| span.last));
-        let plan = plan(&visible, range, limit.min(SYNC_ENTRIES_MAX));
+        let shown = above(&visible, cleared_seq);
+        let plan = plan(&shown, range, limit.min(SYNC_ENTRIES_MAX));
         if plan.spans.is_empty() {
             return Ok(HistoryPage { entries: vec![], more: plan.more, max_conv_seq });
         }
         let from_replica = self.replicas.try_each(|session| {
-            let standing = read_standing(session, &mut self.sql, key, reader)?.0;
+            let standing = read_standing(session, &mut self.sql, key, reader)?.head;
             if standing.max_seq < head.max_seq || standing.change_seq < head.change_seq {
                 return Ok(None);
             }
@@ -82,13 +84,22 @@ impl MysqlReader {
     }
 }
 
-/// The counters of a conversation and, of a group, the reader's stays, ascending; one snapshot.
+/// How a reader stands in a conversation; one snapshot.
+#[derive(Debug, Default)]
+struct Standing {
+    head: ConversationHead,
+    /// Of a group: the reader's stays, ascending.
+    stays: Vec<Span>,
+    /// Nothing up to there is shown to the reader.
+    cleared_seq: u64,
+}
+
 fn read_standing(
     session: &mut Session,
     sql: &mut SqlText,
     key: ConversationKey,
     reader: UserId,
-) -> Result<(ConversationHead, Vec<Span>), Abort> {
+) -> Result<Standing, Abort> {
     sql.clear();
     sql.statement(SNAPSHOT);
     sql.statement("SELECT c.max_seq, c.change_seq, b.msg_id, ").push(NOW_MS);
@@ -97,6 +108,8 @@ fn read_standing(
           ON b.lo = c.lo AND b.hi = c.hi AND b.conv_seq = c.max_seq WHERE c.lo = ",
     );
     sql.number(key.lo).push(" AND c.hi = ").number(key.hi);
+    sql.statement("SELECT cleared_seq FROM im_read_mark WHERE owner = ").number(reader.0);
+    sql.push(" AND lo = ").number(key.lo).push(" AND hi = ").number(key.hi);
     if let Some(group) = key.as_group() {
         sql.statement("SELECT join_seq, leave_seq FROM im_group_member WHERE group_id = ");
         sql.number(group.0).push(" AND user_id = ").number(reader.0).push(" ORDER BY join_seq");
@@ -107,12 +120,16 @@ fn read_standing(
         Some(row) => ConversationHead::read(row)?,
         None => ConversationHead::default(),
     };
+    let cleared_seq = match sets.next().unwrap_or_default().first_mut() {
+        Some(row) => number(row, 0)?,
+        None => 0,
+    };
     let mut stays = Vec::new();
     for mut row in sets.next().unwrap_or_default() {
         let (first, last) = (number(&mut row, 0)?, number(&mut row, 1)?);
         stays.push(Span { first, last: if last == 0 { head.max_seq } else { last } });
     }
-    Ok((head, stays))
+    Ok(Standing { head, stays, cleared_seq })
 }
 
 /// The entries of a plan, ascending; of a large one those that fit a page. Entries do not change
@@ -189,7 +206,8 @@ fn write_entries(sql: &mut SqlText, key: ConversationKey, spans: &[Span]) {
     write_from(sql, key, spans);
 }
 
-fn write_from(sql: &mut SqlText, key: ConversationKey, spans: &[Span]) {
+/// Where the entries of some places of a conversation are found.
+pub(super) fn write_from(sql: &mut SqlText, key: ConversationKey, spans: &[Span]) {
     sql.push(" FROM im_message_body b FORCE INDEX (im_message_place) WHERE b.lo = ");
     sql.number(key.lo).push(" AND b.hi = ").number(key.hi).push(" AND (");
     for (number, span) in spans.iter().enumerate() {

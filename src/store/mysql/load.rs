@@ -21,7 +21,7 @@ use super::working_set::{
     VersionedGroup, WorkingSet,
 };
 use crate::group::{Group, Member, Role};
-use crate::rules::Target;
+use crate::rules::{Profile, Target};
 
 /// Learns which users of the plan's 1:1 conversations exist, outside of the transaction, and leaves
 /// out those conversations whose users do not.
@@ -94,6 +94,16 @@ fn take_row(
         Asked::Users => {
             set.users.insert(UserId(number(row, 0)?), small_number(row, 1)?);
         }
+        Asked::Profiles => {
+            let profile = Profile {
+                username: text(row, 1)?,
+                nickname: text(row, 2)?,
+                avatar_url: text(row, 3)?,
+                password_phc: text(row, 4)?,
+                token_generation: small_number(row, 5)?,
+            };
+            set.profiles.insert(UserId(number(row, 0)?), (profile, false));
+        }
         Asked::Sequences => {
             let ids = Sequence::locked(number(row, 1)?);
             match text(row, 0)?.as_str() {
@@ -119,6 +129,8 @@ fn take_row(
                 .ok_or_else(|| damaged("a class that nobody knows"))?;
             let session = set.sessions.entry((UserId(number(row, 0)?), class)).or_default();
             (session.epoch, session.issued) = (number(row, 2)?, number(row, 3)?);
+            session.revoked = number(row, 4)?;
+            session.device_id = device_id(row, 5)?;
         }
         Asked::Requests => {
             let key = (UserId(number(row, 0)?), RequestId(id_bytes(row, 1)?));
@@ -199,15 +211,19 @@ fn target(row: &mut Row) -> Result<Target, Abort> {
     })
 }
 
+fn device_id(row: &mut Row, column: usize) -> Result<String, Abort> {
+    String::from_utf8(bytes(row, column)?).map_err(|_| damaged("a device id is no text"))
+}
+
 fn device(row: &mut Row) -> Result<(DeviceKey, Device), Abort> {
-    let device_id =
-        String::from_utf8(bytes(row, 1)?).map_err(|_| damaged("a device id is no text"))?;
+    let device_id = device_id(row, 1)?;
     let class = u8::try_from(number(row, 2)?).map_err(|_| damaged("a class"))?;
     let device = Device {
         class,
         name: text(row, 3)?,
         token_generation: small_number(row, 4)?,
         cursor: number(row, 5)?,
+        login_ms: number(row, 6)?,
         is_changed: false,
     };
     Ok((DeviceKey { user: UserId(number(row, 0)?), device_id }, device))

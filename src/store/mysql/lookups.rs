@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use aldis_logic::job::{Credentials, Generations, LoginState, UserHead};
+use aldis_logic::job::{Account, Credentials, Device, Generations, LoginState, UserHead};
 use aldis_wire::{DeviceClass, Epoch, GroupId, MsgId, Seq, UserId, pb};
 use foldhash::fast::RandomState;
 use mysql::Row;
@@ -12,8 +12,8 @@ use smallvec::SmallVec;
 use super::claim::NOW_MS;
 use super::connection::Session;
 use super::durable::is_fresh;
-use super::failure::{Abort, Stop};
-use super::rows::{number, small_number, take, text};
+use super::failure::{Abort, Stop, damaged};
+use super::rows::{bytes, number, small_number, take, text};
 use super::sql_text::SqlText;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
 
@@ -108,7 +108,7 @@ pub(super) fn heads(
     sql.statement("SELECT u.user_id, ").push(HEAD_COLUMNS).push(NOW_MS);
     sql.push(" FROM im_user u LEFT JOIN im_mailbox m ON m.owner = u.user_id").push(HEAD_OF);
     sql.push(" WHERE u.user_id IN ").numbers(users.iter().map(|user| user.0));
-    sql.statement("SELECT user_id, class, epoch FROM im_session WHERE user_id IN ")
+    sql.statement("SELECT user_id, class, epoch, revoked FROM im_session WHERE user_id IN ")
         .numbers(users.iter().map(|user| user.0))
         .push(" ORDER BY user_id, class");
     sql.statement("COMMIT");
@@ -117,7 +117,12 @@ pub(super) fn heads(
     for mut row in sets.nth(1).unwrap_or_default() {
         let user = UserId(number(&mut row, 0)?);
         let head = Head::read(&mut row, 1)?;
-        let answer = UserHead { user, head: Seq(head.seq), epochs: SmallVec::new() };
+        let answer = UserHead {
+            user,
+            head: Seq(head.seq),
+            epochs: SmallVec::new(),
+            revoked: SmallVec::new(),
+        };
         found.insert(user, (head, answer));
     }
     for mut row in sets.next().unwrap_or_default() {
@@ -126,11 +131,55 @@ pub(super) fn heads(
             (found.get_mut(&user), DeviceClass::from_number(class))
         {
             answer.epochs.push((class, Epoch(number(&mut row, 2)?)));
+            let revoked = Epoch(number(&mut row, 3)?);
+            answer.revoked.extend((revoked.0 > 0).then_some((class, revoked)));
         }
     }
     let known = || users.iter().filter_map(|user| found.get(user));
     let answers = known().map(|(_, answer)| answer.clone()).collect();
     Ok((answers, known().map(|(head, answer)| (answer.user, *head)).collect()))
+}
+
+/// For CHANGE_PASSWORD.
+pub(super) fn account(
+    session: &mut Session,
+    sql: &mut SqlText,
+    user: UserId,
+) -> Result<Account, Stop> {
+    sql.statement("SELECT username, password_phc FROM im_user WHERE user_id = ").number(user.0);
+    let row = session.run(sql.as_str())?.into_iter().flatten().next();
+    let mut row = row.ok_or(NO_SUCH_USER)?;
+    Ok(Account { username: text(&mut row, 0)?, password_phc: text(&mut row, 1)? })
+}
+
+/// The user's devices, the last login first.
+pub(super) fn devices(
+    session: &mut Session,
+    sql: &mut SqlText,
+    user: UserId,
+    limit: usize,
+) -> Result<Vec<Device>, Abort> {
+    sql.statement(
+        "SELECT d.device_id, d.class, d.name, d.login_ms, s.epoch
+         FROM im_device d LEFT JOIN im_session s ON s.user_id = d.user_id AND s.class = d.class
+             AND s.device_id = d.device_id AND s.epoch > s.revoked
+         WHERE d.user_id = ",
+    )
+    .number(user.0);
+    sql.push(" ORDER BY d.login_ms DESC, d.device_id LIMIT ").number(limit as u64);
+    let mut devices = Vec::new();
+    for mut row in session.run(sql.as_str())?.into_iter().flatten() {
+        let row = &mut row;
+        let device_id = String::from_utf8(bytes(row, 0)?);
+        devices.push(Device {
+            device_id: device_id.map_err(|_| damaged("a device id is no text"))?,
+            class: DeviceClass::from_number(take(row, 1)?).ok_or_else(|| damaged("a class"))?,
+            name: text(row, 2)?,
+            login_ms: number(row, 3)?,
+            epoch: take::<Option<u64>>(row, 4)?.map(Epoch),
+        });
+    }
+    Ok(devices)
 }
 
 pub(super) fn users(

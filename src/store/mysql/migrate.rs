@@ -22,6 +22,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../sql/mysql/0003_groups.sql"),
     include_str!("../../../sql/mysql/0004_issued_epochs.sql"),
     include_str!("../../../sql/mysql/0005_messages.sql"),
+    include_str!("../../../sql/mysql/0006_conversations.sql"),
+    include_str!("../../../sql/mysql/0007_accounts.sql"),
+    include_str!("../../../sql/mysql/0008_search.sql"),
 ];
 
 /// How long to wait for another process's migration, seconds. One that takes longer goes on, and

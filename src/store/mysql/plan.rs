@@ -25,6 +25,8 @@ pub(super) struct Plan<'a> {
     pub sent: Vec<SentKey>,
     /// Users whose rows guard devices, sessions and the number of groups they are in.
     pub users: Vec<UserId>,
+    /// Users whose rows are looked at besides.
+    pub profiles: Vec<UserId>,
     pub names: Vec<&'a str>,
     pub devices: Vec<(UserId, &'a str)>,
     pub sessions: Vec<(UserId, DeviceClass)>,
@@ -65,6 +67,7 @@ impl<'a> Plan<'a> {
         sort_once(&mut plan.groups);
         sort_once(&mut plan.sent);
         sort_once(&mut plan.users);
+        sort_once(&mut plan.profiles);
         sort_once(&mut plan.names);
         sort_once(&mut plan.devices);
         sort_once(&mut plan.sessions);
@@ -80,6 +83,14 @@ impl<'a> Plan<'a> {
     fn add(&mut self, job: &'a WriteJob, directs: &mut Vec<Direct>) {
         if let Some(needs) = rules::needs(job) {
             self.takes_msg_ids = true;
+            if let WriteJob::EndDevice { user, device_id }
+            | WriteJob::ChangePassword { user, device_id, .. } = job
+            {
+                self.devices.push((*user, device_id));
+                // All classes of the user are looked up.
+                self.sessions.push((*user, DeviceClass::Phone));
+            }
+            self.profiles.extend(needs.profiles);
             self.users.extend(needs.users);
             self.groups.extend(needs.groups);
             self.counted.extend(needs.counted);
@@ -116,13 +127,19 @@ impl<'a> Plan<'a> {
                 self.users.push(*user);
                 self.devices.push((*user, device_id));
             }
+            // Nothing has to be known of an index to write it.
+            WriteJob::StoreIndex { .. } => {}
             WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }
             | WriteJob::Group(_)
             | WriteJob::Friend(_)
             | WriteJob::Message(_)
-            | WriteJob::View(_) => unreachable!("the rules say what it needs"),
+            | WriteJob::View(_)
+            | WriteJob::UpdateUser(_)
+            | WriteJob::EndDevice { .. }
+            | WriteJob::ChangePassword { .. }
+            | WriteJob::NoteSeen { .. } => unreachable!("the rules say what it needs"),
         }
     }
 

@@ -22,6 +22,7 @@ pub(super) enum Asked {
     Nothing,
     Conversations,
     Users,
+    Profiles,
     Sequences,
     Sent,
     Names,
@@ -139,6 +140,14 @@ impl Questions<'_> {
                 sql.push(",").number(number);
             }
         });
+        for users in plan.profiles.chunks(LIST_MAX) {
+            self.statement(
+                Asked::Profiles,
+                "SELECT user_id, username, nickname, avatar_url, password_phc, token_generation \
+                 FROM im_user FORCE INDEX (PRIMARY) WHERE user_id IN ",
+            )
+            .numbers(users.iter().map(|user| user.0));
+        }
         for names in plan.names.chunks(LIST_MAX) {
             self.statement(
                 Asked::Names,
@@ -156,8 +165,8 @@ impl Questions<'_> {
         for sessions in plan.sessions.chunks(LIST_MAX) {
             self.statement(
                 Asked::Sessions,
-                "SELECT user_id, class, epoch, issued FROM im_session FORCE INDEX (PRIMARY) \
-                 WHERE user_id IN ",
+                "SELECT user_id, class, epoch, issued, revoked, device_id \
+                 FROM im_session FORCE INDEX (PRIMARY) WHERE user_id IN ",
             )
             .numbers(sessions.iter().map(|(user, _)| user.0));
         }
@@ -219,7 +228,7 @@ impl Questions<'_> {
             }
             Asked::Devices => {
                 ") SELECT d.user_id, d.device_id, d.class, d.name, d.token_generation, \
-                 d.cursor_seq FROM k STRAIGHT_JOIN im_device d FORCE INDEX (PRIMARY) \
+                 d.cursor_seq, d.login_ms FROM k STRAIGHT_JOIN im_device d FORCE INDEX (PRIMARY) \
                  ON d.user_id = k.user_id AND d.device_id = k.device_id"
             }
             Asked::Requests => {
@@ -267,6 +276,7 @@ mod tests {
         let numbers = || 1..=COUNT;
         let key = |n| ConversationKey::direct(UserId(n), UserId(n + 1));
         Plan {
+            profiles: numbers().map(UserId).collect(),
             directs: numbers().map(|n| Direct { conversation: key(n), message_count: 1 }).collect(),
             groups: numbers().map(GroupId).collect(),
             sent: numbers()
@@ -301,7 +311,7 @@ mod tests {
         let fill = "INSERT INTO im_conversation (lo, hi) SELECT 0, seq FROM seq_1_to_5000;
             INSERT INTO im_group_member SELECT seq, seq, 1, 0, 1, 1, 0 FROM seq_1_to_5000;
             INSERT INTO im_user SELECT seq, seq, '', '', '', 0, x'00', 1 FROM seq_1_to_5000;
-            INSERT INTO im_session SELECT seq, 1, 1, 1 FROM seq_1_to_5000;
+            INSERT INTO im_session SELECT seq, 1, 1, 1, 0, '' FROM seq_1_to_5000;
             INSERT INTO im_relation SELECT seq, seq + 1, 1, 0, 0, '', '', '' FROM seq_1_to_5000";
         for statement in fill.split(';') {
             conn.query_drop(statement).unwrap();

@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{JobError, ReadJob, ReadResult};
-use aldis_wire::UserId;
+use aldis_wire::{Seq, UserId};
 
 use super::Shared;
 use super::connection::Purpose;
 use super::durable::Barrier;
 use super::failure::{Abort, Stop};
 use super::link::Link;
+use super::look::Snapshot;
 use super::lookups::{self, Head};
-use super::records::Snapshot;
 use super::replica::ReplicaLinks;
+use super::search::{self, MailboxAt};
 use super::sql_text::SqlText;
 use crate::lists;
+use crate::search::{search_messages, search_names};
+use crate::sight;
 use crate::traits::{Reader, StoreError};
 
 /// A failure after less time than this is that of a connection which broke while nobody used it;
@@ -53,13 +56,13 @@ impl MysqlReader {
             let page = self.history(*reader, *conversation, *range, *limit)?;
             return Ok(ReadResult::History(page));
         }
+        if is_list(job) {
+            return self.answer_list(job);
+        }
         let session = self.primary.session()?;
         let sql = &mut self.sql;
         sql.clear();
         Ok(match job {
-            ReadJob::Sync { .. } | ReadJob::History { .. } => {
-                unreachable!("pages are answered above")
-            }
             ReadJob::Credentials { username } => {
                 ReadResult::Credentials(lookups::credentials(session, sql, username)?)
             }
@@ -83,17 +86,85 @@ impl MysqlReader {
             ReadJob::Members { reader, group, after, limit } => ReadResult::Members(
                 lookups::members(session, sql, *reader, *group, *after, *limit)?,
             ),
-            ReadJob::GroupRequests { reader, group, after, limit } => {
-                let mut snapshot = Snapshot { session, sql };
-                let page = lists::group_requests(&mut snapshot, *reader, *group, *after, *limit)?;
-                ReadResult::GroupRequests(page)
+            ReadJob::Sight { pairs } => {
+                ReadResult::Sight(sight::sights(&mut Snapshot { session, sql }, pairs)?)
             }
-            ReadJob::Relations { user, list, after, limit } => {
-                let mut snapshot = Snapshot { session, sql };
-                let page = lists::relations(&mut snapshot, *user, *list, *after, *limit)?;
-                ReadResult::Relations(page)
+            ReadJob::Devices { user, limit } => {
+                ReadResult::Devices(lookups::devices(session, sql, *user, *limit)?)
             }
+            ReadJob::Account { user } => {
+                ReadResult::Account(lookups::account(session, sql, *user)?)
+            }
+            ReadJob::Audience(job) => {
+                ReadResult::Audience(sight::audiences(&mut Snapshot { session, sql }, job)?)
+            }
+            ReadJob::SearchMessages(job) => {
+                let head = search::head(session, sql, job.user)?;
+                self.secure(&[(job.user, head)])?;
+                let session = self.primary.session()?;
+                let mut mailbox = MailboxAt { session, sql: &mut self.sql, head: Seq(head.seq) };
+                ReadResult::SearchedMessages(search_messages(&mut mailbox, job)?)
+            }
+            ReadJob::SearchNames { user, names, query, after, limit } => {
+                let mut snapshot = Snapshot { session, sql };
+                let page = search_names(&mut snapshot, *user, *names, query, *after, *limit)?;
+                ReadResult::SearchedNames(page)
+            }
+            ReadJob::Sync { .. }
+            | ReadJob::History { .. }
+            | ReadJob::Conversations { .. }
+            | ReadJob::Pinned { .. }
+            | ReadJob::Receipts { .. }
+            | ReadJob::Reactions { .. }
+            | ReadJob::GroupRequests { .. }
+            | ReadJob::Relations { .. } => unreachable!("pages and lists are answered above"),
         })
+    }
+
+    /// A question that is a list written once for all backends.
+    fn answer_list(&mut self, job: &ReadJob) -> Result<ReadResult, Stop> {
+        let mut snapshot = Snapshot { session: self.primary.session()?, sql: &mut self.sql };
+        let (answer, shown) = snapshot.hold(|look| {
+            Ok(match job {
+                ReadJob::Conversations { user, before, limit } => {
+                    let page = lists::conversations(look, *user, *before, *limit)?;
+                    (ReadResult::Conversations(page), vec![*user])
+                }
+                ReadJob::Pinned { user } => {
+                    (ReadResult::Conversations(lists::pinned(look, *user)?), vec![*user])
+                }
+                ReadJob::Receipts { reader, conversation, after, limit } => {
+                    let page = lists::receipts(look, *reader, *conversation, *after, *limit)?;
+                    let others = page.receipts.iter().map(|receipt| UserId(receipt.user_id));
+                    let shown = others.chain([*reader]).collect();
+                    (ReadResult::Receipts(page), shown)
+                }
+                ReadJob::Reactions { reader, conversation, conv_seq, after, limit } => {
+                    let place = (*conversation, *conv_seq);
+                    let page = lists::reactions(look, *reader, place, *after, *limit)?;
+                    (ReadResult::Reactions(page), vec![*reader])
+                }
+                ReadJob::GroupRequests { reader, group, after, limit } => {
+                    let page = lists::group_requests(look, *reader, *group, *after, *limit)?;
+                    (ReadResult::GroupRequests(page), vec![])
+                }
+                ReadJob::Relations { user, list, after, limit } => {
+                    let page = lists::relations(look, *user, *list, *after, *limit)?;
+                    (ReadResult::Relations(page), vec![])
+                }
+                _ => unreachable!("it is no list"),
+            })
+        })?;
+        self.secure_users(&shown)?;
+        Ok(answer)
+    }
+
+    /// Makes sure that what the mailboxes of these users tell is on disk: marks and reactions are told
+    /// there too.
+    fn secure_users(&mut self, users: &[UserId]) -> Result<(), Abort> {
+        self.sql.clear();
+        let (_, heads) = lookups::heads(self.primary.session()?, &mut self.sql, users)?;
+        self.secure(&heads)
     }
 
     /// Makes sure that what these heads count is on disk. A head that a crash takes back would be
@@ -111,6 +182,19 @@ impl MysqlReader {
         }
         Ok(())
     }
+}
+
+/// Whether lists written once for all backends answer it.
+fn is_list(job: &ReadJob) -> bool {
+    matches!(
+        job,
+        ReadJob::Conversations { .. }
+            | ReadJob::Pinned { .. }
+            | ReadJob::Receipts { .. }
+            | ReadJob::Reactions { .. }
+            | ReadJob::GroupRequests { .. }
+            | ReadJob::Relations { .. }
+    )
 }
 
 impl Reader for MysqlReader {

@@ -1,23 +1,26 @@
 //! Records in MySQL, and the rules' view of a batch. Knows no rule.
 
 use aldis_logic::job::{Appended, CreateGroup, StoredMessage, Ticket};
-use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId, pb};
+use aldis_wire::{
+    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, RequestId, Seq, UserId, pb,
+};
 use bytes::Bytes;
 use mysql::Row as MysqlRow;
 
 use super::append::{Draft, Placed as EntryPlace};
 use super::batch::{Batch, NewGroup, StayRow};
-use super::connection::Session;
 use super::failure::{Abort, Stop, damaged};
 use super::rows::{number, text};
 use super::sql_text::SqlText;
-use super::working_set::{Sent, StoredRow, VersionedGroup};
-use crate::group::{Group, Member, Role, Stay};
-use crate::lists::Scan;
+use super::working_set::{DeviceKey, Sent, Session as StoredSession, StoredRow, VersionedGroup};
+use crate::group::{Group, Member, Stay};
 use crate::page::Span;
 use crate::record::{Key, Row, Shape, Table, Value};
 use crate::refusal::OTHER_BODY;
-use crate::rules::{BodyChange, Deferred, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
+use crate::rules::{
+    BodyChange, Deferred, KnownDevice, NewEvent, NewestSession, Once, Placed, Profile, Rows,
+    SentKey, Target, Ties,
+};
 
 impl Rows for Batch<'_, '_> {
     type Stop = Stop;
@@ -30,6 +33,47 @@ impl Rows for Batch<'_, '_> {
         Ok(self.user_exists(user))
     }
 
+    fn profile(&mut self, user: UserId) -> Result<Option<Profile>, Stop> {
+        Ok(self.set.profiles.get(&user).map(|(profile, _)| profile.clone()))
+    }
+
+    fn set_profile(&mut self, user: UserId, profile: Profile) -> Result<(), Stop> {
+        self.set.users.insert(user, profile.token_generation);
+        self.set.profiles.insert(user, (profile, true));
+        Ok(())
+    }
+
+    fn device(&mut self, user: UserId, id: &str) -> Result<Option<KnownDevice>, Stop> {
+        let key = DeviceKey { user, device_id: id.to_owned() };
+        let Some(device) = self.set.devices.get(&key) else { return Ok(None) };
+        let class = DeviceClass::from_number(device.class.into());
+        let class = class.ok_or_else(|| damaged("a class"))?;
+        Ok(Some(KnownDevice { class, token_generation: device.token_generation }))
+    }
+
+    fn raise_device_generation(&mut self, user: UserId, id: &str) -> Result<(), Stop> {
+        self.revoke_device(user, id);
+        Ok(())
+    }
+
+    fn sessions(&mut self, user: UserId) -> Result<Vec<NewestSession>, Stop> {
+        let own = |class| Some((class, self.set.sessions.get(&(user, class))?));
+        let sessions = DeviceClass::ALL.into_iter().filter_map(own);
+        let newest = |(class, session): (DeviceClass, &StoredSession)| {
+            let (epoch, device_id) = (Epoch(session.epoch), session.device_id.clone());
+            NewestSession { class, epoch, device_id }
+        };
+        Ok(sessions.map(newest).collect())
+    }
+
+    fn set_revoked(&mut self, user: UserId, class: DeviceClass, epoch: Epoch) -> Result<(), Stop> {
+        if let Some(session) = self.set.sessions.get_mut(&(user, class)) {
+            session.revoked = session.revoked.max(epoch.0);
+            session.is_changed = true;
+        }
+        Ok(())
+    }
+
     fn row(&mut self, table: Table, key: &Key) -> Result<Option<Row>, Stop> {
         let stored = self.set.records.get(&(table, key.clone()));
         let stored = stored.ok_or_else(|| damaged("a rule asks for a row that was not planned"))?;
@@ -39,6 +83,16 @@ impl Rows for Batch<'_, '_> {
     fn set_row(&mut self, table: Table, key: Key, row: Row) -> Result<(), Stop> {
         let stored = StoredRow { row: Some(row), is_changed: true };
         self.set.records.insert((table, key), stored);
+        Ok(())
+    }
+
+    fn drop_rows(&mut self, table: Table, prefix: Key) -> Result<(), Stop> {
+        let loaded = self.set.records.iter_mut();
+        for (_, stored) in loaded.filter(|((at, key), _)| *at == table && key.starts_with(&prefix))
+        {
+            *stored = StoredRow::default();
+        }
+        self.made.dropped.push((table, prefix));
         Ok(())
     }
 
@@ -249,56 +303,25 @@ pub(super) fn write(sql: &mut SqlText, table: Table, key: &Key, row: &Row) {
     });
 }
 
-/// A reader's connection, as lists see it: each step of a list is a question of its own.
-pub(super) struct Snapshot<'a> {
-    pub session: &'a mut Session,
-    pub sql: &'a mut SqlText,
-}
-
-impl Scan for Snapshot<'_> {
-    type Stop = Stop;
-
-    fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Stop> {
-        let sql = &mut *self.sql;
-        sql.clear();
-        sql.statement("SELECT role FROM im_group_member WHERE leave_seq = 0 AND group_id = ");
-        sql.number(group.0).push(" AND user_id = ").number(user.0);
-        let mut rows = self.session.run(sql.as_str())?.into_iter().flatten();
-        let role = rows.next().map(|mut row| number(&mut row, 0)).transpose()?;
-        Ok(role.and_then(Role::from_number))
-    }
-
-    fn scan(
-        &mut self,
-        table: Table,
-        first: u64,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Row)>, Stop> {
-        let shape = table.shape();
-        let [key, second] = shape.keys else {
-            return Err(damaged("a table without two keys").into());
-        };
-        let sql = &mut *self.sql;
-        sql.clear();
-        sql.statement("SELECT ").push(second).push(",");
-        names(sql, "", shape.columns);
-        sql.push(" FROM ").push(shape.name).push(" WHERE ").push(key).push(" = ").number(first);
-        sql.push(" AND ").push(second).push(" > ").number(after);
-        sql.push(" ORDER BY ").push(second).push(" LIMIT ").number(limit as u64);
-        let rows = self.session.run(sql.as_str())?.into_iter().flatten();
-        rows.map(|mut row| Ok((number(&mut row, 0)?, values(&mut row, shape, 1)?))).collect()
+/// A statement that drops the rows whose keys begin so.
+pub(super) fn write_drop(sql: &mut SqlText, table: Table, prefix: &Key) {
+    let shape = table.shape();
+    sql.statement("DELETE FROM ").push(shape.name);
+    for (position, (key, number)) in shape.keys.iter().zip(prefix).enumerate() {
+        sql.push(if position > 0 { " AND " } else { " WHERE " }).push(key);
+        sql.push(" = ").number(*number);
     }
 }
 
-fn names(sql: &mut SqlText, prefix: &'static str, names: &[&'static str]) {
+/// Names of columns, with commas between them.
+pub(super) fn names(sql: &mut SqlText, prefix: &'static str, names: &[&'static str]) {
     sql.list(names, |sql, name| {
         sql.push(prefix).push(name);
     });
 }
 
 /// The columns that begin at `from`.
-fn values(row: &mut MysqlRow, shape: &Shape, from: usize) -> Result<Row, Abort> {
+pub(super) fn values(row: &mut MysqlRow, shape: &Shape, from: usize) -> Result<Row, Abort> {
     (0..shape.columns.len())
         .map(|at| match at < shape.number_count {
             true => Ok(Value::Number(number(row, from + at)?)),

@@ -52,6 +52,12 @@ pub(super) fn kind(row: &mut Row, column: usize) -> Result<pb::MsgType, Abort> {
 pub(super) const MESSAGE_COLUMNS: &str = "b.msg_id, b.lo, b.hi, b.conv_seq, b.msg_no, b.sender, b.client_msg_id, b.kind, b.time_ms, \
      b.flags, b.content, b.extra, b.refs";
 
+/// The same, but with texts only.
+pub(super) const TEXT_COLUMNS: &str = "b.msg_id, b.lo, b.hi, b.conv_seq, b.msg_no, b.sender, b.client_msg_id, b.kind, b.time_ms, \
+     b.flags, IF(b.kind = 1, b.content, ''), IF(b.kind = 1, b.extra, ''), b.refs";
+
+const _: () = assert!(pb::MsgType::Text as i32 == 1, "the columns say so");
+
 /// An entry whose columns begin at `first`.
 pub(super) fn message(row: &mut Row, first: usize) -> Result<StoredMessage, Abort> {
     let client_msg_id: Option<Vec<u8>> = take(row, first + 6)?;

@@ -12,7 +12,7 @@ use super::plan::SentKey;
 use crate::group::Group;
 use crate::recent::Recent;
 use crate::record::{Key, Row, Table};
-use crate::rules::Target;
+use crate::rules::{Profile, Target};
 
 /// Users known to exist: about 20 bytes each, 5 MiB. They are never deleted.
 const USERS_MAX: usize = 1 << 18;
@@ -97,16 +97,21 @@ pub(super) struct Device {
     pub name: String,
     pub token_generation: u32,
     pub cursor: u64,
+    pub login_ms: u64,
     pub is_changed: bool,
 }
 
 /// A row of im_session.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Session {
     /// The newest one.
     pub epoch: u64,
     /// The highest one that there ever was.
     pub issued: u64,
+    /// Those up to this one were revoked.
+    pub revoked: u64,
+    /// On which device the newest one is; empty: that is not known.
+    pub device_id: String,
     pub is_changed: bool,
 }
 
@@ -165,6 +170,8 @@ pub(super) struct WorkingSet {
     pub sent: Map<SentKey, Sent>,
     /// Token generations of users whose rows are locked.
     pub users: Map<UserId, u32>,
+    /// Rows of users that the rules ask for, and whether they were changed.
+    pub profiles: Map<UserId, (Profile, bool)>,
     pub names: HashMap<String, NamedUser>,
     pub devices: HashMap<DeviceKey, Device>,
     pub sessions: Map<(UserId, DeviceClass), Session>,

@@ -49,10 +49,12 @@ pub(super) fn write_back(
     }
     packets.conversations(&batch.set)?;
     packets.accounts(&batch.made.accounts, batch.now_ms)?;
+    packets.profiles(&batch.set);
     packets.devices(&batch.set)?;
     packets.groups(&batch.made, &batch.set, batch.now_ms)?;
-    packets.records(&batch.set)?;
+    packets.records(&batch.made, &batch.set)?;
     packets.sequences(&batch.set);
+    packets.search_blocks(&batch.made)?;
     packets.redactions(&batch.made);
     let Packets { session, sql, is_any_sent } = packets;
     if let Some(barrier) = barrier
@@ -156,6 +158,18 @@ impl Packets<'_> {
         Ok(())
     }
 
+    /// Ascending; nothing else locks these rows.
+    fn search_blocks(&mut self, made: &Made<'_>) -> Result<(), Failed> {
+        self.rows(
+            "INSERT INTO im_search_block (owner, block, data) VALUES ",
+            &made.search_blocks,
+            " ON DUPLICATE KEY UPDATE data = VALUES(data)",
+            |sql, ((owner, number), data)| {
+                sql.number(owner.0).push(",").number(*number).push(",").bytes(data);
+            },
+        )
+    }
+
     /// See im_redaction. The last lock of all, held for the commit alone.
     fn redactions(&mut self, made: &Made<'_>) {
         if made.bodies.keys().any(|(key, _)| key.as_group().is_some()) {
@@ -242,29 +256,44 @@ impl Packets<'_> {
         )
     }
 
+    fn profiles(&mut self, set: &WorkingSet) {
+        for user in sorted_keys(&set.profiles, |(_, is_changed)| *is_changed) {
+            let (profile, _) = &set.profiles[&user];
+            self.sql.statement("UPDATE im_user SET nickname = ").text(&profile.nickname);
+            self.sql.push(", avatar_url = ").text(&profile.avatar_url);
+            self.sql.push(", password_phc = ").text(&profile.password_phc);
+            self.sql.push(", token_generation = ").number(profile.token_generation.into());
+            self.sql.push(" WHERE user_id = ").number(user.0);
+        }
+    }
+
     fn devices(&mut self, set: &WorkingSet) -> Result<(), Failed> {
         self.rows(
             "INSERT INTO im_device (user_id, device_id, class, name, token_generation, \
-             cursor_seq) VALUES ",
+             cursor_seq, login_ms) VALUES ",
             sorted_keys(&set.devices, |device| device.is_changed),
             " ON DUPLICATE KEY UPDATE class = VALUES(class), name = VALUES(name), \
-             token_generation = VALUES(token_generation), cursor_seq = VALUES(cursor_seq)",
+             token_generation = VALUES(token_generation), cursor_seq = VALUES(cursor_seq), \
+             login_ms = VALUES(login_ms)",
             |sql, key| {
                 let device = &set.devices[&key];
                 sql.number(key.user.0).push(",").bytes(key.device_id.as_bytes());
                 sql.push(",").number(device.class.into()).push(",").text(&device.name);
                 sql.push(",").number(device.token_generation.into());
-                sql.push(",").number(device.cursor);
+                sql.push(",").number(device.cursor).push(",").number(device.login_ms);
             },
         )?;
         self.rows(
-            "INSERT INTO im_session (user_id, class, epoch, issued) VALUES ",
+            "INSERT INTO im_session (user_id, class, epoch, issued, revoked, device_id) VALUES ",
             sorted_keys(&set.sessions, |session| session.is_changed),
-            " ON DUPLICATE KEY UPDATE epoch = VALUES(epoch), issued = VALUES(issued)",
+            " ON DUPLICATE KEY UPDATE epoch = VALUES(epoch), issued = VALUES(issued), \
+             revoked = VALUES(revoked), device_id = VALUES(device_id)",
             |sql, (user, class)| {
-                let session = set.sessions[&(user, class)];
+                let session = &set.sessions[&(user, class)];
                 sql.number(user.0).push(",").signed(class.number());
                 sql.push(",").number(session.epoch).push(",").number(session.issued);
+                sql.push(",").number(session.revoked);
+                sql.push(",").bytes(session.device_id.as_bytes());
             },
         )
     }
@@ -315,7 +344,10 @@ impl Packets<'_> {
         )
     }
 
-    fn records(&mut self, set: &WorkingSet) -> Result<(), Failed> {
+    fn records(&mut self, made: &Made<'_>, set: &WorkingSet) -> Result<(), Failed> {
+        for (table, prefix) in &made.dropped {
+            records::write_drop(self.sql, *table, prefix);
+        }
         for key in sorted_keys(&set.records, |stored| stored.is_changed) {
             let Some(row) = set.records.get(&key).and_then(|stored| stored.row.as_ref()) else {
                 continue;

@@ -171,7 +171,10 @@ fn finish(outcome: Outcome, entries: &[Entry]) -> Written {
         Written::Registered(_)
         | Written::SessionOpened(_)
         | Written::SessionReleased
+        | Written::IndexStored
         | Written::DeviceRevoked
+        | Written::Revoked(_)
+        | Written::Seen
         | Written::Marked => debug_assert_ne!(entry.sender_seq, Seq(0), "they make no entries"),
     }
     written
@@ -284,7 +287,12 @@ impl Writer for MysqlWriter {
             | WriteJob::ReleaseSession { .. }
             | WriteJob::RevokeDevice { .. }
             | WriteJob::MarkDelivered { .. }
-            | WriteJob::View(_) => 1,
+            | WriteJob::View(_)
+            | WriteJob::UpdateUser(_)
+            | WriteJob::EndDevice { .. }
+            | WriteJob::ChangePassword { .. }
+            | WriteJob::NoteSeen { .. } => 1,
+            WriteJob::StoreIndex { .. } => 0,
         }
     }
 

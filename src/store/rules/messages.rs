@@ -5,11 +5,14 @@
 //! and a recall finds all that there is by the message's `edit_seq`.
 
 use aldis_logic::job::{JobError, MessageChange, MessageJob, Ticket, Written};
+use aldis_wire::limits::EDIT_MS_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, EDITED, MsgId, MsgNo, RECALLED, Seq, UserId, pb};
 use bytes::Bytes;
 
+use super::reactions::{self, Wanted};
 use super::{Needs, NewEvent, Once, Rows, SentKey, encode};
 use crate::group::Role;
+use crate::record::{Key, Table};
 use crate::refusal::{
     IS_RECALLED, NO_SUCH_GROUP, NO_SUCH_MESSAGE, NO_TEXT, NOT_A_PARTY, NOT_THE_SENDER, TOO_LATE,
 };
@@ -38,28 +41,32 @@ pub(crate) struct BodyChange {
 }
 
 /// A member of a conversation who changes something in it.
-struct Actor {
+pub(super) struct Actor {
     /// Of a group; two users are both members.
-    role: Role,
+    pub role: Role,
     /// All who get the entry, ascending.
-    owners: Vec<UserId>,
+    pub owners: Vec<UserId>,
 }
 
 pub(super) fn needs(job: &MessageJob) -> Needs {
     let key = job.conversation;
     let group = key.as_group();
-    let once = match &job.change {
-        MessageChange::Recall { .. } => None,
-        MessageChange::Edit { request_id, .. } => Some(sent_key(job, request_id.0)),
-    };
     let is_party = group.is_some() || is_party(key, job.actor);
-    Needs {
+    let mut needs = Needs {
         conversations: if group.is_none() && is_party { vec![key] } else { vec![] },
         groups: group.into_iter().collect(),
         targets: vec![(key, job.conv_seq)],
-        once: once.into_iter().collect(),
         ..Needs::default()
+    };
+    match &job.change {
+        MessageChange::Recall { .. } => {}
+        MessageChange::Edit { request_id, .. } => needs.once.push(sent_key(job, request_id.0)),
+        MessageChange::React { .. } => {
+            needs.rows.push((Table::Reaction, reactions::row_key(job)));
+            needs.stays.extend(group.map(|group| (group, job.actor)));
+        }
     }
+    needs
 }
 
 /// Runs the job.
@@ -71,6 +78,10 @@ pub(super) fn change<R: Rows>(
     let seq = match &job.change {
         MessageChange::Recall { within_ms } => recall(rows, origin, job, *within_ms)?,
         MessageChange::Edit { .. } => edit(rows, origin, job)?,
+        MessageChange::React { reaction, is_added, friends_only } => {
+            let wanted = Wanted { reaction, is_added: *is_added, friends_only: *friends_only };
+            reactions::react(rows, origin, job, &wanted)?
+        }
     };
     Ok(Written::Changed { seq })
 }
@@ -102,6 +113,7 @@ fn recall<R: Rows>(
         edit_seq: 0,
     };
     rows.change_body(key, job.conv_seq, gone)?;
+    rows.drop_rows(Table::Reaction, Key::from_slice(&[key.lo, key.hi, job.conv_seq.0]))?;
     let event = NewEvent {
         conversation: key,
         actor: job.actor,
@@ -120,10 +132,10 @@ fn edit<R: Rows>(rows: &mut R, origin: Ticket, job: &MessageJob) -> Result<Seq, 
     let key = job.conversation;
     let wanted = pb::MessageEvent {
         kind: pb::MessageEventKind::MessageEdited.into(),
-        msg_id: 0,
         conv_seq: job.conv_seq.0,
         content: content.clone(),
         extra: extra.clone(),
+        ..pb::MessageEvent::default()
     };
     // Who may no longer edit still learns that an edit was done before.
     let once = Once { id: *request_id, body: encode(&wanted) };
@@ -142,7 +154,7 @@ fn edit<R: Rows>(rows: &mut R, origin: Ticket, job: &MessageJob) -> Result<Seq, 
     if target.flags & RECALLED != 0 {
         return Err(IS_RECALLED.into());
     }
-    if is_over(rows.now_ms(), &target, *within_ms) {
+    if is_over(rows.now_ms(), &target, (*within_ms).min(EDIT_MS_MAX)) {
         return Err(TOO_LATE.into());
     }
     // Whoever may say nothing more may not say it in the place of what was said before.
@@ -186,7 +198,11 @@ fn blank_edit<R: Rows>(rows: &mut R, job: &MessageJob, target: &Target) -> Resul
     rows.change_body(job.conversation, ConvSeq(target.edit_seq), blank)
 }
 
-fn event(kind: pb::MessageEventKind, conv_seq: ConvSeq, target: &Target) -> pb::MessageEvent {
+pub(super) fn event(
+    kind: pb::MessageEventKind,
+    conv_seq: ConvSeq,
+    target: &Target,
+) -> pb::MessageEvent {
     pb::MessageEvent {
         kind: kind.into(),
         msg_id: target.msg_id.0,
@@ -196,7 +212,11 @@ fn event(kind: pb::MessageEventKind, conv_seq: ConvSeq, target: &Target) -> pb::
 }
 
 /// The actor, who must be a member now.
-fn actor<R: Rows>(rows: &mut R, key: ConversationKey, user: UserId) -> Result<Actor, R::Stop> {
+pub(super) fn actor<R: Rows>(
+    rows: &mut R,
+    key: ConversationKey,
+    user: UserId,
+) -> Result<Actor, R::Stop> {
     if let Some(group) = key.as_group() {
         let group = rows.group(group)?.unwrap_or_default();
         let role = group.member(user).ok_or(NO_SUCH_GROUP)?.role;
@@ -211,7 +231,7 @@ fn actor<R: Rows>(rows: &mut R, key: ConversationKey, user: UserId) -> Result<Ac
 }
 
 /// The message that the job names.
-fn message<R: Rows>(rows: &mut R, job: &MessageJob) -> Result<Target, R::Stop> {
+pub(super) fn message<R: Rows>(rows: &mut R, job: &MessageJob) -> Result<Target, R::Stop> {
     let target = rows.target(job.conversation, job.conv_seq)?;
     let target = target.filter(|target| target.kind.is_message());
     target.ok_or_else(|| JobError::into(NO_SUCH_MESSAGE))

@@ -5,27 +5,32 @@
 //! locks first. A conversation's row guards what its members may do in it and the relations of a 1:1
 //! pair; a user's row guards the tally.
 
+mod accounts;
 mod friends;
 mod group_admin;
 mod groups;
 mod messages;
 mod once;
+mod reactions;
 mod ties;
 mod views;
 
 use aldis_logic::job::{CreateGroup, JobError, Ticket, WriteJob, Written};
-use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId, pb};
+use aldis_wire::{
+    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, RequestId, Seq, UserId, pb,
+};
 use bytes::Bytes;
 
 use crate::group::{Group, Stay};
 use crate::page::Span;
 use crate::record::{Key, Record, Row, Table};
 
+pub(crate) use accounts::{KnownDevice, NewestSession, Profile};
 pub(crate) use friends::{info as relation_info, is_listed};
 pub(crate) use messages::{BodyChange, Target};
 pub(crate) use once::{Once, SentKey};
 pub(crate) use ties::Ties;
-pub(crate) use views::{Deferred, finish};
+pub(crate) use views::{Deferred, finish, shown};
 
 /// An entry of the server's own that says what was changed.
 pub(crate) struct NewEvent {
@@ -57,11 +62,37 @@ pub(crate) trait Rows {
     /// Whether there is such a user.
     fn has_user(&mut self, user: UserId) -> Result<bool, Self::Stop>;
 
+    /// The user's row; `None`: there is no such user.
+    fn profile(&mut self, user: UserId) -> Result<Option<Profile>, Self::Stop>;
+
+    /// Changes it.
+    fn set_profile(&mut self, user: UserId, profile: Profile) -> Result<(), Self::Stop>;
+
+    /// The device; `None`: the user never logged in there.
+    fn device(&mut self, user: UserId, id: &str) -> Result<Option<KnownDevice>, Self::Stop>;
+
+    /// Ends all tokens of a device.
+    fn raise_device_generation(&mut self, user: UserId, id: &str) -> Result<(), Self::Stop>;
+
+    /// The newest session of each class, ascending.
+    fn sessions(&mut self, user: UserId) -> Result<Vec<NewestSession>, Self::Stop>;
+
+    /// Sessions of the class up to this epoch are over.
+    fn set_revoked(
+        &mut self,
+        user: UserId,
+        class: DeviceClass,
+        epoch: Epoch,
+    ) -> Result<(), Self::Stop>;
+
     /// The row, with what this transaction changed in it.
     fn row(&mut self, table: Table, key: &Key) -> Result<Option<Row>, Self::Stop>;
 
     /// Makes or replaces the row.
     fn set_row(&mut self, table: Table, key: Key, row: Row) -> Result<(), Self::Stop>;
+
+    /// Drops the rows whose keys begin so, what this transaction made of them included.
+    fn drop_rows(&mut self, table: Table, prefix: Key) -> Result<(), Self::Stop>;
 
     /// What the two of a 1:1 conversation are to each other.
     fn ties(&mut self, pair: ConversationKey) -> Result<Ties, Self::Stop>;
@@ -152,6 +183,8 @@ pub(crate) struct Needs {
     pub once: Vec<SentKey>,
     /// Whose stays in a group the rules ask for.
     pub stays: Vec<(GroupId, UserId)>,
+    /// Users whose rows the rules ask for.
+    pub profiles: Vec<UserId>,
     /// Users whose number of groups counts.
     pub counted: Vec<UserId>,
     /// Who may have been in which group.
@@ -191,7 +224,7 @@ pub(crate) fn needs(job: &WriteJob) -> Option<Needs> {
         WriteJob::Group(job) => Some(group_admin::needs(job)),
         WriteJob::Message(job) => Some(messages::needs(job)),
         WriteJob::View(job) => Some(views::needs(job)),
-        _ => None,
+        other => accounts::needs(other),
     }
 }
 
@@ -205,6 +238,9 @@ pub(crate) fn actor(job: &WriteJob) -> UserId {
         WriteJob::Group(job) => job.actor,
         WriteJob::Message(job) => job.actor,
         WriteJob::View(job) => job.user,
+        WriteJob::UpdateUser(job) => job.user,
+        WriteJob::ChangePassword { user, .. } | WriteJob::EndDevice { user, .. } => *user,
+        WriteJob::NoteSeen { .. } => UserId(0),
         other => unreachable!("{other:?} has no needs"),
     }
 }
@@ -225,6 +261,10 @@ pub(crate) fn run<R: Rows>(
         WriteJob::Group(job) => group_admin::change(rows, origin, job),
         WriteJob::Message(job) => messages::change(rows, origin, job),
         WriteJob::View(job) => views::change(rows, origin, job),
+        WriteJob::UpdateUser(job) => accounts::update(rows, origin, job),
+        WriteJob::EndDevice { user, device_id } => accounts::end_device(rows, *user, device_id),
+        job @ WriteJob::ChangePassword { .. } => accounts::change_password(rows, job),
+        WriteJob::NoteSeen { users } => accounts::note_seen(rows, users),
         other => unreachable!("{other:?} has no needs"),
     }
 }

@@ -1,6 +1,6 @@
 //! Users, devices and sessions. Knows nothing of messages but mailbox heads.
 
-use aldis_logic::job::{Generations, NewUser, OpenSession, SessionOpened, Written};
+use aldis_logic::job::{Device, Generations, NewUser, OpenSession, SessionOpened, Written};
 use aldis_wire::{DeviceClass, Epoch, Seq, UserId};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -8,6 +8,7 @@ use super::batch::Batch;
 use super::failure::{Stop, damaged};
 use super::rows::{number, small_number};
 use crate::refusal::{NAME_TAKEN, NO_SUCH_DEVICE, NO_SUCH_USER, TOKEN_REVOKED};
+use crate::rules::{KnownDevice, NewestSession, Profile};
 
 /// Ids stay below this, so that they can be packed with a seq.
 pub(super) const ID_END: u64 = 1 << 31;
@@ -97,12 +98,12 @@ impl Batch<'_> {
         let class = job.class.number();
         self.conn
             .prepare_cached(
-                "INSERT INTO im_device (user_id, device_id, class, name) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (user_id, device_id)
-                 DO UPDATE SET class = excluded.class, name = excluded.name
-                 WHERE class <> excluded.class OR name <> excluded.name",
+                "INSERT INTO im_device (user_id, device_id, class, name, login_ms)
+                 VALUES (?, ?, ?, ?, ?)
+                 ON CONFLICT (user_id, device_id) DO UPDATE SET class = excluded.class,
+                     name = excluded.name, login_ms = excluded.login_ms",
             )?
-            .execute((user, &job.device_id, class, &job.device_name))?;
+            .execute((user, &job.device_id, class, &job.device_name, self.now_ms as i64))?;
         let before: u64 = self
             .conn
             .prepare_cached("SELECT epoch FROM im_session WHERE user_id = ? AND class = ?")?
@@ -112,12 +113,14 @@ impl Batch<'_> {
         let epoch = self
             .conn
             .prepare_cached(
-                "INSERT INTO im_session (user_id, class, epoch, issued) VALUES (?, ?, 1, 1)
+                "INSERT INTO im_session (user_id, class, epoch, issued, device_id)
+                 VALUES (?, ?, 1, 1, ?)
                  ON CONFLICT (user_id, class)
-                 DO UPDATE SET epoch = MAX(epoch, issued) + 1, issued = MAX(epoch, issued) + 1
+                 DO UPDATE SET epoch = MAX(epoch, issued) + 1, issued = MAX(epoch, issued) + 1,
+                     device_id = excluded.device_id
                  RETURNING epoch",
             )?
-            .query_row((user, class), |row| number(row, 0))?;
+            .query_row((user, class, &job.device_id), |row| number(row, 0))?;
         let (user, class) = (job.user, job.class);
         let (epoch, before) = (Epoch(epoch), Epoch(before));
         Ok(Written::SessionOpened(SessionOpened { user, class, epoch, before, generations }))
@@ -133,7 +136,8 @@ impl Batch<'_> {
     ) -> Result<Written, Stop> {
         self.conn
             .prepare_cached(
-                "UPDATE im_session SET epoch = ? WHERE user_id = ? AND class = ? AND epoch = ?",
+                "UPDATE im_session SET epoch = ?, device_id = ''
+                 WHERE user_id = ? AND class = ? AND epoch = ?",
             )?
             .execute((before.0 as i64, user.0 as i64, class.number(), epoch.0 as i64))?;
         Ok(Written::SessionReleased)
@@ -185,4 +189,108 @@ impl Batch<'_> {
         }
         Ok(exists)
     }
+}
+
+/// A user's row.
+pub(super) fn profile(conn: &Connection, user: UserId) -> Result<Option<Profile>, Stop> {
+    let found = conn
+        .prepare_cached(
+            "SELECT username, nickname, avatar_url, password_phc, token_generation
+             FROM im_user WHERE user_id = ?",
+        )?
+        .query_row([user.0 as i64], |row| {
+            Ok(Profile {
+                username: row.get(0)?,
+                nickname: row.get(1)?,
+                avatar_url: row.get(2)?,
+                password_phc: row.get(3)?,
+                token_generation: small_number(row, 4)?,
+            })
+        })
+        .optional()?;
+    Ok(found)
+}
+
+/// Changes it.
+pub(super) fn set_profile(conn: &Connection, user: UserId, new: &Profile) -> Result<(), Stop> {
+    conn.prepare_cached(
+        "UPDATE im_user SET nickname = ?, avatar_url = ?, password_phc = ?, token_generation = ?
+         WHERE user_id = ?",
+    )?
+    .execute((
+        &new.nickname,
+        &new.avatar_url,
+        &new.password_phc,
+        new.token_generation,
+        user.0 as i64,
+    ))?;
+    Ok(())
+}
+
+/// A device's row.
+pub(super) fn device(
+    conn: &Connection,
+    user: UserId,
+    device_id: &str,
+) -> Result<Option<KnownDevice>, Stop> {
+    let found = conn
+        .prepare_cached(
+            "SELECT class, token_generation FROM im_device WHERE user_id = ? AND device_id = ?",
+        )?
+        .query_row((user.0 as i64, device_id), |row| Ok((row.get(0)?, small_number(row, 1)?)))
+        .optional()?;
+    let Some((class, token_generation)) = found else { return Ok(None) };
+    let class = DeviceClass::from_number(class).ok_or_else(|| damaged("a class"))?;
+    Ok(Some(KnownDevice { class, token_generation }))
+}
+
+/// The newest session of each class.
+pub(super) fn sessions(conn: &Connection, user: UserId) -> Result<Vec<NewestSession>, Stop> {
+    let mut statement = conn.prepare_cached(
+        "SELECT class, epoch, device_id FROM im_session WHERE user_id = ? ORDER BY class",
+    )?;
+    let mut rows = statement.query([user.0 as i64])?;
+    let mut sessions = Vec::new();
+    while let Some(row) = rows.next()? {
+        let class = DeviceClass::from_number(row.get(0)?).ok_or_else(|| damaged("a class"))?;
+        let (epoch, device_id) = (Epoch(number(row, 1)?), row.get(2)?);
+        sessions.push(NewestSession { class, epoch, device_id });
+    }
+    Ok(sessions)
+}
+
+/// Sessions up to this epoch are over.
+pub(super) fn set_revoked(
+    conn: &Connection,
+    user: UserId,
+    class: DeviceClass,
+    epoch: Epoch,
+) -> Result<(), Stop> {
+    conn.prepare_cached(
+        "UPDATE im_session SET revoked = max(revoked, ?) WHERE user_id = ? AND class = ?",
+    )?
+    .execute((epoch.0 as i64, user.0 as i64, class.number()))?;
+    Ok(())
+}
+
+/// The user's devices, the last login first.
+pub(super) fn devices(conn: &Connection, user: UserId, limit: usize) -> Result<Vec<Device>, Stop> {
+    let mut statement = conn.prepare_cached(
+        "SELECT d.device_id, d.class, d.name, d.login_ms, s.epoch
+         FROM im_device d LEFT JOIN im_session s ON s.user_id = d.user_id AND s.class = d.class
+             AND s.device_id = d.device_id AND s.epoch > s.revoked
+         WHERE d.user_id = ? ORDER BY d.login_ms DESC, d.device_id LIMIT ?",
+    )?;
+    let mut rows = statement.query((user.0 as i64, limit as i64))?;
+    let mut devices = Vec::new();
+    while let Some(row) = rows.next()? {
+        devices.push(Device {
+            device_id: row.get(0)?,
+            class: DeviceClass::from_number(row.get(1)?).ok_or_else(|| damaged("a class"))?,
+            name: row.get(2)?,
+            login_ms: number(row, 3)?,
+            epoch: row.get::<_, Option<i64>>(4)?.map(|epoch| Epoch(epoch as u64)),
+        });
+    }
+    Ok(devices)
 }

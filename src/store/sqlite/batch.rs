@@ -84,13 +84,21 @@ impl Batch<'_> {
             WriteJob::MarkDelivered { user, device_id, seq } => {
                 self.mark_delivered(*user, device_id, *seq)
             }
+            WriteJob::StoreIndex { user, blocks } => {
+                self.store_index(*user, blocks)?;
+                Ok(Written::IndexStored)
+            }
             job @ (WriteJob::CreateGroup(_)
             | WriteJob::InviteMembers { .. }
             | WriteJob::LeaveGroup { .. }
             | WriteJob::Group(_)
             | WriteJob::Friend(_)
             | WriteJob::Message(_)
-            | WriteJob::View(_)) => rules::run(self, ticket, job),
+            | WriteJob::View(_)
+            | WriteJob::UpdateUser(_)
+            | WriteJob::EndDevice { .. }
+            | WriteJob::ChangePassword { .. }
+            | WriteJob::NoteSeen { .. }) => rules::run(self, ticket, job),
         }
     }
 

@@ -9,43 +9,17 @@ use super::batch::Batch;
 use super::failure::{Stop, damaged};
 use super::rows::number;
 use crate::group::{Group, Member, Role, Stay};
+use crate::page::Span;
 
 impl Batch<'_> {
     /// A group that exists.
     pub(super) fn load_or_find_group(&mut self, id: GroupId) -> Result<Option<&Group>, Stop> {
         if self.caches.groups.peek(id).is_none()
-            && let Some(group) = self.load_group(id)?
+            && let Some(group) = load(self.conn, id, usize::MAX)?
         {
             self.caches.groups.insert(id, group);
         }
         Ok(self.caches.groups.get_mut(id).map(|group| &*group))
-    }
-
-    fn load_group(&mut self, id: GroupId) -> Result<Option<Group>, Stop> {
-        let Ok(key) = i64::try_from(id.0) else { return Ok(None) };
-        let found = self
-            .conn
-            .prepare_cached("SELECT owner_id, muted, name FROM im_group WHERE group_id = ?")?
-            .query_row([key], |row| {
-                Ok((number(row, 0)?, row.get::<_, bool>(1)?, row.get::<_, String>(2)?))
-            })
-            .optional()?;
-        let Some((owner, is_muted, name)) = found else { return Ok(None) };
-        let members = self
-            .conn
-            .prepare_cached(
-                "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
-                 WHERE group_id = ? AND leave_seq = 0 ORDER BY user_id",
-            )?
-            .query_map([key], |row| Ok((member(row)?, number(row, 2)?)))?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        let with_role = |(member, role): (Member, u64)| {
-            let role = Role::from_number(role).ok_or_else(|| damaged("a role"))?;
-            Ok(Member { role, ..member })
-        };
-        let members = members.into_iter().map(with_role).collect::<Result<Vec<_>, Stop>>()?;
-        let owner = UserId(owner);
-        Ok(Some(Group { name: name.into(), owner, is_muted, members: members.into() }))
     }
 
     pub(super) fn find_made_group(
@@ -143,6 +117,38 @@ impl Batch<'_> {
     }
 }
 
+/// A group with its members now, or with the first ones of them.
+pub(super) fn load(
+    conn: &Connection,
+    id: GroupId,
+    members_max: usize,
+) -> Result<Option<Group>, Stop> {
+    let Ok(key) = i64::try_from(id.0) else { return Ok(None) };
+    let found = conn
+        .prepare_cached("SELECT owner_id, muted, name FROM im_group WHERE group_id = ?")?
+        .query_row([key], |row| {
+            Ok((number(row, 0)?, row.get::<_, bool>(1)?, row.get::<_, String>(2)?))
+        })
+        .optional()?;
+    let Some((owner, is_muted, name)) = found else { return Ok(None) };
+    let members = conn
+        .prepare_cached(
+            "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
+             WHERE group_id = ? AND leave_seq = 0 ORDER BY user_id LIMIT ?",
+        )?
+        .query_map((key, i64::try_from(members_max).unwrap_or(i64::MAX)), |row| {
+            Ok((member(row)?, number(row, 2)?))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let with_role = |(member, role): (Member, u64)| {
+        let role = Role::from_number(role).ok_or_else(|| damaged("a role"))?;
+        Ok(Member { role, ..member })
+    };
+    let members = members.into_iter().map(with_role).collect::<Result<Vec<_>, Stop>>()?;
+    let owner = UserId(owner);
+    Ok(Some(Group { name: name.into(), owner, is_muted, members: members.into() }))
+}
+
 /// The role of a member now.
 pub(super) fn role(conn: &Connection, group: GroupId, user: UserId) -> Result<Option<Role>, Stop> {
     let (Ok(group), Ok(user)) = (i64::try_from(group.0), i64::try_from(user.0)) else {
@@ -156,6 +162,24 @@ pub(super) fn role(conn: &Connection, group: GroupId, user: UserId) -> Result<Op
         .query_row((group, user), |row| number(row, 0))
         .optional()?;
     Ok(role.and_then(Role::from_number))
+}
+
+/// Somebody's stays, ascending; an open one ends with `u64::MAX`.
+pub(super) fn stays(conn: &Connection, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
+    let (Ok(group), Ok(user)) = (i64::try_from(group.0), i64::try_from(user.0)) else {
+        return Ok(vec![]);
+    };
+    let stays = conn
+        .prepare_cached(
+            "SELECT join_seq, leave_seq FROM im_group_member
+             WHERE group_id = ? AND user_id = ? ORDER BY join_seq",
+        )?
+        .query_map((group, user), |row| {
+            let (first, last) = (number(row, 0)?, number(row, 1)?);
+            Ok(Span { first, last: if last == 0 { u64::MAX } else { last } })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(stays)
 }
 
 /// Without its role.

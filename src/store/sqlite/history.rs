@@ -1,15 +1,20 @@
 //! HISTORY: what a reader may see of a conversation, and a page of it.
 
+use std::collections::HashMap;
+
 use aldis_logic::job::{HistoryPage, HistoryRange};
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, UserId};
 use rusqlite::OptionalExtension;
 
 use super::failure::{Stop, damaged};
+use super::groups;
 use super::index::Index;
 use super::read::Snapshot;
+use super::records::find;
 use super::rows::number;
-use crate::page::{PageBytes, Span, plan};
+use crate::page::{PageBytes, Span, above, plan};
+use crate::record::{Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
 
 impl Snapshot<'_> {
@@ -27,13 +32,14 @@ impl Snapshot<'_> {
         };
         let head = last.map_or(0, |last| last.position);
         let visible = match key.as_group() {
-            Some(group) => self.stays(group, reader, head)?,
+            Some(group) => self.visible_stays(group, reader, head)?,
             None if key.lo != reader.0 && key.hi != reader.0 => return Err(NOT_A_PARTY.into()),
             None if head == 0 => vec![],
             None => vec![Span { first: 1, last: head }],
         };
         let max_conv_seq = ConvSeq(visible.last().map_or(0, |span| span.last));
-        let plan = plan(&visible, range, limit.min(SYNC_ENTRIES_MAX));
+        let shown = above(&visible, self.cleared(reader, key)?);
+        let plan = plan(&shown, range, limit.min(SYNC_ENTRIES_MAX));
         let mut more = plan.more;
         let mut ids = Vec::new();
         for span in &plan.spans {
@@ -59,7 +65,7 @@ impl Snapshot<'_> {
         Ok(HistoryPage { entries, more, max_conv_seq })
     }
 
-    fn conversation_number(&self, key: ConversationKey) -> Result<Option<u64>, Stop> {
+    pub(super) fn conversation_number(&self, key: ConversationKey) -> Result<Option<u64>, Stop> {
         let number = self
             .conn
             .prepare_cached("SELECT number FROM im_conversation WHERE lo = ? AND hi = ?")?
@@ -69,18 +75,35 @@ impl Snapshot<'_> {
     }
 
     /// The reader's stays, ascending.
-    fn stays(&self, group: GroupId, reader: UserId, head: u64) -> Result<Vec<Span>, Stop> {
-        let stays = self
+    fn visible_stays(&self, group: GroupId, reader: UserId, head: u64) -> Result<Vec<Span>, Stop> {
+        let stays = groups::stays(self.conn, group, reader)?;
+        if stays.is_empty() {
+            return Err(NO_SUCH_GROUP.into());
+        }
+        let until_now = |stay: Span| Span { last: stay.last.min(head), ..stay };
+        Ok(stays.into_iter().map(until_now).collect())
+    }
+
+    /// Up to where a conversation's history is cleared for one of its members.
+    fn cleared(&self, owner: UserId, key: ConversationKey) -> Result<u64, Stop> {
+        let key = Key::from_slice(&[owner.0, key.lo, key.hi]);
+        let view =
+            find(self.conn, Table::View, &key)?.map_or(Some(View::default()), View::from_row);
+        Ok(view.ok_or_else(|| damaged("a view"))?.cleared_seq)
+    }
+
+    /// The conversations whose history a user has cleared, up to where.
+    pub(super) fn all_cleared(&self, owner: UserId) -> Result<HashMap<ConversationKey, u64>, Stop> {
+        let cleared = self
             .conn
             .prepare_cached(
-                "SELECT join_seq, leave_seq FROM im_group_member
-                 WHERE group_id = ? AND user_id = ? ORDER BY join_seq",
+                "SELECT lo, hi, cleared_seq FROM im_read_mark WHERE owner = ? AND cleared_seq > 0",
             )?
-            .query_map((group.0 as i64, reader.0 as i64), |row| {
-                let (first, last) = (number(row, 0)?, number(row, 1)?);
-                Ok(Span { first, last: if last == 0 { head } else { last } })
+            .query_map([owner.0 as i64], |row| {
+                let key = ConversationKey { lo: number(row, 0)?, hi: number(row, 1)? };
+                Ok((key, number(row, 2)?))
             })?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        if stays.is_empty() { Err(NO_SUCH_GROUP.into()) } else { Ok(stays) }
+            .collect::<rusqlite::Result<HashMap<_, _>>>()?;
+        Ok(cleared)
     }
 }

@@ -13,6 +13,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../sql/sqlite/0003_groups.sql"),
     include_str!("../../../sql/sqlite/0004_issued_epochs.sql"),
     include_str!("../../../sql/sqlite/0005_messages.sql"),
+    include_str!("../../../sql/sqlite/0006_conversations.sql"),
+    include_str!("../../../sql/sqlite/0007_accounts.sql"),
+    include_str!("../../../sql/sqlite/0008_search.sql"),
 ];
 
 /// Applies the migrations that the file lacks, all in one transaction under the write lock.

@@ -13,12 +13,14 @@ mod failure;
 mod groups;
 mod history;
 mod index;
+mod look;
 mod migrate;
 mod once;
 mod read;
 mod records;
 mod rows;
 mod runs;
+mod search;
 mod writer;
 
 use std::path::{Path, PathBuf};

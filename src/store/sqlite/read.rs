@@ -3,22 +3,25 @@
 use std::path::PathBuf;
 
 use aldis_logic::job::{
-    Credentials, Generations, JobError, LoginState, ReadJob, ReadResult, StoredMessage, SyncPage,
-    UserHead,
+    Account, Credentials, Generations, JobError, LoginState, ReadJob, ReadResult, StoredMessage,
+    SyncPage, UserHead,
 };
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{DeviceClass, Epoch, GroupId, MsgId, Seq, UserId, pb};
 use rusqlite::{Connection, OptionalExtension, Row};
 use smallvec::SmallVec;
 
-use super::accounts::ID_END;
+use super::accounts::{self, ID_END};
 use super::connection;
 use super::failure::{Abort, Stop};
 use super::index::Index;
 use super::rows::{MESSAGE_BY_ID, message, number};
 use crate::lists;
-use crate::page::PageBytes;
+use crate::page::{PageBytes, blank};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
+use crate::rules::Profile;
+use crate::search::{search_messages, search_names};
+use crate::sight;
 use crate::traits::{Reader, StoreError};
 
 /// Above every character a username may have; `name < prefix + this` is "begins with the prefix".
@@ -98,6 +101,18 @@ impl Snapshot<'_> {
             ReadJob::History { reader, conversation, range, limit } => {
                 ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)
             }
+            ReadJob::Conversations { user, before, limit } => {
+                ReadResult::Conversations(lists::conversations(self, *user, *before, *limit)?)
+            }
+            ReadJob::Pinned { user } => ReadResult::Conversations(lists::pinned(self, *user)?),
+            ReadJob::Receipts { reader, conversation, after, limit } => {
+                let page = lists::receipts(self, *reader, *conversation, *after, *limit)?;
+                ReadResult::Receipts(page)
+            }
+            ReadJob::Reactions { reader, conversation, conv_seq, after, limit } => {
+                let place = (*conversation, *conv_seq);
+                ReadResult::Reactions(lists::reactions(self, *reader, place, *after, *limit)?)
+            }
             ReadJob::Users { users } => ReadResult::Users(self.users(users)?),
             ReadJob::FindUsers { prefix, limit } => {
                 ReadResult::Users(self.find_users(prefix, *limit)?)
@@ -112,8 +127,25 @@ impl Snapshot<'_> {
                 let page = lists::group_requests(self, *reader, *group, *after, *limit)?;
                 ReadResult::GroupRequests(page)
             }
+            ReadJob::Sight { pairs } => ReadResult::Sight(sight::sights(self, pairs)?),
+            ReadJob::Devices { user, limit } => {
+                ReadResult::Devices(accounts::devices(self.conn, *user, *limit)?)
+            }
+            ReadJob::Account { user } => {
+                let profile = accounts::profile(self.conn, *user)?.ok_or(NO_SUCH_USER)?;
+                let Profile { username, password_phc, .. } = profile;
+                ReadResult::Account(Account { username, password_phc })
+            }
+            ReadJob::Audience(job) => ReadResult::Audience(sight::audiences(self, job)?),
             ReadJob::Relations { user, list, after, limit } => {
                 ReadResult::Relations(lists::relations(self, *user, *list, *after, *limit)?)
+            }
+            ReadJob::SearchMessages(job) => {
+                ReadResult::SearchedMessages(search_messages(self, job)?)
+            }
+            ReadJob::SearchNames { user, names, query, after, limit } => {
+                let page = search_names(self, *user, *names, query, *after, *limit)?;
+                ReadResult::SearchedNames(page)
             }
         })
     }
@@ -160,27 +192,30 @@ impl Snapshot<'_> {
 
     fn heads(&self, users: &[UserId]) -> Result<Vec<UserHead>, Stop> {
         let mut exists = self.conn.prepare_cached("SELECT 1 FROM im_user WHERE user_id = ?")?;
-        let mut sessions =
-            self.conn.prepare_cached("SELECT class, epoch FROM im_session WHERE user_id = ?")?;
+        let mut sessions = self
+            .conn
+            .prepare_cached("SELECT class, epoch, revoked FROM im_session WHERE user_id = ?")?;
         let mut heads = Vec::with_capacity(users.len());
         for &user in users {
             if !exists.exists([user.0 as i64])? {
                 continue;
             }
-            let mut epochs = SmallVec::new();
+            let (mut epochs, mut revoked) = (SmallVec::new(), SmallVec::new());
             let mut rows = sessions.query([user.0 as i64])?;
             while let Some(row) = rows.next()? {
                 if let Some(class) = DeviceClass::from_number(row.get(0)?) {
                     epochs.push((class, Epoch(number(row, 1)?)));
+                    let revoked_epoch = Epoch(number(row, 2)?);
+                    revoked.extend((revoked_epoch.0 > 0).then_some((class, revoked_epoch)));
                 }
             }
-            heads.push(UserHead { user, head: self.mailbox_head(user)?, epochs });
+            heads.push(UserHead { user, head: self.mailbox_head(user)?, epochs, revoked });
         }
         Ok(heads)
     }
 
     /// Only users below 2^31 can have a mailbox.
-    fn mailbox_head(&self, user: UserId) -> Result<Seq, Stop> {
+    pub(super) fn mailbox_head(&self, user: UserId) -> Result<Seq, Stop> {
         if user.0 >= ID_END {
             return Ok(Seq(0));
         }
@@ -195,9 +230,13 @@ impl Snapshot<'_> {
         let mut entries = Vec::new();
         if after.0 < last {
             let ids = Index::Mailboxes.ids(self.conn, user.0, after.0 + 1, last)?;
+            let cleared = self.all_cleared(user)?;
             let mut bytes = PageBytes::default();
             for (seq, id) in (after.0 + 1..).zip(ids) {
-                let message = self.message(id)?;
+                let mut message = self.message(id)?;
+                if cleared.get(&message.conversation).is_some_and(|&at| message.conv_seq.0 <= at) {
+                    blank(&mut message);
+                }
                 if !bytes.take(&message) {
                     break;
                 }
@@ -212,7 +251,7 @@ impl Snapshot<'_> {
         Ok(statement.query_row([id.0 as i64], message)?)
     }
 
-    fn users(&self, users: &[UserId]) -> Result<Vec<pb::UserInfo>, Stop> {
+    pub(super) fn users(&self, users: &[UserId]) -> Result<Vec<pb::UserInfo>, Stop> {
         let mut statement = self.conn.prepare_cached(
             "SELECT user_id, username, nickname, avatar_url FROM im_user WHERE user_id = ?",
         )?;
@@ -236,7 +275,7 @@ impl Snapshot<'_> {
         Ok(found)
     }
 
-    fn groups(
+    pub(super) fn groups(
         &self,
         user: UserId,
         after: GroupId,

@@ -1,7 +1,9 @@
 //! Records in SQLite, and the rules' view of a transaction. Knows no rule.
 
 use aldis_logic::job::{CreateGroup, Ticket};
-use aldis_wire::{ConvSeq, ConversationKey, GroupId, MsgId, MsgNo, RequestId, UserId, pb};
+use aldis_wire::{
+    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, MsgId, MsgNo, RequestId, UserId, pb,
+};
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
@@ -9,16 +11,17 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
 use super::append::Draft;
 use super::batch::Batch;
 use super::failure::{Stop, damaged};
-use super::groups;
 use super::index::Index;
-use super::read::{Snapshot, id_or_max};
 use super::rows::{kind, number, small_number};
 use super::runs::pack;
-use crate::group::{Group, Role, Stay};
-use crate::lists::Scan;
+use super::{accounts, groups};
+use crate::group::{Group, Stay};
 use crate::page::Span;
 use crate::record::{Key, Row, Table, Value};
-use crate::rules::{BodyChange, Deferred, NewEvent, Once, Placed, Rows, SentKey, Target, Ties};
+use crate::rules::{
+    BodyChange, Deferred, KnownDevice, NewEvent, NewestSession, Once, Placed, Profile, Rows,
+    SentKey, Target, Ties,
+};
 
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -40,6 +43,30 @@ impl Rows for Batch<'_> {
         self.user_exists(user)
     }
 
+    fn profile(&mut self, user: UserId) -> Result<Option<Profile>, Stop> {
+        accounts::profile(self.conn, user)
+    }
+
+    fn set_profile(&mut self, user: UserId, profile: Profile) -> Result<(), Stop> {
+        accounts::set_profile(self.conn, user, &profile)
+    }
+
+    fn device(&mut self, user: UserId, id: &str) -> Result<Option<KnownDevice>, Stop> {
+        accounts::device(self.conn, user, id)
+    }
+
+    fn raise_device_generation(&mut self, user: UserId, id: &str) -> Result<(), Stop> {
+        self.revoke_device(user, id).map(drop)
+    }
+
+    fn sessions(&mut self, user: UserId) -> Result<Vec<NewestSession>, Stop> {
+        accounts::sessions(self.conn, user)
+    }
+
+    fn set_revoked(&mut self, user: UserId, class: DeviceClass, epoch: Epoch) -> Result<(), Stop> {
+        accounts::set_revoked(self.conn, user, class, epoch)
+    }
+
     fn row(&mut self, table: Table, key: &Key) -> Result<Option<Row>, Stop> {
         find(self.conn, table, key)
     }
@@ -55,6 +82,15 @@ impl Rows for Batch<'_> {
         );
         let values = key.into_iter().map(Value::Number).chain(row);
         self.conn.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+        Ok(())
+    }
+
+    fn drop_rows(&mut self, table: Table, prefix: Key) -> Result<(), Stop> {
+        let shape = table.shape();
+        let named = shape.keys.get(..prefix.len()).unwrap_or(shape.keys);
+        let sql = format!("DELETE FROM {} WHERE {} = ?", shape.name, named.join(" = ? AND "));
+        let numbers = prefix.iter().map(|&number| number as i64);
+        self.conn.prepare_cached(&sql)?.execute(params_from_iter(numbers))?;
         Ok(())
     }
 
@@ -103,21 +139,7 @@ impl Rows for Batch<'_> {
     }
 
     fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
-        let (Ok(group), Ok(user)) = (i64::try_from(group.0), i64::try_from(user.0)) else {
-            return Ok(vec![]);
-        };
-        let stays = self
-            .conn
-            .prepare_cached(
-                "SELECT join_seq, leave_seq FROM im_group_member
-                 WHERE group_id = ? AND user_id = ? ORDER BY join_seq",
-            )?
-            .query_map((group, user), |row| {
-                let (first, last) = (number(row, 0)?, number(row, 1)?);
-                Ok(Span { first, last: if last == 0 { u64::MAX } else { last } })
-            })?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(stays)
+        groups::stays(self.conn, group, user)
     }
 
     fn deferred(&mut self) -> &mut Deferred {
@@ -209,39 +231,6 @@ impl Rows for Batch<'_> {
     }
 }
 
-impl Scan for Snapshot<'_> {
-    type Stop = Stop;
-
-    fn role(&mut self, group: GroupId, user: UserId) -> Result<Option<Role>, Stop> {
-        groups::role(self.conn, group, user)
-    }
-
-    fn scan(
-        &mut self,
-        table: Table,
-        first: u64,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<(u64, Row)>, Stop> {
-        let shape = table.shape();
-        let [key, second] = shape.keys else { return Err(damaged("a table without two keys")) };
-        let sql = format!(
-            "SELECT {second}, {} FROM {} WHERE {key} = ? AND {second} > ? ORDER BY {second} LIMIT ?",
-            shape.columns.join(", "),
-            shape.name
-        );
-        let mut statement = self.conn.prepare_cached(&sql)?;
-        let above = id_or_max(after);
-        let mut rows = statement.query((id_or_max(first), above, limit as i64))?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            let second: i64 = row.get(0)?;
-            found.push((second as u64, values(row, 1, shape.columns.len())?));
-        }
-        Ok(found)
-    }
-}
-
 impl Batch<'_> {
     /// The id of an entry, also of one that this transaction made.
     fn msg_id_at(
@@ -264,7 +253,8 @@ impl Batch<'_> {
     }
 }
 
-fn find(conn: &Connection, table: Table, key: &Key) -> Result<Option<Row>, Stop> {
+/// A row by its key.
+pub(super) fn find(conn: &Connection, table: Table, key: &Key) -> Result<Option<Row>, Stop> {
     let shape = table.shape();
     let sql = format!(
         "SELECT {} FROM {} WHERE {} = ?",
@@ -280,7 +270,8 @@ fn find(conn: &Connection, table: Table, key: &Key) -> Result<Option<Row>, Stop>
     Ok(row)
 }
 
-fn values(row: &rusqlite::Row<'_>, from: usize, count: usize) -> rusqlite::Result<Row> {
+/// Columns of a record.
+pub(super) fn values(row: &rusqlite::Row<'_>, from: usize, count: usize) -> rusqlite::Result<Row> {
     (from..from + count)
         .map(|column| {
             Ok(match row.get_ref(column)? {

@@ -262,7 +262,12 @@ impl Writer for SqliteWriter {
             | WriteJob::ReleaseSession { .. }
             | WriteJob::RevokeDevice { .. }
             | WriteJob::MarkDelivered { .. }
-            | WriteJob::View(_) => 1,
+            | WriteJob::View(_)
+            | WriteJob::UpdateUser(_)
+            | WriteJob::EndDevice { .. }
+            | WriteJob::ChangePassword { .. }
+            | WriteJob::NoteSeen { .. } => 1,
+            WriteJob::StoreIndex { .. } => 0,
         }
     }
 

@@ -16,12 +16,16 @@ import time
 
 import check_accounts
 import check_changes
+import check_conversations
 import check_frames
 import check_friends
 import check_group_admin
 import check_groups
 import check_messages
+import check_people
+import check_search
 import check_sessions
+import check_told
 from harness import Env, Report
 
 CHECKS = (
@@ -31,7 +35,10 @@ CHECKS = (
     check_messages.client_rule, check_messages.contents, check_messages.pushes, check_messages.sync,
     check_messages.history, check_messages.resending, check_messages.delivered, check_messages.send_errors,
     check_messages.read_errors, check_messages.slow_reader, check_changes.changes,
-    check_changes.references,
+    check_changes.references, check_told.typing, check_told.receipts,
+    check_people.presence, check_people.profiles, check_people.devices,
+    check_conversations.lists, check_conversations.reactions, check_conversations.pins,
+    check_search.search,
     check_groups.life, check_groups.visibility, check_groups.repeats, check_groups.group_errors,
     check_groups.lists, check_groups.limits,
     check_group_admin.administration, check_group_admin.administration_errors,
@@ -45,7 +52,7 @@ NOT_CHECKED = (
     "UNAVAILABLE, INTERNAL: only a fault of the server or its store causes them",
     "BUSY: only a lack of room in the server causes it; it is obeyed where it comes",
     "TOKEN_EXPIRED: a token lives longer than this run",
-    "RESYNC by another store_epoch, KICK_NOTIFY with REVOKED or DISABLED, GOAWAY_NOTIFY: the operator causes them",
+    "RESYNC by another store_epoch, KICK_NOTIFY with DISABLED, GOAWAY_NOTIFY: the operator causes them",
     "the end of a connection that is silent for two and a half heartbeat intervals: too long for this run",
 )
 

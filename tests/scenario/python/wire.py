@@ -70,7 +70,11 @@ COMMANDS = {
         "REGISTER": 0x1006,
         "LOGOUT": 0x1008,
         "REFRESH_TOKEN": 0x100A,
+        "CHANGE_PASSWORD": 0x100E,
+        "DEVICE_LIST": 0x1010,
+        "DEVICE_REVOKE": 0x1012,
         "USER_GET": 0x1014,
+        "USER_UPDATE": 0x1016,
         "USER_FIND": 0x1018,
         "MSG_SEND": 0x2001,
         "MSG_SYNC": 0x2004,
@@ -79,6 +83,13 @@ COMMANDS = {
         "MARK_DELIVERED": 0x200A,
         "RECALL": 0x200C,
         "EDIT": 0x200E,
+        "TYPING": 0x2012,
+        "CONVERSATION_LIST": 0x2010,
+        "RECEIPTS": 0x2016,
+        "REACT": 0x201A,
+        "REACTIONS": 0x201C,
+        "CONVERSATION_UPDATE": 0x201E,
+        "SEARCH": 0x2018,
         "FRIEND_APPLY": 0x4001,
         "FRIEND_HANDLE": 0x4003,
         "FRIEND_LIST": 0x4005,
@@ -100,10 +111,13 @@ COMMANDS = {
         "BLOCK": 0x4025,
         "UNBLOCK": 0x4027,
         "GROUP_REQUESTS": 0x4029,
+        "PRESENCE_QUERY": 0x5001,
+        "PRESENCE_SUBSCRIBE": 0x5003,
     }.items()
 }
 RESPONSES = {command.response_id: command for command in COMMANDS.values()}
-NOTIFICATIONS = {0x1005: "KickNotify", 0x100C: "GoawayNotify", 0x2003: "MsgPushNotify"}
+NOTIFICATIONS = {0x1005: "KickNotify", 0x100C: "GoawayNotify", 0x2003: "MsgPushNotify", 0x2014: "TypingNotify",
+                 0x2020: "ReceiptNotify", 0x5005: "PresenceNotify"}
 
 
 class Frame(NamedTuple):

@@ -250,3 +250,32 @@ fn a_gateway_says_where_to_connect() {
     assert_eq!(tool.exit_code(&nobody), Some(UNREACHABLE));
     assert_eq!(tool.exit_code(&["sync", "--gateway", "127.0.0.1:1"]), Some(USAGE));
 }
+
+#[test]
+fn one_sees_who_is_there_and_puts_ones_own_account_in_order() {
+    let server = Server::start();
+    let (ada, ben) = (Tool::registered(&server, "ada"), Tool::registered(&server, "ben"));
+    assert_eq!(ada.json(&["presence", "--json", "ben"]).len(), 0, "strangers see nobody");
+    ben.ok(&["profile", "--set-nickname", "Ben of the lamp", "--set-presence", "everybody"]);
+    assert_eq!(ben.json(&["profile", "--json"])[0]["nickname"], "Ben of the lamp");
+    let seen = ada.json(&["presence", "--json", "ben"]);
+    assert_eq!(
+        (seen[0]["user"].as_str(), seen[0]["is_unknown"].as_bool()),
+        (Some("ben"), Some(false))
+    );
+
+    ada.ok(&["friend", "list", "--device-class", "phone", "--device-id", "my-phone"]);
+    let devices = ada.json(&["devices", "--json"]);
+    let phone = devices.iter().find(|device| device["device_id"] == "my-phone").expect("the phone");
+    assert_eq!((&phone["class"], &phone["is_this"]), (&"phone".into(), &false.into()));
+    ada.ok(&["devices", "revoke", "my-phone"]);
+    assert_eq!(ada.exit_code(&["devices", "revoke", "no-such-device"]), Some(REFUSED));
+
+    let mut passwd = ada.command(&["passwd"]);
+    let output = passwd.env("ALDIS_NEW_PASSWORD", "another horse").output().expect("aldis runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(ada.exit_code(&["devices"]), Some(REFUSED), "the old password");
+    let mut list = ada.command(&["devices", "--json"]);
+    let output = list.env("ALDIS_PASSWORD", "another horse").output().expect("aldis runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -113,7 +113,7 @@ fn a_read_mark_is_told_to_ones_device_on_the_other_node() {
     let told = next_entry(&mut desktop);
     assert_eq!((told.seq, told.r#type()), (answer.seq, pb::MsgType::SystemSelf));
     let event = pb::SelfEvent::decode(told.content.as_ref()).expect("a SelfEvent");
-    let view = pb::ConversationView { receiver_id: ada_id, group_id: 0, read_conv_seq: 1 };
+    let view = pb::ConversationView { receiver_id: ada_id, read_conv_seq: 1, ..Default::default() };
     assert_eq!(event.what, Some(pb::self_event::What::View(view)));
     assert_eq!(phone.call(Command::MarkRead, &mark(sent.conv_seq)).ok::<pb::MarkReadResp>().seq, 0);
     assert_eq!(desktop.call(Command::MarkRead, &mark(sent.conv_seq + 1)).code(), Code::NotFound);

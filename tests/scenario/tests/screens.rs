@@ -146,6 +146,32 @@ fn two_people_talk_on_full_screens_over_a_killed_server() {
     ben.say("hello Ada");
     ada.sees("ben: hello Ada");
 
+    // What is told and not stored, and what is put to a message.
+    ada.sees("✓✓ you: 你好 Ben");
+    ada.sees("ben (ben)");
+    ben.type_text("well");
+    ada.sees("ben is writing…");
+    ben.press(&["C-u"]);
+    ben.press(&["Up", "Up", "+"]);
+    ben.sees("react with");
+    ben.say("👍");
+    ada.wait("a reaction", |shown| shown.contains("         👍"));
+    ben.press(&["Escape"]);
+
+    // What was said is found.
+    ada.press(&["F5"]);
+    ada.sees("search messages for:");
+    ada.say("hello");
+    ada.wait("what was found", |shown| {
+        shown.contains("Found: hello") && shown.contains("ben: hello Ada")
+    });
+    ada.press(&["Enter"]);
+    ada.wait("the conversation", |shown| shown.contains("r reply") && shown.contains("hello Ada"));
+    ada.press(&["C-g"]);
+    ada.press(&["F2", "p"]);
+    ada.sees("pinned");
+    ada.press(&["Tab"]);
+
     // Several lines, an edit, and taking back.
     ada.type_text("first line");
     ada.press(&["C-j"]);

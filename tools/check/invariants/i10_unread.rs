@@ -1,15 +1,16 @@
-//! I10: unread equals messages above the mark. It is counted by msg_no, which every entry has: the
+//! I10: unread equals messages above the mark, and above one's own newest message. It is counted by msg_no, which every entry has: the
 //! messages, not other events, at or below its position. So msg_no is checked wherever it is said,
 //! and what users are told is unread against the messages that were there.
 
 use std::collections::{BTreeMap, HashMap};
 
-use aldis_wire::{ConversationKey, UserId};
+use aldis_wire::limits::OWN_MARK_ENTRIES_MAX;
+use aldis_wire::{ClientMsgId, ConversationKey};
 
 use crate::facts::Facts;
 use crate::findings::{Findings, Invariant};
 use crate::history::LineRef;
-use crate::model::{Conv, MarkRead, Outcome, SendKey, Unread, is_message};
+use crate::model::{Conv, Outcome, SendKey, Unread, is_message};
 
 /// See the file's head.
 pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
@@ -22,7 +23,6 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
     }
     if !facts.history.unreads.is_empty() {
         check_unread(facts, &conversations, findings);
-        check_marks(facts, findings);
     }
 }
 
@@ -103,7 +103,8 @@ fn check_numbers(conv: ConversationKey, positions: &Positions, findings: &mut Fi
 }
 
 /// What was told lies between the messages that were there before the question, and those that may
-/// have been there before the answer.
+/// have been there before the answer. Only those count that the user can see, and none up to the user's
+/// own newest one.
 fn check_unread(
     facts: &Facts<'_>,
     conversations: &HashMap<ConversationKey, Positions>,
@@ -116,22 +117,52 @@ fn check_unread(
         // Positions are stored in their order: with one, all below it.
         let end = positions.iter().rev().find(|(_, at)| at.stored_ns < told.span.start_ns);
         let end = end.map_or(0, |(conv_seq, _)| *conv_seq);
-        let above = |up_to: u64| {
-            let range = told.mark.saturating_add(1)..=up_to.max(told.mark);
-            let is_empty = range.is_empty();
-            let found = if is_empty { None } else { Some(positions.range(range)) };
-            found.into_iter().flatten().filter(|(_, at)| at.is_message).count() as u64
-        };
-        let lowest = above(end);
+        let top = positions.keys().next_back().copied().unwrap_or(0);
+        let (certain, possible) = own_marks(facts, told, top);
+        let Unread { conv, user, .. } = *told;
+        // Of a group, only what is known of its events says who certainly sees a position.
+        let sees = |at: u64| facts.membership.is_entitled(conv, user, at, (u64::MAX, u64::MAX));
+        let may_see = |at: u64| !facts.membership.is_outsider(conv, user, at);
+        let above = possible.saturating_add(1)..=end.max(possible);
+        let found = if above.is_empty() { None } else { Some(positions.range(above)) };
+        let found = found.into_iter().flatten().filter(|(_, at)| at.is_message);
+        let lowest = found.filter(|(at, _)| sees(**at)).count() as u64;
         let starts = begun.get(&told.conv).map_or(&[][..], Vec::as_slice);
         let begun = starts.iter().take_while(|(start_ns, _)| *start_ns < told.span.end_ns);
         // A message without a known place may be anywhere.
-        let highest = begun.filter(|(_, place)| place.is_none_or(|at| at > told.mark)).count();
+        let counts = |place: Option<u64>| place.is_none_or(|at| at > certain && may_see(at));
+        let highest = begun.filter(|(_, place)| counts(*place)).count();
         let highest = (highest as u64).max(lowest);
         if !(lowest..=highest).contains(&told.unread) {
             report(told, lowest, highest, findings);
         }
     }
+}
+
+/// Up to where the user has certainly read, and up to where at most: the mark, or an own message, which is
+/// a mark as long as it is near the newest entry, at most `top`.
+fn own_marks(facts: &Facts<'_>, told: &Unread, top: u64) -> (u64, u64) {
+    let first = SendKey { conv: told.conv, sender: told.user, client_msg_id: ClientMsgId([0; 16]) };
+    let last = SendKey { client_msg_id: ClientMsgId([0xFF; 16]), ..first };
+    let (mut certain, mut possible) = (told.mark, told.mark);
+    for tries in facts.sends.range(first..=last).map(|(_, tries)| tries) {
+        let attempts = tries.attempts.iter().map(|index| &facts.history.attempts[*index]);
+        for attempt in attempts.filter(|attempt| attempt.span.start_ns < told.span.end_ns) {
+            possible = match attempt.outcome {
+                Outcome::Ok(ack) => possible.max(ack.conv_seq),
+                Outcome::Fail => possible,
+                // It may be the last word.
+                Outcome::Info => u64::MAX,
+            };
+        }
+        for (attempt, ack) in facts.acks(tries) {
+            let is_near = ack.conv_seq + OWN_MARK_ENTRIES_MAX as u64 > top;
+            if attempt.span.end_ns < told.span.start_ns && is_near {
+                certain = certain.max(ack.conv_seq);
+            }
+        }
+    }
+    (certain, possible)
 }
 
 fn report(told: &Unread, lowest: u64, highest: u64, findings: &mut Findings) {
@@ -162,31 +193,6 @@ fn begun(facts: &Facts<'_>) -> HashMap<ConversationKey, Vec<(u64, Option<u64>)>>
     }
     begun.values_mut().for_each(|starts| starts.sort_unstable());
     begun
-}
-
-/// A mark that was acknowledged before a question is at or below the mark of its answer.
-fn check_marks(facts: &Facts<'_>, findings: &mut Findings) {
-    let mut marks: HashMap<(UserId, ConversationKey), Vec<&MarkRead>> = HashMap::new();
-    for mark in facts.history.marks.iter().filter(|mark| mark.outcome == Outcome::Ok(())) {
-        marks.entry((mark.user, mark.conv)).or_default().push(mark);
-    }
-    for told in &facts.history.unreads {
-        let Some(marks) = marks.get(&(told.user, told.conv)) else { continue };
-        let before = marks.iter().filter(|mark| mark.span.end_ns < told.span.start_ns);
-        let highest = before.max_by_key(|mark| mark.conv_seq);
-        if let Some(mark) = highest.filter(|mark| mark.conv_seq > told.mark) {
-            let lines = [mark.span.completion, told.span.completion];
-            findings.violation(Invariant::I10, &lines, || {
-                format!(
-                    "user {} had read up to {} of {}, and the mark is {} later",
-                    told.user,
-                    mark.conv_seq,
-                    Conv(told.conv),
-                    told.mark
-                )
-            });
-        }
-    }
 }
 
 #[cfg(test)]
@@ -254,6 +260,7 @@ mod tests {
     fn what_may_have_come_meanwhile_may_count_and_refused_sends_do_not() {
         let told = |unread| {
             let mut lines = group(2);
+            lines.push(2, &[(1, [0, 7], 0, 0, 1)]);
             lines.unanswered([0, 7], 1, 9);
             lines.refused([0, 7], 1, 10);
             lines.unread(2, [0, 7], 1, unread);
@@ -263,12 +270,16 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_does_not_fall_behind_what_was_acknowledged() {
-        let mut lines = group(4);
-        lines.mark_read(2, [0, 7], 3);
-        lines.unread(2, [0, 7], 3, 2);
-        assert!(!is_found(&lines));
-        lines.unread(2, [0, 7], 2, 3);
-        assert!(is_found(&lines));
+    fn ones_own_newest_message_is_a_mark_and_what_one_cannot_see_does_not_count() {
+        let told = |user, unread| {
+            let mut lines = group(3);
+            lines.ack([0, 7], 2, 9, 5);
+            lines.ack([0, 7], 1, 10, 6);
+            lines.push(2, &[(1, [0, 7], 0, 0, 1)]);
+            lines.unread(user, [0, 7], 1, unread);
+            is_found(&lines)
+        };
+        assert!(!told(2, 1) && told(2, 5) && told(2, 0));
+        assert!(!told(1, 0) && told(1, 1), "the last word is user 1's own");
     }
 }

@@ -8,6 +8,7 @@ mod i05_dense;
 mod i06_pages;
 mod i07_order;
 mod i08_membership;
+mod i09_no_way_back;
 mod i10_unread;
 mod i12_unique_ids;
 mod i13_mailbox_order;
@@ -18,7 +19,7 @@ use crate::facts::Facts;
 use crate::findings::Findings;
 
 /// Every check, in order of the invariants' numbers.
-pub const ALL: [fn(&Facts<'_>, &mut Findings); 11] = [
+pub const ALL: [fn(&Facts<'_>, &mut Findings); 12] = [
     i01_acknowledged_is_kept::check,
     i02_one_place::check,
     i03_only_what_was_sent::check,
@@ -27,6 +28,7 @@ pub const ALL: [fn(&Facts<'_>, &mut Findings); 11] = [
     i06_pages::check,
     i07_order::check,
     i08_membership::check,
+    i09_no_way_back::check,
     i10_unread::check,
     i12_unique_ids::check,
     i13_mailbox_order::check,

@@ -24,6 +24,8 @@ pub struct Lines {
     pub msg_id_offset: u64,
     /// Who records.
     pub process: &'static str,
+    /// Flags of the entries that are read from now on.
+    pub flags: u32,
     /// Entries say their msg_no: all but the first position are messages.
     pub msg_nos: bool,
 }
@@ -39,6 +41,7 @@ impl Default for Lines {
             next_session: 1,
             msg_id_offset: 0,
             process: "p",
+            flags: 0,
             msg_nos: false,
         }
     }
@@ -110,7 +113,7 @@ impl Lines {
         let mut entry = json!({
             "seq": seq, "msg_id": self.msg_id(conv, conv_seq), "conv": conv, "conv_seq": conv_seq,
             "sender": sender, "client_msg_id": format!("{no:032x}"), "kind": 1,
-            "hash": format!("{:016x}", self.hash),
+            "hash": format!("{:016x}", self.hash), "flags": self.flags,
         });
         if self.msg_nos {
             entry["msg_no"] = (conv_seq - 1).into();
@@ -191,6 +194,12 @@ impl Lines {
     pub fn mark_read(&mut self, user: u64, conv: [u64; 2], conv_seq: u64) {
         let args = json!({"user": user, "conv": conv, "conv_seq": conv_seq});
         self.done("mark_read", "ok", &args, &json!({}));
+    }
+
+    /// An acknowledged recall.
+    pub fn recall(&mut self, user: u64, conv: [u64; 2], conv_seq: u64) {
+        let args = json!({"user": user, "conv": conv, "conv_seq": conv_seq});
+        self.done("recall", "ok", &args, &json!({}));
     }
 
     /// What a user is told of a conversation.

@@ -333,7 +333,7 @@ impl Engine {
             Event::LoginFailed { code, message } => {
                 return Err(ClientError::Refused { code, message, maybe_done: false });
             }
-            Event::Response { .. } => {}
+            Event::Told(_) | Event::Response { .. } => {}
         }
         Ok(())
     }

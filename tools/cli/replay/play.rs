@@ -184,7 +184,7 @@ impl Play<'_> {
             Event::Kicked { reason, .. } => return Err(ClientError::Kicked { reason }.into()),
             Event::LoginFailed { code, message } => return Err(refused(code, message).into()),
             Event::Online(_) => replay.touch(),
-            Event::Offline { .. } => {}
+            Event::Offline { .. } | Event::Told(_) => {}
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ pub(super) enum Act {
     Chats,
     Friends,
     Groups,
+    Search,
     OpenSomebody,
     NextChat,
     PreviousChat,
@@ -30,6 +31,7 @@ pub(super) enum Act {
     Reply,
     Edit,
     Recall,
+    React,
     ViewFull,
     NextList,
     Add,
@@ -53,6 +55,9 @@ pub(super) enum Act {
     JoinMode,
     Leave,
     Dissolve,
+    Pin,
+    Quiet,
+    Clear,
 }
 
 /// A key with its modifiers.
@@ -112,6 +117,7 @@ pub(super) const ANYWHERE: Table = Table {
         bind(&[key(KeyCode::F(2)), alt(KeyCode::Char('2'))], Act::Chats, "conversations"),
         bind(&[key(KeyCode::F(3)), alt(KeyCode::Char('3'))], Act::Friends, "friends"),
         bind(&[key(KeyCode::F(4)), alt(KeyCode::Char('4'))], Act::Groups, "groups"),
+        bind(&[key(KeyCode::F(5)), alt(KeyCode::Char('5'))], Act::Search, "search messages"),
         bind(&[ctrl('t')], Act::OpenSomebody, "talk to somebody: a user name or group:NUMBER"),
         bind(&[ctrl('n'), alt(KeyCode::Down)], Act::NextChat, "next conversation"),
         bind(&[ctrl('p'), alt(KeyCode::Up)], Act::PreviousChat, "previous conversation"),
@@ -147,6 +153,9 @@ pub(super) const LIST: Table = Table {
         bind(&[key(KeyCode::End)], Act::Last, "the last one"),
         bind(&[ENTER, key(KeyCode::Right)], Act::Open, "open"),
         bind(&[letter('i')], Act::Members, "members of the group"),
+        bind(&[letter('p')], Act::Pin, "pin it to the top, or no longer"),
+        bind(&[letter('m')], Act::Quiet, "quiet: its messages count as nothing new, or again"),
+        bind(&[letter('x')], Act::Clear, "clear what was said, for oneself"),
         bind(&[key(KeyCode::Tab), ESC], Act::Back, "back to typing"),
     ],
     more: &[],
@@ -161,6 +170,7 @@ pub(super) const MESSAGE: Table = Table {
         bind(&[letter('r')], Act::Reply, "reply"),
         bind(&[letter('e')], Act::Edit, "edit one's own"),
         bind(&[letter('d')], Act::Recall, "take it back for everybody"),
+        bind(&[letter('+')], Act::React, "react, or take the same reaction back"),
         bind(&[ENTER, letter('v')], Act::ViewFull, "all of it, and what is known of it"),
         bind(&[ESC], Act::Back, "back to typing"),
     ],
@@ -229,6 +239,19 @@ pub(super) const MEMBERS: Table = Table {
     more: &[],
 };
 
+/// In what a search found.
+pub(super) const SEARCH: Table = Table {
+    title: "What was found",
+    bindings: &[
+        bind(&[UP, letter('k')], Act::Up, "up"),
+        bind(&[DOWN, letter('j')], Act::Down, "down"),
+        bind(&[ENTER], Act::Open, "show it where it was said"),
+        bind(&[letter('s')], Act::Search, "search for something else"),
+        bind(&[ESC], Act::Back, "back"),
+    ],
+    more: &[],
+};
+
 /// In texts that are only read.
 pub(super) const READING: Table = Table {
     title: "Reading",
@@ -252,8 +275,8 @@ const EDITING: [(&str, &str); 6] = [
     ("/help", "what can be typed instead of pressed keys"),
 ];
 
-const TABLES: [&Table; 8] =
-    [&ANYWHERE, &COMPOSE, &LIST, &MESSAGE, &FRIENDS, &GROUPS, &MEMBERS, &READING];
+const TABLES: [&Table; 9] =
+    [&ANYWHERE, &COMPOSE, &LIST, &MESSAGE, &FRIENDS, &GROUPS, &MEMBERS, &SEARCH, &READING];
 
 /// Columns of the keys in the help.
 const LABEL_COLUMNS: usize = 16;

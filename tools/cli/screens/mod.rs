@@ -53,7 +53,6 @@ pub fn run(session: Session, place: &str, with: Option<Target>) -> anyhow::Resul
         username: session.me.username.clone(),
         place: place.to_owned(),
         zone: TimeZone::system(),
-        head: session.client.core().local_seq(0).unwrap_or(0),
         seed: getrandom::u64().map_err(std::io::Error::other)?,
     };
     let mut model = Model::new(setting, now_ms());

@@ -316,6 +316,10 @@ impl Core {
         if response.own_seq() != 0 {
             self.note_head(0, response.own_seq());
         }
+        if let Response::ChangePassword(body) = &response {
+            // The one that the session began with is void now.
+            self.saved.token.clone_from(&body.token);
+        }
         let is_logout = matches!(response, Response::Logout(_));
         self.finish(no, Ok(response));
         if is_logout {

@@ -1,7 +1,7 @@
 //! What the core tells: events for the application, actions for the driver, observations for a
 //! recorder. Data only.
 
-use aldis_wire::{ClientMsgId, Code, pb};
+use aldis_wire::{ClientMsgId, Code, Command, Message, pb};
 
 use super::outbox::Outgoing;
 use super::request::{Request, RequestError, RequestNo, Response};
@@ -70,6 +70,8 @@ pub enum Event {
         /// An earlier try ended without a definite answer and may have been committed.
         maybe_committed: bool,
     },
+    /// Something that is in no stream; nobody says it again.
+    Told(Told),
     /// A request was answered or its connection ended.
     Response {
         /// Which.
@@ -77,6 +79,29 @@ pub enum Event {
         /// Its outcome.
         result: Result<Response, RequestError>,
     },
+}
+
+/// What is told and not stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// Somebody writes something, or does no longer.
+    Typing(pb::TypingNotify),
+    /// The other of a 1:1 conversation has come further with it.
+    Receipt(pb::ReceiptNotify),
+    /// Somebody whom this session watches has come or gone.
+    Presence(pb::PresenceNotify),
+}
+
+impl Told {
+    /// What a notification of this kind tells; `None`: it is not one of these, or does not decode.
+    pub(super) fn decode(command: Command, body: &[u8]) -> Option<Self> {
+        match command {
+            Command::TypingNotify => pb::TypingNotify::decode(body).ok().map(Told::Typing),
+            Command::ReceiptNotify => pb::ReceiptNotify::decode(body).ok().map(Told::Receipt),
+            Command::PresenceNotify => pb::PresenceNotify::decode(body).ok().map(Told::Presence),
+            _ => None,
+        }
+    }
 }
 
 /// Why there is no connection.

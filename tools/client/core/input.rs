@@ -5,7 +5,7 @@ use aldis_wire::{Code, Command, Frame, Message, pb};
 use super::Core;
 use super::answer::Refusal;
 use super::deframe::Next;
-use super::event::{Event, Observation, OfflineReason};
+use super::event::{Event, Observation, OfflineReason, Told};
 use super::limits::{GOAWAY_GRACE_MS, RETRY_AFTER_MS_MAX};
 use super::link::Phase;
 use super::pending::Pending;
@@ -154,8 +154,11 @@ impl Core {
                     self.end_link(now, OfflineReason::BadFrame, 0);
                 }
             }
+            Some(command) => {
+                self.events.extend(Told::decode(command, frame.body).map(Event::Told));
+            }
             // A notification or answer of a later version: a client ignores what it does not know.
-            Some(_) | None => {}
+            None => {}
         }
     }
 

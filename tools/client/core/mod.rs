@@ -29,7 +29,7 @@ use aldis_wire::{ClientMsgId, RequestId, UserId, pb};
 use bytes::Bytes;
 
 pub use config::{Config, Credentials, SavedState, Start};
-pub use event::{Event, LinkAction, Observation, OfflineReason};
+pub use event::{Event, LinkAction, Observation, OfflineReason, Told};
 pub use outbox::{Outgoing, Target};
 pub use request::{Ask, Request, RequestError, RequestNo, Response};
 pub use stream::{Applied, PageOutcome, Stream, Via};

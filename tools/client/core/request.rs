@@ -143,15 +143,27 @@ requests! {
         UserFind: UserFindReq => UserFindResp,
         MsgSync: MsgSyncReq => MsgSyncResp,
         History: HistoryReq => HistoryResp,
+        Search: SearchReq => SearchResp,
         GroupList: GroupListReq => GroupListResp,
         GroupMembers: GroupMembersReq => GroupMembersResp,
         GroupRequests: GroupRequestsReq => GroupRequestsResp,
         FriendList: FriendListReq => FriendListResp,
+        Typing: TypingReq => TypingResp,
+        ChangePassword: ChangePasswordReq => ChangePasswordResp,
+        DeviceList: DeviceListReq => DeviceListResp,
+        DeviceRevoke: DeviceRevokeReq => DeviceRevokeResp,
+        PresenceQuery: PresenceQueryReq => PresenceQueryResp,
+        PresenceSubscribe: PresenceSubscribeReq => PresenceSubscribeResp,
+        ConversationList: ConversationListReq => ConversationListResp,
+        Receipts: ReceiptsReq => ReceiptsResp,
+        Reactions: ReactionsReq => ReactionsResp,
     }
     tell {
         MarkRead: MarkReadReq => MarkReadResp,
         Recall: RecallReq => RecallResp,
         Edit: EditReq => EditResp,
+        ConversationUpdate: ConversationUpdateReq => ConversationUpdateResp,
+        React: ReactReq => ReactResp,
         GroupCreate: GroupCreateReq => GroupCreateResp,
         GroupInvite: GroupInviteReq => GroupInviteResp,
         GroupLeave: GroupLeaveReq => GroupLeaveResp,
@@ -169,12 +181,19 @@ requests! {
         FriendUpdate: FriendUpdateReq => FriendUpdateResp,
         Block: BlockReq => BlockResp,
         Unblock: UnblockReq => UnblockResp,
+        UserUpdate: UserUpdateReq => UserUpdateResp,
     }
 }
 
 impl Request {
     /// Whether the server works on only one such request of a connection at a time.
     pub(super) fn is_paged_read(&self) -> bool {
-        matches!(self, Request::MsgSync(_) | Request::History(_))
+        matches!(
+            self,
+            Request::MsgSync(_)
+                | Request::History(_)
+                | Request::ConversationList(_)
+                | Request::Search(_)
+        )
     }
 }

@@ -256,16 +256,20 @@ impl Recorder {
                 ("sync", args)
             }
             Request::History(req) => {
-                let conv = match req.group_id {
-                    0 => ConversationKey::direct(UserId(self.user), UserId(req.receiver_id)),
-                    group => ConversationKey::group(GroupId(group)),
-                };
+                let conv = self.conversation(req.receiver_id, req.group_id);
                 let args = json!({
                     "reader": self.user, "conv": [conv.lo, conv.hi],
                     "before": req.before_conv_seq, "after": req.after_conv_seq,
                     "limit": req.limit,
                 });
                 ("history", args)
+            }
+            Request::ConversationList(_) => ("conversations", json!({"user": self.user})),
+            Request::MarkRead(req) => {
+                ("mark_read", self.place_args(req.receiver_id, req.group_id, req.conv_seq))
+            }
+            Request::Recall(req) => {
+                ("recall", self.place_args(req.receiver_id, req.group_id, req.conv_seq))
             }
             Request::GroupCreate(req) => {
                 let args = json!({
@@ -286,6 +290,18 @@ impl Recorder {
             _ => return None,
         };
         Some(recorded)
+    }
+
+    fn conversation(&self, receiver_id: u64, group_id: u64) -> ConversationKey {
+        match group_id {
+            0 => ConversationKey::direct(UserId(self.user), UserId(receiver_id)),
+            group => ConversationKey::group(GroupId(group)),
+        }
+    }
+
+    fn place_args(&self, receiver_id: u64, group_id: u64, conv_seq: u64) -> Value {
+        let conv = self.conversation(receiver_id, group_id);
+        json!({"user": self.user, "conv": [conv.lo, conv.hi], "conv_seq": conv_seq})
     }
 
     fn take_id(&mut self) -> u64 {

@@ -26,11 +26,23 @@ pub(super) fn response_json(response: &Response) -> Value {
             "entries": entries_json(&page.entries),
             "more": page.more, "max_conv_seq": page.max_conv_seq,
         }),
+        Response::ConversationList(page) => json!({
+            "conversations": page.conversations.iter().map(listed_json).collect::<Vec<_>>(),
+        }),
         Response::GroupCreate(resp) => json!({"group_id": resp.group_id, "seq": resp.seq}),
         Response::GroupInvite(resp) => json!({"added_ids": resp.added_ids, "seq": resp.seq}),
         Response::GroupLeave(resp) => json!({"seq": resp.seq}),
         _ => Value::Null,
     }
+}
+
+/// Where the history is cleared is a mark too.
+fn listed_json(listed: &pb::ConversationInfo) -> Value {
+    let view = listed.view.unwrap_or_default();
+    json!({
+        "receiver_id": view.receiver_id, "group_id": view.group_id,
+        "mark": view.read_conv_seq.max(view.cleared_conv_seq), "unread": listed.unread,
+    })
 }
 
 pub(super) fn entries_json(entries: &[pb::MessageData]) -> Value {
@@ -43,7 +55,7 @@ fn entry_json(entry: &pb::MessageData) -> Value {
         "seq": entry.seq, "msg_id": entry.msg_id, "conv": [conv.lo, conv.hi],
         "conv_seq": entry.conv_seq, "sender": entry.sender_id,
         "client_msg_id": hex(&entry.client_msg_id), "kind": entry.r#type,
-        "hash": content_hash(&entry.content),
+        "hash": content_hash(&entry.content), "flags": entry.flags,
     });
     if entry.r#type == pb::MsgType::SystemGroup as i32
         && let Ok(event) = pb::GroupEvent::decode(entry.content.clone())

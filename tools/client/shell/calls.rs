@@ -18,7 +18,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 pub type Conversation = Target;
 
 /// `receiver_id` and `group_id` of a request.
-fn fields(conversation: Conversation) -> (u64, u64) {
+pub(super) fn fields(conversation: Conversation) -> (u64, u64) {
     match conversation {
         Target::User(user) => (user.0, 0),
         Target::Group(group) => (0, group.0),
@@ -129,6 +129,11 @@ impl Client {
         let (receiver_id, group_id) = fields(conversation);
         let request =
             pb::HistoryReq { receiver_id, group_id, before_conv_seq, after_conv_seq, limit };
+        self.ask(request)
+    }
+
+    /// One page of what is found; its `cursor`, if it is not 0, begins the next one.
+    pub fn search_page(&mut self, request: pb::SearchReq) -> Result<pb::SearchResp, ClientError> {
         self.ask(request)
     }
 

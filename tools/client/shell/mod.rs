@@ -3,6 +3,7 @@
 mod calls;
 mod client;
 mod connection;
+mod conversations;
 mod gateway;
 mod socket;
 mod tls;

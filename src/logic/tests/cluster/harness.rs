@@ -9,7 +9,8 @@ use aldis_logic::cluster::{
 };
 use aldis_logic::job::{BootId, Event, NodeId, ReactorId, SessionRecord, StoredMessage, Ticket};
 use aldis_logic::{
-    Delivery, Keyring, LinkUse, Node, NodeConfig, Online, PeerMail, SigningKey, message_data,
+    Delivery, Hints, Keyring, LinkUse, Node, NodeConfig, Notice, Online, PeerMail, SigningKey,
+    message_data,
 };
 use aldis_wire::{
     ClientMsgId, Command, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, Message, MsgId,
@@ -30,6 +31,10 @@ pub struct TestNode {
     /// What its sessions were handed: connection, seq, text.
     pub delivered: Vec<(u32, u64, String)>,
     pub kicked: Vec<u32>,
+    /// Connections that were told something that is in no store.
+    pub told: Vec<u32>,
+    /// What it heard of who came and went.
+    pub hints: Vec<Hints>,
     pub check_count: usize,
     /// Nodes that take no messages for now.
     pub blocked: Vec<NodeId>,
@@ -138,6 +143,16 @@ impl Net {
         let message = node_pb::NodeMessage { body: Some(Body::Misplaced(misplaced)) };
         let (now_ms, message) = (self.now_ms, Bytes::from(message.encode_to_vec()));
         self.node(to).hub.handle_message(now_ms, NodeId(from), message).unwrap();
+        self.settle();
+    }
+
+    /// A node tells users something that is in no store.
+    pub fn notice(&mut self, from: u16, users: &[UserId]) {
+        let users = users.iter().copied().collect();
+        let body = Bytes::from_static(b"body");
+        let notice = Notice { command: Command::TypingNotify, body, users };
+        let now_ms = self.now_ms;
+        self.node(from).hub.handle_notice(now_ms, notice);
         self.settle();
     }
 
@@ -259,6 +274,12 @@ impl Net {
             LinkEffect::Post { mail: PeerMail::Kick { conn, .. }, .. } => {
                 self.nodes[index].kicked.push(conn.index);
             }
+            LinkEffect::Post { mail: PeerMail::Notice(mail), .. } => {
+                let conns = mail.targets.iter().map(|(conn, _)| conn.index);
+                self.nodes[index].told.extend(conns);
+            }
+            LinkEffect::Post { mail: PeerMail::Hints(_), .. } => unreachable!("they go to all"),
+            LinkEffect::Hints(hints) => self.nodes[index].hints.push((*hints).clone()),
             LinkEffect::Opened { .. } => {}
             LinkEffect::CheckAll => self.nodes[index].check_count += 1,
         }
@@ -289,6 +310,7 @@ fn test_node(id: NodeId, count: u16, has_directory: bool) -> TestNode {
         link: LinkUse::Routed,
         direct_messages: Default::default(),
         message_times: Default::default(),
+        rates: Default::default(),
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     let node = Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()));
@@ -303,6 +325,8 @@ fn test_node(id: NodeId, count: u16, has_directory: bool) -> TestNode {
         hub,
         delivered: Vec::new(),
         kicked: Vec::new(),
+        told: Vec::new(),
+        hints: Vec::new(),
         check_count: 0,
         blocked: Vec::new(),
     }

@@ -42,17 +42,27 @@ pub fn linked_node() -> Arc<Node> {
 }
 
 fn node_of(head_checks: Option<HeadCheckTimes>, link: LinkUse) -> Arc<Node> {
-    let config = NodeConfig {
+    node_from(NodeConfig { head_checks, link, ..config() })
+}
+
+/// Settings of a node that is alone.
+pub fn config() -> NodeConfig {
+    NodeConfig {
         node: NodeId(0),
         boot: BootId(1),
         store_epoch: 77,
         heartbeat_interval_ms: 60_000,
         token_ttl_ms: 3_600_000,
-        head_checks,
-        link,
+        head_checks: None,
+        link: LinkUse::Off,
         direct_messages: Default::default(),
         message_times: Default::default(),
-    };
+        rates: Default::default(),
+    }
+}
+
+/// A node with these settings.
+pub fn node_from(config: NodeConfig) -> Arc<Node> {
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()))
 }
@@ -75,7 +85,19 @@ pub fn request(
     (admit, effects(service))
 }
 
+/// What the service wants done, but for what it says and stores of who came and went.
 pub fn effects(service: &mut Service) -> Vec<Effect> {
+    let mut effects = all_effects(service);
+    let is_of_presence = |effect: &Effect| match effect {
+        Effect::Hints(_) => true,
+        Effect::Write(request) => matches!(request.job, WriteJob::NoteSeen { .. }),
+        _ => false,
+    };
+    effects.retain(|effect| !is_of_presence(effect));
+    effects
+}
+
+pub fn all_effects(service: &mut Service) -> Vec<Effect> {
     service.invariants();
     std::iter::from_fn(|| service.poll_effect()).collect()
 }
@@ -101,6 +123,7 @@ pub fn ticket_of(effects: &[Effect]) -> Ticket {
         Effect::Read(request) => Some(request.ticket),
         Effect::Hash(request) => Some(request.ticket),
         Effect::Directory(request) => Some(request.ticket),
+        Effect::Locate(request) => Some(request.ticket),
         _ => None,
     });
     found.expect("a job was started")

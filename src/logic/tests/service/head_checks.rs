@@ -47,7 +47,7 @@ fn turn(service: &mut Service, now: Now) -> Option<(Ticket, Vec<UserId>)> {
 
 fn heads(user: UserId, head: u64, epoch: u64) -> ReadResult {
     let epochs = [(DeviceClass::Phone, Epoch(epoch))].into_iter().collect();
-    ReadResult::Heads(vec![UserHead { user, head: Seq(head), epochs }])
+    ReadResult::Heads(vec![UserHead { user, head: Seq(head), epochs, revoked: Default::default() }])
 }
 
 fn hint(effects: &[Effect]) -> Option<u64> {
@@ -211,7 +211,8 @@ fn another_class_and_the_session_itself_fence_nobody() {
     login(&mut service, conn(1), ADA, 3);
     let (ticket, _) = turn(&mut service, at(1_500)).unwrap();
     let epochs = [(DeviceClass::Web, Epoch(9)), (DeviceClass::Phone, Epoch(3))];
-    let user_head = UserHead { user: ADA, head: Seq(5), epochs: epochs.into_iter().collect() };
+    let epochs = epochs.into_iter().collect();
+    let user_head = UserHead { user: ADA, head: Seq(5), epochs, revoked: Default::default() };
     assert!(read(&mut service, ticket, ReadResult::Heads(vec![user_head])).is_empty());
 }
 

@@ -23,6 +23,9 @@ fn start() -> (Arc<Node>, Service) {
     let node = linked_node();
     let mut service = service(&node);
     login(&mut service, conn(1), ADA, 1);
+    // The others are told that she has come.
+    service.handle_turn_end(NOW);
+    effects(&mut service);
     (node, service)
 }
 

@@ -8,3 +8,6 @@ mod harness;
 mod head_checks;
 mod linked;
 mod messages;
+mod presence;
+mod rates;
+mod search;

@@ -87,6 +87,7 @@ fn missed_deliveries_lead_to_a_head_check_and_a_hint() {
     assert!(matches!(&out[..], [Effect::Read(r)] if asks_heads_of(r, ADA)), "{out:?}");
     let ticket = ticket_of(&out);
     let heads = vec![UserHead {
+        revoked: Default::default(),
         user: ADA,
         head: Seq(12),
         epochs: [(DeviceClass::Phone, Epoch(1))].into_iter().collect(),
@@ -98,6 +99,7 @@ fn missed_deliveries_lead_to_a_head_check_and_a_hint() {
     service.handle_turn_end(NOW);
     let ticket = ticket_of(&effects(&mut service));
     let heads = vec![UserHead {
+        revoked: Default::default(),
         user: ADA,
         head: Seq(12),
         epochs: [(DeviceClass::Phone, Epoch(2))].into_iter().collect(),
@@ -188,6 +190,7 @@ fn a_login_that_missed_a_delivery_is_checked_too() {
     service.handle_turn_end(NOW);
     let ticket = ticket_of(&effects(&mut service));
     let heads = vec![UserHead {
+        revoked: Default::default(),
         user: ADA,
         head: Seq(12),
         epochs: [(DeviceClass::Phone, Epoch(1))].into_iter().collect(),

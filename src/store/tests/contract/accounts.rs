@@ -5,9 +5,14 @@ use aldis_logic::job::{
     WriteJob, Written,
 };
 use aldis_wire::{Code, DeviceClass, Epoch, Seq, UserId, pb};
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::harness::{Bench, direct, login, new_user, on_every_backend};
+
+/// Of a mailbox without entries and a user none of whose sessions was revoked.
+fn head(user: UserId, epochs: SmallVec<[(DeviceClass, Epoch); 2]>) -> UserHead {
+    UserHead { user, head: Seq(0), epochs, revoked: SmallVec::new() }
+}
 
 fn open(bench: &mut Bench, job: aldis_logic::job::OpenSession) -> Result<SessionOpened, JobError> {
     match bench.run(WriteJob::OpenSession(job))? {
@@ -70,13 +75,7 @@ fn every_login_takes_the_next_epoch_of_its_class() {
         heads.iter_mut().for_each(|head| head.epochs.sort());
         let phone = |epoch| (DeviceClass::Phone, Epoch(epoch));
         let of_first = smallvec![phone(3), (DeviceClass::Web, Epoch(1))];
-        assert_eq!(
-            heads,
-            [
-                UserHead { user: users[1], head: Seq(0), epochs: smallvec![phone(1)] },
-                UserHead { user: users[0], head: Seq(0), epochs: of_first },
-            ]
-        );
+        assert_eq!(heads, [head(users[1], smallvec![phone(1)]), head(users[0], of_first),]);
     });
 }
 
@@ -129,7 +128,7 @@ fn an_epoch_is_given_back_only_while_it_is_the_newest() {
         assert_eq!(bench.run(release(class, 3)), Ok(Written::SessionReleased), "only once");
         bench.restart();
         let epochs = [(class, Epoch(2))].into_iter().collect();
-        let heads = ReadResult::Heads(vec![UserHead { user, head: Seq(0), epochs }]);
+        let heads = ReadResult::Heads(vec![head(user, epochs)]);
         assert_eq!(bench.read(ReadJob::Heads { users: vec![user] }), Ok(heads.clone()));
         // Others may have heard of 3, so nobody gets it again; and the live one is the newest again.
         let next = open(bench, login(user, "b", class)).unwrap();

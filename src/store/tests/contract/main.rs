@@ -4,6 +4,8 @@
 
 mod accounts;
 mod append;
+mod conversations;
+mod devices;
 mod failures;
 mod friends;
 mod group_admin;
@@ -12,4 +14,8 @@ mod harness;
 mod messages;
 mod pages;
 mod random;
+mod reactions;
+mod search;
+mod search_random;
+mod sight;
 mod views;

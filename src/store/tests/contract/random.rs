@@ -8,13 +8,14 @@ use aldis_logic::job::{
     Written,
 };
 use aldis_wire::{
-    ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, Message, MsgId, RequestId, Seq, UserId,
-    pb,
+    CLEARED, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, Message, MsgId, RequestId, Seq,
+    UserId, pb,
 };
 use bytes::Bytes;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::conversations::check_list;
 use crate::harness::{Bench, Kind, append, client_msg_id, create_group, login, new_user};
 
 /// Users that exist at the start; ids above them are unknown until somebody registers.
@@ -97,15 +98,27 @@ fn job() -> impl Strategy<Value = WriteJob> {
         6 => friend(),
         6 => group_change(),
         5 => message(),
-        4 => (conversation(), user(), 0..14u64).prop_map(|(conversation, user, at)| {
-            let user = match conversation.as_group() {
-                None if at % 5 > 0 => UserId(if at % 2 == 0 { conversation.lo } else { conversation.hi }),
-                _ => user,
-            };
-            let change = ViewChange::Read(ConvSeq(at));
-            WriteJob::View(ViewJob { user, conversation, change })
-        }),
+        6 => view(),
     ]
+}
+
+fn view() -> impl Strategy<Value = WriteJob> {
+    let flag = || proptest::option::of(proptest::bool::ANY);
+    let change = prop_oneof![
+        3 => (0..14u64).prop_map(|at| ViewChange::Read(ConvSeq(at))),
+        3 => (flag(), flag(), proptest::option::of(0..8u64)).prop_map(|(pinned, muted, at)| {
+            ViewChange::Update { pinned, muted, cleared: at.map(ConvSeq) }
+        }),
+    ];
+    (conversation(), user(), 0..10u8, change).prop_map(|(conversation, user, at, change)| {
+        let user = match conversation.as_group() {
+            None if at % 5 > 0 => {
+                UserId(if at % 2 == 0 { conversation.lo } else { conversation.hi })
+            }
+            _ => user,
+        };
+        WriteJob::View(ViewJob { user, conversation, change })
+    })
 }
 
 /// Few places and ids, so that messages are met and repeats happen.
@@ -121,6 +134,11 @@ fn message() -> impl Strategy<Value = WriteJob> {
                 within_ms,
                 friends_only: false,
             }
+        }),
+        3 => (0..12u8, proptest::bool::ANY).prop_map(|(n, is_added)| MessageChange::React {
+            reaction: format!("+{n}"),
+            is_added,
+            friends_only: false,
         }),
     ];
     (conversation(), user(), 0..14u64, change).prop_map(|(conversation, actor, at, change)| {
@@ -208,6 +226,20 @@ fn question() -> impl Strategy<Value = ReadJob> {
             let list = pb::RelationList::try_from(list).unwrap();
             ReadJob::Relations { user, list, after: UserId(after.0 - 1), limit }
         }),
+        6 => (user(), 0..30u64, 1..12usize).prop_map(|(user, before, limit)| {
+            let before = Seq(before.saturating_sub(10));
+            ReadJob::Conversations { user, before, limit }
+        }),
+        1 => user().prop_map(|user| ReadJob::Pinned { user }),
+        2 => (user(), conversation(), user(), limit()).prop_map(|asked| {
+            let (reader, conversation, after, limit) = asked;
+            ReadJob::Receipts { reader, conversation, after: UserId(after.0 - 3), limit }
+        }),
+        3 => (user(), conversation(), 0..14u64, limit()).prop_map(|asked| {
+            let (reader, conversation, at, limit) = asked;
+            let (conv_seq, after) = (ConvSeq(at), UserId(FIRST_ID + at % 3 - 1));
+            ReadJob::Reactions { reader, conversation, conv_seq, after, limit }
+        }),
         1 => (0..4u8, limit()).prop_map(|(name, limit)| {
             ReadJob::FindUsers { prefix: format!("new{name}"), limit }
         }),
@@ -223,7 +255,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn seed() -> [u8; 32] {
+/// Of the variable or random; printed, so that a failure can be repeated.
+pub fn seed() -> [u8; 32] {
     let mut seed = [0; 32];
     match std::env::var(SEED_VARIABLE) {
         Ok(hex) => {
@@ -234,14 +267,14 @@ fn seed() -> [u8; 32] {
         }
         Err(_) => getrandom::fill(&mut seed).unwrap(),
     }
+    let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("{SEED_VARIABLE}={hex}");
     seed
 }
 
 #[test]
 fn every_backend_gives_the_same_answers() {
     let seed = seed();
-    let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
-    println!("{SEED_VARIABLE}={hex}");
     let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let mut runner = TestRunner::new_with_rng(config, rng);
@@ -274,6 +307,7 @@ fn compare(steps: Vec<Step>) {
         }
     }
     for user in FIRST_ID..FIRST_ID + USERS + 2 {
+        check_list(&mut sides[0].bench, UserId(user));
         same(&mut sides, |side| {
             let mut mailbox = side.bench.mailbox(UserId(user));
             mailbox.iter_mut().for_each(|entry| side.ids.rename_in(entry));
@@ -324,6 +358,10 @@ impl Side {
         match &mut answer {
             Ok(ReadResult::Sync(page)) => mailbox.extend(page.entries.iter_mut()),
             Ok(ReadResult::History(page)) => history.extend(page.entries.iter_mut()),
+            Ok(ReadResult::Conversations(page)) => {
+                let lasts = page.conversations.iter_mut().map(|one| &mut one.last);
+                history.extend(lasts.flatten());
+            }
             _ => (),
         }
         for entry in mailbox.into_iter().map(|(_, entry)| entry).chain(history) {
@@ -343,7 +381,7 @@ struct Ids {
 impl Ids {
     /// The entry's own id, and the one in what it tells.
     fn rename_in(&mut self, entry: &mut StoredMessage) {
-        if entry.kind == pb::MsgType::SystemMessage {
+        if entry.kind == pb::MsgType::SystemMessage && entry.flags & CLEARED == 0 {
             let mut event = pb::MessageEvent::decode(&entry.content[..]).unwrap();
             let mut id = MsgId(event.msg_id);
             self.rename(&mut id);

@@ -50,8 +50,11 @@ fn a_mark_moves_forward_only_and_is_told_to_its_owner() {
         bench.restart();
         assert_eq!(run(bench, mark(ben, key, 1)), Ok(0), "it is stored");
         assert_eq!(run(bench, mark(ben, key, 3)), Ok(5));
-        let wanted =
-            |at| pb::ConversationView { receiver_id: ada.0, group_id: 0, read_conv_seq: at };
+        let wanted = |at| pb::ConversationView {
+            receiver_id: ada.0,
+            read_conv_seq: at,
+            ..Default::default()
+        };
         assert_eq!(told(bench, ben), [wanted(2), wanted(3)]);
         assert_eq!(bench.mailbox(ada).len(), 3, "nobody else is told");
     });

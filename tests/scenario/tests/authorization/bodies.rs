@@ -31,10 +31,28 @@ pub fn body(row: &str, about: &Subject) -> Vec<u8> {
     match row.split_once(' ').unwrap_or((row, "")) {
         ("MSG_SEND", _) if about.group != 0 => group_text(about.group, "a text").encode_to_vec(),
         ("MSG_SEND", _) => text_to(about.user, "a text").encode_to_vec(),
+        ("TYPING", _) => {
+            let (receiver_id, group_id) = (about.user, about.group);
+            pb::TypingReq { receiver_id, group_id, is_over: false }.encode_to_vec()
+        }
+        ("PRESENCE_QUERY", _) => {
+            pb::PresenceQueryReq { user_ids: vec![about.user] }.encode_to_vec()
+        }
+        ("PRESENCE_SUBSCRIBE", _) => {
+            pb::PresenceSubscribeReq { user_ids: vec![about.user] }.encode_to_vec()
+        }
         ("HISTORY", _) => {
             pb::HistoryReq { receiver_id: about.user, group_id: about.group, ..Default::default() }
                 .encode_to_vec()
         }
+        // Whoever may not read there finds nothing.
+        ("SEARCH", _) => pb::SearchReq {
+            query: "text".into(),
+            receiver_id: about.user,
+            group_id: about.group,
+            ..Default::default()
+        }
+        .encode_to_vec(),
         ("MARK_READ" | "RECALL" | "EDIT", _) => about_message(row, about),
         (command, _) if command.starts_with("GROUP_") => about_group(row, about),
         (command, _) if command.starts_with("FRIEND_") || command.ends_with("BLOCK") => {
@@ -141,6 +159,19 @@ fn about_oneself(row: &str, about: &Subject) -> Vec<u8> {
         "REGISTER" => {
             let name = format!("reg-{:x}", u128::from_be_bytes(random_16()));
             register_body(&name, "a password of a test").encode_to_vec()
+        }
+        "CHANGE_PASSWORD without the old one" => pb::ChangePasswordReq {
+            old_password: "a guess at a password".into(),
+            new_password: "a password of a test".into(),
+        }
+        .encode_to_vec(),
+        "DEVICE_LIST" => pb::DeviceListReq {}.encode_to_vec(),
+        "DEVICE_REVOKE of another's" => {
+            pb::DeviceRevokeReq { device_id: "another's".into() }.encode_to_vec()
+        }
+        "USER_UPDATE" => {
+            let nickname = Some("somebody".into());
+            pb::UserUpdateReq { nickname, ..Default::default() }.encode_to_vec()
         }
         "USER_GET" => pb::UserGetReq { user_ids: vec![about.outsider] }.encode_to_vec(),
         "USER_FIND" => pb::UserFindReq { query: "someone".into(), limit: 0 }.encode_to_vec(),

@@ -1,6 +1,7 @@
 //! The tables: who gets which answer. Knows no server.
 //!
-//! O: OK. L: NOT_LOGGED_IN. N: NOT_FOUND. F: FORBIDDEN. B: BAD_REQUEST. A dot: there is no such case.
+//! O: OK. L: NOT_LOGGED_IN. N: NOT_FOUND. F: FORBIDDEN. B: BAD_REQUEST. C: BAD_CREDENTIALS. A dot:
+//! there is no such case.
 
 use aldis_wire::{Code, Command};
 
@@ -18,6 +19,11 @@ MSG_SYNC                                L       O
 MSG_SYNC of another's stream            L       N
 MARK_DELIVERED                          L       O
 MARK_DELIVERED in another's stream      L       N
+CHANGE_PASSWORD without the old one     L       C
+DEVICE_LIST                             L       O
+DEVICE_REVOKE of another's              L       N
+USER_UPDATE                             L       O
+SEARCH                                  L       O
 FRIEND_LIST                             L       O
 GROUP_CREATE                            L       O
 GROUP_CREATE with somebody missing      L       N
@@ -32,7 +38,11 @@ GROUP_LIST                              L       O
 pub const USERS: &str = "
                         nobody self stranger friend asked dropped barred bars missing
 MSG_SEND                L      O    O        O      O     F       F      F    N
+TYPING                  L      O    O        O      O     F       F      F    N
+PRESENCE_QUERY          L      O    O        O      O     O       O      O    O
+PRESENCE_SUBSCRIBE      L      O    O        O      O     O       O      O    O
 HISTORY                 L      O    O        O      O     O       O      O    O
+SEARCH                  L      O    O        O      O     O       O      O    O
 MARK_READ               L      O    O        O      O     O       O      O    N
 RECALL of one's own     L      O    O        O      O     O       O      O    N
 RECALL of the other's   L      .    F        F      F     F       F      F    N
@@ -51,7 +61,9 @@ UNBLOCK                 L      B    O        O      O     O       O      O    N
 pub const GROUPS: &str = "
                                 nobody outsider member muted admin owner left removed ended missing
 MSG_SEND                        L      N        O      F     O     O     N    N       N     N
+TYPING                          L      N        O      F     O     O     N    N       N     N
 HISTORY                         L      N        O      O     O     O     O    O       O     N
+SEARCH                          L      O        O      O     O     O     O    O       O     O
 MARK_READ                       L      N        O      O     O     O     O    O       O     N
 RECALL of one's own             L      .        O      O     O     O     N    N       N     N
 RECALL of the other's           L      N        F      F     O     O     N    N       N     N
@@ -120,6 +132,7 @@ fn code(letter: &str) -> Option<Code> {
         "N" => Some(Code::NotFound),
         "F" => Some(Code::Forbidden),
         "B" => Some(Code::BadRequest),
+        "C" => Some(Code::BadCredentials),
         "." => None,
         other => panic!("no letter of the table: {other}"),
     }

@@ -41,6 +41,7 @@ pub struct Diary {
     relations: BTreeMap<u64, pb::RelationInfo>,
     requests: BTreeMap<(u64, u64), pb::GroupRequestInfo>,
     views: BTreeMap<Place, pb::ConversationView>,
+    profile: Option<pb::OwnProfile>,
 }
 
 impl Diary {
@@ -79,6 +80,7 @@ impl Diary {
                 };
                 self.views.insert(place, view);
             }
+            What::Profile(profile) => self.profile = Some(profile),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What happens on the day, chapter by chapter. Each change is made on another device of its user than
 //! the one before.
 
+use aldis_scenario::RawClient;
 use aldis_scenario::requests::{create_body, random_16};
 use aldis_wire::{Code, DeviceClass, GroupId, pb};
 
-use crate::device::Device;
+use crate::device::{Device, password};
 use crate::diary::Place;
 use crate::town::{NAMES, Town};
 
@@ -20,6 +21,8 @@ pub fn tell(town: &mut Town<'_>) {
     town.settle();
     quarrels(town);
     the_end_of_a_group(town);
+    words_aside(town);
+    a_guest(town);
     the_evening(town);
 }
 
@@ -189,6 +192,35 @@ fn the_end_of_a_group(town: &mut Town<'_>) {
     town.is_refused("dan", Code::Forbidden, pb::GroupDissolveReq { group_id });
     town.asks("jun", pb::GroupDissolveReq { group_id });
     assert!(town.asks("jun", pb::GroupListReq::default()).groups.is_empty());
+}
+
+/// What is told and not stored, and what users say of themselves.
+fn words_aside(town: &mut Town<'_>) {
+    let receiver_id = town.id("ben");
+    town.asks("ada", pb::TypingReq { receiver_id, ..Default::default() });
+    let seen = town.asks("ada", pb::PresenceQueryReq { user_ids: vec![receiver_id] });
+    assert_eq!(seen.users.len(), 1, "they are friends");
+    assert_eq!(seen.users[0].online.len(), 3, "on all devices");
+    town.asks("ada", pb::PresenceSubscribeReq { user_ids: vec![receiver_id] });
+    let nickname = Some("Ada of the lamp".to_owned());
+    town.asks("ada", pb::UserUpdateReq { nickname, ..Default::default() });
+    let devices = town.asks("ben", pb::DeviceListReq {}).devices;
+    assert_eq!(devices.iter().filter(|device| device.is_online).count(), 3);
+}
+
+/// Somebody from elsewhere puts an account in order.
+fn a_guest(town: &mut Town<'_>) {
+    let (name, server) = ("kim", town.device("ada").server().to_owned());
+    let address = server.parse().expect("an address");
+    RawClient::register(address, name, &password(name));
+    let mut phone = Device::install(server.clone(), name, DeviceClass::Phone);
+    let tablet = Device::install(server, name, DeviceClass::Tablet);
+    let device_id = format!("{name}-{}", tablet.class.number());
+    let revoke = pb::DeviceRevokeReq { device_id };
+    phone.client.ask(revoke).expect("the tablet is revoked");
+    let (old_password, new_password) = (password(name), password("kim from now on"));
+    let change = pb::ChangePasswordReq { old_password, new_password };
+    phone.client.ask(change).expect("the password is changed");
 }
 
 /// Tokens are renewed, and one user logs out of a device that nobody needs.

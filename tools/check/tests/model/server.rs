@@ -273,7 +273,10 @@ impl Server {
         let mark = self.marks.get(&(user, conv)).copied().unwrap_or(0);
         let messages = self.conversations.get(&conv).map_or(&[][..], Vec::as_slice);
         let count = messages.last().map_or(0, |last| last.msg_no);
-        let read = messages.iter().rev().find(|message| message.conv_seq <= mark);
+        let is_read = |message: &&Message| {
+            message.conv_seq <= mark || message.sender == user && message.event.is_none()
+        };
+        let read = messages.iter().rev().find(is_read);
         json!({"mark": mark, "unread": count - read.map_or(0, |message| message.msg_no)})
     }
 

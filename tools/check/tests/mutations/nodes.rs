@@ -313,7 +313,7 @@ fn unread_that_counts_one_too_few_or_far_too_many() {
 
 #[test]
 fn a_read_mark_that_went_back() {
-    expect(Invariant::I10, |lines, _| {
+    expect(Invariant::I9, |lines, _| {
         let marked = lines
             .iter()
             .find(|line| is(line, "mark_read", "ok") && number(&line["args"]["conv_seq"]) > 0);
@@ -330,6 +330,28 @@ fn a_read_mark_that_went_back() {
                 "run": "model", "t_ns": t_ns + offset, "process": "asker", "op": "unread",
                 "phase": phase, "id": 1, "args": {"user": user, "conv": conv},
                 "result": {"mark": 0, "unread": positions.len()},
+            }));
+        }
+        true
+    });
+}
+
+#[test]
+fn a_recalled_message_that_is_read_again() {
+    expect(Invariant::I9, |lines, _| {
+        // As if its sender had taken it back before the readers' last words.
+        let entries = final_entries(lines, USER);
+        let Some(message) = entries.iter().find(|entry| entry["kind"] == 1).cloned() else {
+            return false;
+        };
+        let page = final_pages(lines, USER)[0];
+        let begun = lines[..page].iter().rposition(|line| is(line, "sync", "invoke"));
+        let begun_ns = number(&lines[begun.unwrap()]["t_ns"]);
+        let args = json!({"user": 1, "conv": message["conv"], "conv_seq": message["conv_seq"]});
+        for (back, phase) in [(2, "invoke"), (1, "ok")] {
+            lines.push(json!({
+                "run": "model", "t_ns": begun_ns - back, "process": "recaller", "op": "recall",
+                "phase": phase, "id": 1, "args": args, "result": {},
             }));
         }
         true

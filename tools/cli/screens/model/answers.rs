@@ -21,7 +21,9 @@ impl Model {
 
     fn handle_answer(&mut self, purpose: Purpose, response: Response) {
         match (purpose, response) {
-            (Purpose::Tail { up_to }, Response::MsgSync(page)) => self.handle_tail(up_to, &page),
+            (Purpose::List { left }, Response::ConversationList(page)) => {
+                self.handle_list(left, &page);
+            }
             (Purpose::History { target, is_newest }, Response::History(page)) => {
                 self.handle_page(target, is_newest, &page);
             }
@@ -46,6 +48,13 @@ impl Model {
             (Purpose::Relations { list, so_far }, Response::FriendList(page)) => {
                 self.handle_relations(list, so_far, page);
             }
+            (Purpose::Search { query }, Response::Search(resp)) => self.handle_hits(&query, &resp),
+            (Purpose::Receipts { target }, Response::Receipts(resp)) => {
+                for receipt in resp.receipts {
+                    self.chats.note_receipt(target, receipt.read_conv_seq);
+                }
+            }
+            (Purpose::Watch, Response::PresenceSubscribe(resp)) => self.note_presence(resp.users),
             (Purpose::Find { name }, Response::UserFind(resp)) => self.handle_found(&name, resp),
             (Purpose::CreateGroup { name }, Response::GroupCreate(resp)) => {
                 self.names.set_group(resp.group_id, &name);
@@ -64,8 +73,13 @@ impl Model {
     fn handle_failure(&mut self, purpose: Purpose, why: &str) {
         match purpose {
             // A mark may fail where one is no longer a member; names that are not known stay ids.
-            Purpose::MarkRead | Purpose::Names => {}
+            Purpose::Receipts { .. }
+            | Purpose::MarkRead
+            | Purpose::Names
+            | Purpose::Typing
+            | Purpose::Watch => {}
             Purpose::Find { .. } => self.fail_resolving(why),
+            Purpose::Search { .. } => self.say(&format!("nothing was searched: {why}")),
             Purpose::Change { done, then } => {
                 self.say(&format!("not {done}: {why}"));
                 self.look_again(then);
@@ -79,7 +93,7 @@ impl Model {
             }
             // Of a group that one has left there is no list.
             Purpose::Members { .. } | Purpose::JoinRequests { .. } => {}
-            Purpose::Tail { .. } | Purpose::Groups { .. } | Purpose::Relations { .. } => {
+            Purpose::List { .. } | Purpose::Groups { .. } | Purpose::Relations { .. } => {
                 self.say(&format!("a list did not come: {why}"));
             }
         }
@@ -100,25 +114,21 @@ impl Model {
         }
     }
 
-    fn handle_tail(&mut self, up_to: u64, page: &pb::MsgSyncResp) {
-        for entry in &page.entries {
-            self.note_entry(entry);
-        }
-        let last = page.entries.last().map_or(up_to, |entry| entry.seq);
-        if page.more {
-            self.ask_tail_after(last, up_to);
-        }
-    }
-
     fn handle_page(&mut self, target: Target, is_newest: bool, page: &pb::HistoryResp) {
         page.entries.iter().for_each(|entry| self.want_people(entry));
         let Some(log) = self.log.as_mut().filter(|log| log.target == target) else { return };
+        if is_newest && log.gone_to.is_some() {
+            return; // it was asked for before somebody went elsewhere
+        }
         if is_newest && !log.is_at_end {
             let news_after = log.news_after;
             *log = Log::new(target);
             log.news_after = news_after;
         }
         log.add_page(page);
+        if let Some(conv_seq) = log.gone_to.take() {
+            self.arrive_at(conv_seq);
+        }
         if is_newest {
             let me = self.setting.me;
             for entry in &page.entries {

@@ -17,9 +17,9 @@ pub struct Ticket(u64);
 /// What a request was for.
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
-    /// The end of the mailbox, from which the list of conversations is made.
-    Tail {
-        up_to: u64,
+    /// A page of conversations; how many are wanted with it and after it.
+    List {
+        left: usize,
     },
     /// A page of a conversation; `is_newest`: the last one.
     History {
@@ -27,6 +27,14 @@ pub(super) enum Purpose {
         is_newest: bool,
     },
     MarkRead,
+    /// That the user writes something.
+    Typing,
+    /// Who is there.
+    Watch,
+    /// What the other of a 1:1 conversation has read.
+    Receipts {
+        target: Target,
+    },
     Names,
     Groups {
         so_far: Vec<pb::GroupInfo>,
@@ -41,6 +49,9 @@ pub(super) enum Purpose {
     Relations {
         list: pb::RelationList,
         so_far: Vec<pb::RelationInfo>,
+    },
+    Search {
+        query: String,
     },
     /// Which user has this name.
     Find {
@@ -110,7 +121,9 @@ impl Asks {
         outcome: Outcome,
     ) -> Option<(Purpose, Outcome)> {
         let asked = self.asked.get_mut(&ticket)?;
-        if asked.try_count < TRIES_MAX {
+        // What one writes now is no news later.
+        let is_lasting = !matches!(asked.purpose, Purpose::Typing);
+        if asked.try_count < TRIES_MAX && is_lasting {
             match &outcome {
                 Err(RequestError::Lost) => {
                     asked.state = State::Offline;

@@ -23,10 +23,19 @@ pub struct Chat {
     pub active_ms: u64,
     /// Everything up to it was read, on whatever device.
     pub read_conv_seq: u64,
-    /// Messages of others above it.
+    /// Since when it is pinned, Unix time in ms; 0: it is not.
+    pub pinned_ms: u64,
+    /// What is said there is nothing to look up for.
+    pub is_muted: bool,
+    /// Unread messages up to `listed_up_to`, as the server counted them.
+    listed_unread: usize,
+    listed_up_to: u64,
+    /// Messages of others above both.
     unread: BTreeSet<u64>,
     /// The lowest unread message that mentions the user.
     mentioned_at: Option<u64>,
+    /// The other of a 1:1 conversation has read everything up to it.
+    pub other_read_conv_seq: u64,
     /// Highest conv_seq that is known.
     pub last_conv_seq: u64,
 }
@@ -47,14 +56,19 @@ impl Chat {
             last: None,
             active_ms,
             read_conv_seq: 0,
+            pinned_ms: 0,
+            is_muted: false,
+            listed_unread: 0,
+            listed_up_to: 0,
             unread: BTreeSet::new(),
             mentioned_at: None,
+            other_read_conv_seq: 0,
             last_conv_seq: 0,
         }
     }
 
     pub fn unread_count(&self) -> usize {
-        self.unread.len()
+        self.listed_unread + self.unread.len()
     }
 
     /// Whether one of the unread messages mentions the user.
@@ -64,6 +78,10 @@ impl Chat {
 
     fn mark_read(&mut self, conv_seq: u64) {
         self.read_conv_seq = self.read_conv_seq.max(conv_seq);
+        // Between the mark and what was counted there can be no more messages than entries.
+        let left = self.listed_up_to.saturating_sub(self.read_conv_seq);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        self.listed_unread = self.listed_unread.min(left);
         self.unread = self.unread.split_off(&(self.read_conv_seq + 1));
         self.mentioned_at = self.mentioned_at.filter(|at| *at > self.read_conv_seq);
     }
@@ -82,9 +100,9 @@ impl Chats {
         self.list.iter().find(|chat| chat.target == target)
     }
 
-    /// Unread messages of all conversations.
+    /// Unread messages of all conversations that are not quiet.
     pub fn unread_total(&self) -> usize {
-        self.list.iter().map(Chat::unread_count).sum()
+        self.list.iter().filter(|chat| !chat.is_muted).map(Chat::unread_count).sum()
     }
 
     pub fn position(&self, target: Target) -> Option<usize> {
@@ -126,7 +144,7 @@ impl Chats {
             if message.mention_ids.contains(&me) {
                 chat.mentioned_at.get_or_insert(entry.conv_seq);
             }
-            if chat.unread.len() < UNREAD_MAX {
+            if chat.unread.len() < UNREAD_MAX && entry.conv_seq > chat.listed_up_to {
                 chat.unread.insert(entry.conv_seq);
             }
         }
@@ -135,6 +153,39 @@ impl Chats {
             chat.last = Some(message);
         }
         chat.last_conv_seq = chat.last_conv_seq.max(entry.conv_seq);
+        self.sort();
+    }
+
+    /// What the server's list says of a conversation.
+    pub(super) fn list(
+        &mut self,
+        target: Target,
+        info: &pb::ConversationInfo,
+        view: &pb::ConversationView,
+    ) {
+        let chat = self.ensure(target, info.update_time_ms);
+        if info.max_conv_seq >= chat.last_conv_seq {
+            chat.active_ms = info.update_time_ms;
+            chat.last_conv_seq = info.max_conv_seq;
+            chat.last = info.last.as_ref().map(Message::preview);
+        }
+        if info.max_conv_seq >= chat.listed_up_to {
+            chat.listed_up_to = info.max_conv_seq;
+            chat.listed_unread = usize::try_from(info.unread).unwrap_or(usize::MAX);
+            chat.unread = chat.unread.split_off(&(info.max_conv_seq + 1));
+        }
+        self.set_view(target, view);
+    }
+
+    /// What the user made of a conversation.
+    pub(super) fn set_view(&mut self, target: Target, view: &pb::ConversationView) {
+        let Some(chat) = self.list.iter_mut().find(|chat| chat.target == target) else { return };
+        chat.pinned_ms = view.pinned_ms;
+        chat.is_muted = view.muted;
+        chat.mark_read(view.read_conv_seq.max(view.cleared_conv_seq));
+        if chat.last.as_ref().is_some_and(|last| last.conv_seq <= view.cleared_conv_seq) {
+            chat.last = None;
+        }
         self.sort();
     }
 
@@ -147,6 +198,13 @@ impl Chats {
         }
     }
 
+    /// The other one has read everything up to `conv_seq`.
+    pub(super) fn note_receipt(&mut self, target: Target, conv_seq: u64) {
+        if let Some(chat) = self.list.iter_mut().find(|chat| chat.target == target) {
+            chat.other_read_conv_seq = chat.other_read_conv_seq.max(conv_seq);
+        }
+    }
+
     /// Everything up to `conv_seq` was read.
     pub(super) fn mark_read(&mut self, target: Target, conv_seq: u64) {
         if let Some(chat) = self.list.iter_mut().find(|chat| chat.target == target) {
@@ -155,7 +213,7 @@ impl Chats {
     }
 
     fn sort(&mut self) {
-        self.list.sort_by_key(|chat| std::cmp::Reverse(chat.active_ms));
+        self.list.sort_by_key(|chat| std::cmp::Reverse((chat.pinned_ms, chat.active_ms)));
     }
 }
 

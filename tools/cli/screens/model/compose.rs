@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ratatui::crossterm::event::KeyEvent;
 
 use super::asks::After;
-use super::prompt::Sure;
+use super::prompt::{Sure, Wish};
 use super::{Body, Effect, Focus, Line, Message, Model, Unsent, target_ids};
 use crate::screens::editor::{Edited, Editor};
 use crate::screens::keys::{Act, COMPOSE};
@@ -60,6 +60,11 @@ impl Model {
         match (edited, act) {
             (Edited::Full, _) => {
                 self.say(&format!("a text has at most {} bytes", limits::TEXT_BYTES_MAX));
+            }
+            (Edited::Done, _) => {
+                if let Some(target) = self.current() {
+                    self.tell_typing(target);
+                }
             }
             (Edited::Other, Some(Act::Send)) => self.handle_enter(),
             (Edited::Other, Some(Act::Focus)) => self.complete(),
@@ -121,6 +126,7 @@ impl Model {
             extra: Bytes::new(),
             refs: (!is_plain).then(|| Box::new(refs)),
         }));
+        self.forget_told_typing();
         self.outbox.forget_refused(target);
         let message = Message {
             conv_seq: 0,
@@ -190,6 +196,28 @@ impl Model {
                 Sure::Recall { target, conv_seq },
             );
         }
+    }
+
+    /// Asks what the user feels about the picked message.
+    pub(super) fn ask_reaction(&mut self, conv_seq: u64) {
+        if let Some(target) = self.current() {
+            self.put(
+                "react with (an emoji or a short word):",
+                "",
+                Wish::React { target, conv_seq },
+            );
+        }
+    }
+
+    /// Puts a reaction to a message; the same one again takes it back.
+    pub(super) fn react(&mut self, target: Target, conv_seq: u64, reaction: String) {
+        let log = self.log.as_ref().filter(|log| log.target == target);
+        let own = (self.setting.me, reaction.clone());
+        let remove = log.is_some_and(|log| log.reactions(conv_seq).contains(&own));
+        let (receiver_id, group_id) = target_ids(target);
+        let body = pb::ReactReq { receiver_id, group_id, conv_seq, reaction, remove };
+        let done = if remove { "no longer there" } else { "reacted" };
+        self.change(Request::React(body), done, After::Nothing);
     }
 
     /// Names that can be mentioned here, by what one types.

@@ -4,7 +4,7 @@ use aldis_client::core::{Event, OfflineReason, Target};
 use aldis_wire::{ClientMsgId, pb};
 
 use super::message::{message_event, self_event};
-use super::{Effect, Line, Log, Model, Panel, target_of_ids};
+use super::{Effect, Line, Log, Model, Panel};
 use crate::names::target_of;
 use crate::print::people_of;
 
@@ -23,10 +23,14 @@ impl Model {
             Event::Online(_) => {
                 self.line = Line::Online;
                 self.asks.handle_online();
+                self.watch_anew();
+                if let Some(target) = self.current() {
+                    self.ask_receipts(target);
+                }
                 self.effects.push_back(Effect::KeepToken);
             }
             Event::Offline { reason, retry_in_ms } => self.handle_offline(reason, retry_in_ms),
-            Event::Resynced { head, .. } => self.start_over(head),
+            Event::Resynced { .. } => self.start_over(),
             Event::Kicked { reason, device_name } => {
                 let why = match reason {
                     pb::KickReason::Replaced if device_name.is_empty() => {
@@ -45,6 +49,7 @@ impl Model {
                 let why = format!("{} {message}", code.name());
                 self.line = Line::Refused(crate::terminal::escape_line(why.trim()));
             }
+            Event::Told(told) => self.handle_told(told),
             Event::Response { .. } => {}
         }
         self.settle();
@@ -60,11 +65,11 @@ impl Model {
     }
 
     /// The server's memory is another one: what was shown may not be there.
-    fn start_over(&mut self, head: u64) {
+    fn start_over(&mut self) {
         self.chats.clear();
         self.asked_names.clear();
         self.are_groups_wanted = true;
-        self.ask_tail(head);
+        self.ask_list();
         if let Some(target) = self.current() {
             let now_ms = self.now_ms;
             self.chats.ensure(target, now_ms);
@@ -80,6 +85,7 @@ impl Model {
         if entry.r#type() == pb::MsgType::SystemSelf {
             return self.handle_self_event(entry);
         }
+        self.end_typing(target, entry.sender_id);
         if let Some(log) = self.log.as_mut().filter(|log| log.target == target) {
             log.add_new(entry);
         }
@@ -100,8 +106,7 @@ impl Model {
     pub(super) fn note_entry(&mut self, entry: &pb::MessageData) {
         self.want_people(entry);
         if let Some(pb::self_event::What::View(view)) = self_event(entry) {
-            let target = target_of_ids(view.receiver_id, view.group_id);
-            self.chats.mark_read(target, view.read_conv_seq);
+            self.handle_view(&view);
         } else if entry.r#type() != pb::MsgType::SystemSelf {
             let target = target_of(entry, self.setting.me);
             self.chats.note(target, entry, self.setting.me);
@@ -131,6 +136,11 @@ impl Model {
                     pb::GroupRequestState::Refused => {
                         self.say(&format!("{group} does not take {who} in"));
                     }
+                }
+            }
+            Some(pb::self_event::What::Profile(profile)) => {
+                if let Some(user) = profile.user {
+                    self.names.set_user(user);
                 }
             }
             Some(pb::self_event::What::View(_)) | None => {}

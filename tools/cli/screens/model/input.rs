@@ -79,6 +79,7 @@ impl Model {
             }
             Act::Friends => self.show_friends(),
             Act::Groups => self.show_groups(),
+            Act::Search => self.ask_search(),
             Act::OpenSomebody => self.ask_to_open(),
             Act::NextChat => self.open_neighbour(1),
             Act::PreviousChat => self.open_neighbour(-1),
@@ -168,6 +169,7 @@ impl Model {
                 }
                 return;
             }
+            Act::Pin | Act::Quiet | Act::Clear => return self.act_on_chat(act),
             Act::Members => {
                 if let Some(Target::Group(group)) = self.chats.selected {
                     self.show_members(group.0);
@@ -199,6 +201,7 @@ impl Model {
                 self.edit(conv_seq);
             }
             Some(Act::Recall) => self.recall(conv_seq),
+            Some(Act::React) => self.ask_reaction(conv_seq),
             Some(Act::ViewFull) => self.view_full(conv_seq),
             Some(Act::Back) => self.unpick(),
             _ => {}
@@ -210,7 +213,11 @@ impl Model {
         let who = self.names.user(message.sender_id);
         let at = view::date_and_time(message.time_ms, &self.setting.zone);
         let title = format!("{who}, {at}, entry {conv_seq}");
-        let text = full_text(message);
+        let mut text = full_text(message);
+        let log = self.log.as_ref();
+        for (user, reaction) in log.map_or(&[][..], |log| log.reactions(conv_seq)) {
+            text.push_str(&format!("\n{}: {}", self.names.user(*user), escape(reaction)));
+        }
         self.panel = Some(Panel::Reading { title, text, top: 0 });
     }
 }

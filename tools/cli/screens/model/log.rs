@@ -19,6 +19,9 @@ pub struct Log {
     pub target: Target,
     /// By conv_seq.
     messages: BTreeMap<u64, Message>,
+    /// Who reacted how to the message with this conv_seq, as the entries at hand tell it: they come
+    /// after the message, so all of them are here.
+    reactions: BTreeMap<u64, Vec<(u64, String)>>,
     bytes: usize,
     /// There are older messages than the first one here.
     pub has_older: bool,
@@ -30,6 +33,8 @@ pub struct Log {
     pub is_fresh: bool,
     /// Where what was not read began when the conversation was opened.
     pub news_after: Option<u64>,
+    /// conv_seq of a message that is to be shown once its page is here.
+    pub gone_to: Option<u64>,
     /// `None`: the end is shown, and what comes moves it.
     pub bottom: Option<Anchor>,
     /// conv_seq of the picked message.
@@ -50,12 +55,14 @@ impl Log {
         Self {
             target,
             messages: BTreeMap::new(),
+            reactions: BTreeMap::new(),
             bytes: 0,
             has_older: false,
             is_at_end: true,
             is_loading: true,
             is_fresh: true,
             news_after: None,
+            gone_to: None,
             bottom: None,
             picked: None,
         }
@@ -73,6 +80,29 @@ impl Log {
     /// The message that a reply is to, if it is at hand.
     pub fn by_id(&self, msg_id: u64) -> Option<&Message> {
         self.messages.values().find(|message| message.msg_id == msg_id)
+    }
+
+    /// Who reacted how to a message.
+    pub fn reactions(&self, conv_seq: u64) -> &[(u64, String)] {
+        self.reactions.get(&conv_seq).map_or(&[], Vec::as_slice)
+    }
+
+    fn replay_reactions(&mut self) {
+        self.reactions.clear();
+        for message in self.messages.values() {
+            let Body::Event(entry) = &message.body else { continue };
+            let Some(event) = message_event(entry) else { continue };
+            let reaction = (entry.sender_id, event.reaction.clone());
+            let here = self.reactions.entry(event.conv_seq).or_default();
+            match event.kind() {
+                pb::MessageEventKind::MessageReacted if !here.contains(&reaction) => {
+                    here.push(reaction);
+                }
+                pb::MessageEventKind::MessageUnreacted => here.retain(|other| *other != reaction),
+                pb::MessageEventKind::MessageRecalled => here.clear(),
+                _ => {}
+            }
+        }
     }
 
     /// Lowest and highest conv_seq at hand.
@@ -93,6 +123,7 @@ impl Log {
         for entry in &page.entries {
             self.add(Message::of(entry));
         }
+        self.replay_reactions();
         while self.is_over() && self.bottom.is_some() {
             // Somebody scrolls back: the newest ones are far from what is seen.
             self.is_at_end = false;
@@ -109,6 +140,7 @@ impl Log {
         }
         if self.is_at_end {
             self.add(Message::of(entry));
+            self.replay_reactions();
             if self.bottom.is_none() {
                 self.trim_oldest();
             }
@@ -136,6 +168,16 @@ impl Log {
             message.change(event);
             self.bytes += message.len();
         }
+    }
+
+    /// Shows nothing up to an entry any more.
+    pub(super) fn clear_up_to(&mut self, conv_seq: u64) {
+        let kept = self.messages.split_off(&(conv_seq + 1));
+        if !self.messages.is_empty() {
+            self.has_older = false;
+        }
+        self.messages = kept;
+        self.bytes = self.messages.values().map(Message::len).sum();
     }
 
     fn is_over(&self) -> bool {

@@ -7,6 +7,7 @@ mod chats;
 mod compose;
 mod events;
 mod input;
+mod list;
 mod log;
 mod message;
 mod outbox;
@@ -14,6 +15,8 @@ mod panels;
 mod prompt;
 mod resolve;
 mod scroll;
+mod search;
+mod told;
 mod typed;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -34,6 +37,8 @@ pub use message::{Body, Message};
 pub use outbox::{Outbox, Unsent};
 pub use panels::{Panel, Relations, Roster};
 pub use prompt::{Answer, Prompt};
+pub use search::{Hit, Search};
+pub use told::Live;
 pub use typed::help;
 
 use asks::{After, Asks, Purpose};
@@ -41,8 +46,6 @@ use resolve::Resolving;
 
 /// Messages that one HISTORY asks for: a large screen and some.
 const PAGE_MESSAGES: u32 = 100;
-/// Entries at the end of the mailbox from which the list of conversations is made at the start.
-const TAIL_ENTRIES: u64 = 400;
 /// How long a notice is shown, ms.
 const NOTICE_MS: u64 = 8_000;
 
@@ -96,8 +99,6 @@ pub struct Setting {
     /// The server, or the gateway that names one.
     pub place: String,
     pub zone: TimeZone,
-    /// Position in the mailbox when the session was opened.
-    pub head: u64,
     /// For ids of messages and requests.
     pub seed: u64,
 }
@@ -123,8 +124,10 @@ pub struct Model {
     /// Text and when it goes.
     pub notice: Option<(String, u64)>,
     pub groups: BTreeMap<u64, pb::GroupInfo>,
+    pub search: Search,
     pub roster: Option<Roster>,
     pub relations: Relations,
+    pub live: Live,
     asks: Asks,
     ids: IdSource,
     effects: VecDeque<Effect>,
@@ -155,6 +158,8 @@ impl Model {
             groups: BTreeMap::new(),
             roster: None,
             relations: Relations::default(),
+            live: Live::default(),
+            search: Search::default(),
             asks: Asks::default(),
             ids,
             effects: VecDeque::new(),
@@ -164,7 +169,7 @@ impl Model {
             are_groups_wanted: true,
             setting,
         };
-        model.ask_tail(model.setting.head);
+        model.ask_list();
         model.ask_relations(pb::RelationList::Friends);
         model.ask_relations(pb::RelationList::Requests);
         model.settle();
@@ -179,7 +184,7 @@ impl Model {
     /// When `handle_timeout` is to be called, Unix time in ms.
     pub fn poll_timeout(&self) -> Option<u64> {
         let notice_at = self.notice.as_ref().map(|(_, until)| *until);
-        [notice_at, self.asks.poll_timeout()].into_iter().flatten().min()
+        [notice_at, self.asks.poll_timeout(), self.typing_timeout()].into_iter().flatten().min()
     }
 
     /// Time has passed.
@@ -193,24 +198,30 @@ impl Model {
 
     /// Shows a conversation and puts the cursor where one types to it.
     pub fn open(&mut self, target: Target) {
-        self.panel = None;
-        self.prompt = None;
         self.focus = Focus::Compose;
-        self.chats.selected = Some(target);
         if self.current() == Some(target) {
+            (self.panel, self.prompt) = (None, None);
+            self.chats.selected = Some(target);
             return;
         }
+        self.change_to(Log::new(target));
+        self.ask_history(target, 0);
+    }
+
+    /// Makes a conversation the open one; its messages are asked for by the caller.
+    pub(super) fn change_to(&mut self, mut log: Log) {
+        let target = log.target;
+        (self.panel, self.prompt) = (None, None);
+        self.chats.selected = Some(target);
         let now_ms = self.now_ms;
         let chat = self.chats.ensure(target, now_ms);
-        let news_after = (chat.unread_count() > 0).then_some(chat.read_conv_seq);
+        log.news_after = (chat.unread_count() > 0).then_some(chat.read_conv_seq);
         self.drafts.entry(target).or_default();
-        let mut log = Log::new(target);
-        log.news_after = news_after;
         self.log = Some(log);
-        self.ask_history(target, 0);
         match target {
             Target::User(user) => {
                 self.wanted_names.insert(user.0);
+                self.ask_receipts(target);
             }
             Target::Group(group) => self.ask_members(group.0),
         }
@@ -253,18 +264,6 @@ impl Model {
         Bytes::copy_from_slice(&self.ids.request_id(self.now_ms).0)
     }
 
-    /// Entries of the mailbox up to `head`, of which the list of conversations is made.
-    fn ask_tail(&mut self, head: u64) {
-        self.ask_tail_after(head.saturating_sub(TAIL_ENTRIES), head);
-    }
-
-    fn ask_tail_after(&mut self, after_seq: u64, up_to: u64) {
-        if after_seq < up_to {
-            let body = pb::MsgSyncReq { stream: 0, after_seq, limit: 0 };
-            self.ask(Request::MsgSync(body), Purpose::Tail { up_to });
-        }
-    }
-
     fn ask_history(&mut self, target: Target, before_conv_seq: u64) {
         let (receiver_id, group_id) = target_ids(target);
         let limit = PAGE_MESSAGES;
@@ -272,6 +271,15 @@ impl Model {
             pb::HistoryReq { receiver_id, group_id, before_conv_seq, after_conv_seq: 0, limit };
         let is_newest = before_conv_seq == 0;
         self.ask(Request::History(body), Purpose::History { target, is_newest });
+    }
+
+    /// How far the other of a 1:1 conversation has read it. There is nothing to know of oneself.
+    fn ask_receipts(&mut self, target: Target) {
+        let (receiver_id, group_id) = target_ids(target);
+        if group_id == 0 && receiver_id != self.setting.me {
+            let body = pb::ReceiptsReq { receiver_id, ..Default::default() };
+            self.ask(Request::Receipts(body), Purpose::Receipts { target });
+        }
     }
 
     fn ask_members(&mut self, group: u64) {
@@ -304,6 +312,8 @@ impl Model {
             self.chats.selected = self.chats.nth(0).map(|chat| chat.target);
         }
         self.ask_names();
+        self.end_old_typing();
+        self.watch();
         self.load_older();
         self.mark_seen();
     }

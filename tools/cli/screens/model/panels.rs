@@ -28,6 +28,10 @@ pub enum Panel {
         group: u64,
         selected: usize,
     },
+    /// What a search found.
+    Search {
+        selected: usize,
+    },
     /// A text to be read; `top` is the first row shown.
     Reading {
         title: String,
@@ -76,6 +80,7 @@ impl Panel {
             Panel::Friends { .. } => &keys::FRIENDS,
             Panel::Groups { .. } => &keys::GROUPS,
             Panel::Members { .. } => &keys::MEMBERS,
+            Panel::Search { .. } => &keys::SEARCH,
             Panel::Reading { .. } => &keys::READING,
         }
     }
@@ -84,6 +89,7 @@ impl Panel {
         match self {
             Panel::Friends { selected, .. }
             | Panel::Groups { selected }
+            | Panel::Search { selected }
             | Panel::Members { selected, .. }
             | Panel::Reading { top: selected, .. } => selected,
         }
@@ -116,6 +122,7 @@ impl Model {
         match panel {
             Panel::Friends { list, .. } => self.relations.list(*list).len(),
             Panel::Groups { .. } => self.groups.len(),
+            Panel::Search { .. } => self.search.hits.len(),
             Panel::Members { group, .. } => {
                 self.roster_of(*group).map_or(0, |r| r.requests.len() + r.members.len())
             }
@@ -137,6 +144,9 @@ impl Model {
             Act::Last => *selected = last,
             Act::Back => return self.leave_panel(),
             _ => return self.act_in_panel(&panel, act),
+        }
+        if matches!(panel, Panel::Search { selected } if selected == last) {
+            self.more_hits();
         }
         self.panel = Some(panel);
     }
@@ -182,6 +192,11 @@ impl Model {
                 }
                 self.act_on_whole_group(*group, act);
             }
+            Panel::Search { selected } => match act {
+                Act::Open => self.open_hit(*selected),
+                Act::Search => self.ask_search(),
+                _ => {}
+            },
             Panel::Reading { .. } => {}
         }
     }
@@ -327,7 +342,8 @@ impl Model {
     pub fn is_loading(&self, panel: &Panel) -> bool {
         self.asks.has(|purpose| match (panel, purpose) {
             (Panel::Friends { list, .. }, Purpose::Relations { list: asked, .. }) => list == asked,
-            (Panel::Groups { .. }, Purpose::Groups { .. }) => true,
+            (Panel::Groups { .. }, Purpose::Groups { .. })
+            | (Panel::Search { .. }, Purpose::Search { .. }) => true,
             (Panel::Members { group, .. }, Purpose::Members { group: asked, .. }) => group == asked,
             _ => false,
         })

@@ -29,6 +29,8 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
     Open,
+    React { target: Target, conv_seq: u64 },
+    Search,
     GroupName,
     GroupMembers { name: String },
     Invite { group: u64 },
@@ -47,6 +49,7 @@ pub enum Wish {
 pub enum Sure {
     Quit,
     Recall { target: Target, conv_seq: u64 },
+    Clear { target: Target, conv_seq: u64 },
     Leave { group: u64 },
     Dissolve { group: u64 },
     Remove { group: u64, user: u64 },
@@ -64,6 +67,8 @@ impl Model {
             Wish::GroupName | Wish::Rename { .. } | Wish::Remark { .. } => {
                 limits::DISPLAY_NAME_BYTES_MAX
             }
+            Wish::Search => limits::SEARCH_QUERY_BYTES_MAX,
+            Wish::React { .. } => limits::REACTION_BYTES_MAX,
             _ => NAMES_BYTES_MAX,
         };
         let mut editor = Editor::one_line(bytes_max);
@@ -95,6 +100,8 @@ impl Model {
         let text = typed.to_owned();
         match wish {
             Wish::Open => self.open_typed(typed),
+            Wish::React { target, conv_seq } => self.react(target, conv_seq, text),
+            Wish::Search => self.search(typed),
             Wish::GroupName => {
                 let wish = Wish::GroupMembers { name: text };
                 self.put("its members (user names):", "", wish);
@@ -137,6 +144,11 @@ impl Model {
                 let (receiver_id, group_id) = target_ids(target);
                 let body = pb::RecallReq { receiver_id, group_id, conv_seq };
                 self.change(Request::Recall(body), "taken back", After::Nothing);
+            }
+            Sure::Clear { target, conv_seq } => {
+                let body =
+                    pb::ConversationUpdateReq { clear_conv_seq: conv_seq, ..Default::default() };
+                self.update_chat(target, body, "cleared");
             }
             Sure::Leave { group } => {
                 let body = pb::GroupLeaveReq { group_id: group };

@@ -77,6 +77,20 @@ impl Model {
         self.reveal(conv_seq);
     }
 
+    /// The page around a message that was gone to is here.
+    pub(super) fn arrive_at(&mut self, conv_seq: u64) {
+        let Some(log) = &mut self.log else { return };
+        if log.get(conv_seq).is_none() {
+            self.focus = Focus::Compose;
+            return self.say("it is no longer there");
+        }
+        // From the end of the page: what is below it is not here.
+        log.bottom = Some(Anchor { conv_seq: log.last_conv_seq(), hidden: 0 });
+        log.picked = Some(conv_seq);
+        self.focus = Focus::Messages;
+        self.reveal(conv_seq);
+    }
+
     /// Nothing is picked; typing goes on.
     pub(super) fn unpick(&mut self) {
         self.focus = Focus::Compose;

@@ -67,6 +67,10 @@ impl Model {
         self.put("talk to (user name or group:NUMBER):", "", Wish::Open);
     }
 
+    pub(super) fn ask_search(&mut self) {
+        self.put("search messages for:", "", Wish::Search);
+    }
+
     /// Leaves, but not over messages that were not acknowledged.
     pub(super) fn ask_quit(&mut self) {
         match self.outbox.waiting_count() {

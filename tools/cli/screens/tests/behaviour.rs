@@ -96,12 +96,58 @@ fn the_first_conversation_of_a_new_user_is_opened_by_enter() {
 #[test]
 fn a_mark_of_another_device_reads_here_too() {
     let mut stage = Stage::with_ben();
-    let view = pb::ConversationView { receiver_id: BEN, group_id: 0, read_conv_seq: 3 };
+    let view = pb::ConversationView { receiver_id: BEN, read_conv_seq: 3, ..Default::default() };
     let content = pb::SelfEvent { what: Some(pb::self_event::What::View(view)) };
     let mut mark = event(user(BEN), ME, 9, 0, pb::MsgType::SystemSelf, &content);
     mark.receiver_id = 0;
     stage.push(mark);
     assert_eq!(stage.model.chats.unread_total(), 1);
+}
+
+#[test]
+fn a_conversation_is_pinned_and_made_quiet() {
+    let mut stage = people::lunch();
+    stage.press(KeyCode::Esc);
+    stage.press(KeyCode::Down);
+    stage.press(KeyCode::Char('p'));
+    let Some(Request::ConversationUpdate(body)) = stage.asked.last() else { panic!("an update") };
+    assert_eq!((body.receiver_id, body.pinned, body.muted), (BEN, Some(true), None));
+    let unread_total = stage.model.chats.unread_total();
+    let view = pb::ConversationView {
+        receiver_id: BEN,
+        pinned_ms: NOW_MS,
+        muted: true,
+        ..Default::default()
+    };
+    let content = pb::SelfEvent { what: Some(pb::self_event::What::View(view)) };
+    let mut told = event(user(BEN), ME, 9, 0, pb::MsgType::SystemSelf, &content);
+    told.receiver_id = 0;
+    stage.push(told);
+    assert_eq!(stage.model.chats.nth(0).map(|chat| chat.target), Some(user(BEN)));
+    assert_eq!(stage.model.chats.unread_total(), unread_total - 1, "quiet ones do not count");
+    assert!(stage.shows("quiet 1"));
+}
+
+#[test]
+fn what_the_server_counted_is_not_counted_again() {
+    let mut stage = Stage::with_ben();
+    stage.push(entry(user(BEN), BEN, 4, 1, "at noon"));
+    assert_eq!(stage.model.chats.unread_total(), 2);
+    stage.push(entry(user(BEN), BEN, 5, 0, "or later"));
+    assert_eq!(stage.model.chats.unread_total(), 3);
+}
+
+#[test]
+fn a_cleared_history_is_gone_from_the_screen() {
+    let mut stage = Stage::with_ben();
+    stage.model.open(user(BEN));
+    stage.serve();
+    let view = pb::ConversationView { receiver_id: BEN, cleared_conv_seq: 3, ..Default::default() };
+    let content = pb::SelfEvent { what: Some(pb::self_event::What::View(view)) };
+    let mut told = event(user(BEN), ME, 9, 0, pb::MsgType::SystemSelf, &content);
+    told.receiver_id = 0;
+    stage.push(told);
+    assert!(stage.shows("at noon") && !stage.shows("lunch?"));
 }
 
 #[test]

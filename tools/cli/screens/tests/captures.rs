@@ -89,6 +89,41 @@ fn help_and_a_question() {
 }
 
 #[test]
+fn a_conversation_of_two_with_all_that_is_told() {
+    let mut stage = lunch();
+    stage.model.open(user(BEN));
+    stage.serve();
+    stage.push(entry(user(BEN), ME, 2, 2, "yes, and I am hungry"));
+    stage.push(entry(user(BEN), ME, 3, 1, "are you?"));
+    let reacted = pb::MessageEvent {
+        kind: pb::MessageEventKind::MessageReacted as i32,
+        conv_seq: 2,
+        reaction: "🍜".to_owned(),
+        ..Default::default()
+    };
+    stage.push(event(user(BEN), BEN, 4, 0, pb::MsgType::SystemMessage, &reacted));
+    let typing = pb::TypingNotify { sender_id: BEN, receiver_id: ME, ..Default::default() };
+    stage.event(Event::Told(aldis_client::core::Told::Typing(typing)));
+    for (receiver_id, pinned_ms, muted) in [(CAT, NOW_MS, false), (LI, 0, true)] {
+        let view = pb::ConversationView { receiver_id, pinned_ms, muted, ..Default::default() };
+        let content = pb::SelfEvent { what: Some(pb::self_event::What::View(view)) };
+        let told = event(user(BEN), ME, 9, 0, pb::MsgType::SystemSelf, &content);
+        stage.push(pb::MessageData { receiver_id: 0, ..told });
+    }
+    check(&mut stage, "direct", SIZES[0]);
+}
+
+#[test]
+fn what_was_found() {
+    for size in SIZES {
+        let mut stage = lunch();
+        stage.press(KeyCode::F(5));
+        stage.type_line("the");
+        check(&mut stage, "found", size);
+    }
+}
+
+#[test]
 fn a_lost_connection_and_a_taken_session() {
     let mut stage = lunch();
     stage.type_line("does this arrive?");

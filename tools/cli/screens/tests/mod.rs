@@ -4,6 +4,7 @@
 mod behaviour;
 mod captures;
 mod people;
+mod told;
 
 use std::collections::BTreeMap;
 
@@ -40,7 +41,8 @@ struct Stage {
     other: Vec<Effect>,
     users: BTreeMap<u64, pb::UserInfo>,
     histories: BTreeMap<Target, Vec<pb::MessageData>>,
-    tail: Vec<pb::MessageData>,
+    /// What all conversations are pinned and muted as.
+    view: pb::ConversationView,
     groups: Vec<pb::GroupInfo>,
     members: Vec<pb::GroupMember>,
     join_requests: Vec<pb::GroupRequestInfo>,
@@ -107,6 +109,10 @@ fn is_look(request: &Request) -> bool {
             | Request::FriendList(_)
             | Request::UserGet(_)
             | Request::MarkRead(_)
+            | Request::Receipts(_)
+            | Request::PresenceSubscribe(_)
+            | Request::ConversationList(_)
+            | Request::Typing(_)
     )
 }
 
@@ -118,7 +124,6 @@ impl Stage {
             username: "ada".to_owned(),
             place: "chat.example:7700".to_owned(),
             zone: TimeZone::UTC,
-            head: 100,
             seed: 1,
         };
         let names = [
@@ -139,7 +144,7 @@ impl Stage {
             other: Vec::new(),
             users: users.collect(),
             histories: BTreeMap::new(),
-            tail: Vec::new(),
+            view: pb::ConversationView::default(),
             groups: Vec::new(),
             members: Vec::new(),
             join_requests: Vec::new(),
@@ -152,8 +157,6 @@ impl Stage {
 
     /// What a conversation holds; its last entries are in the mailbox too.
     fn with_history(mut self, to: Target, entries: Vec<pb::MessageData>) -> Self {
-        self.tail.extend(entries.iter().cloned());
-        self.tail.sort_by_key(|entry| entry.send_time_ms);
         self.histories.insert(to, entries);
         self
     }
@@ -195,11 +198,7 @@ impl Stage {
             return Err(RequestError::Refused { code, message: String::new(), retry_after_ms: 0 });
         }
         Ok(match request {
-            Request::MsgSync(_) => Response::MsgSync(pb::MsgSyncResp {
-                entries: self.tail.clone(),
-                head: 100,
-                ..Default::default()
-            }),
+            Request::ConversationList(body) => Response::ConversationList(self.list(body)),
             Request::UserGet(body) => {
                 let users = body.user_ids.iter().filter_map(|id| self.users.get(id).cloned());
                 Response::UserGet(pb::UserGetResp { users: users.collect() })
@@ -229,9 +228,55 @@ impl Stage {
                 Response::GroupCreate(pb::GroupCreateResp { group_id: LUNCH, seq: 101 })
             }
             Request::MarkRead(_) => Response::MarkRead(pb::MarkReadResp::default()),
+            Request::Typing(_) => Response::Typing(pb::TypingResp::default()),
+            Request::Receipts(_) => {
+                let receipt = pb::Receipt { user_id: BEN, read_conv_seq: 2, received_conv_seq: 2 };
+                Response::Receipts(pb::ReceiptsResp { receipts: vec![receipt], more: false })
+            }
+            Request::PresenceSubscribe(_) => {
+                let online = vec![pb::DeviceClass::Phone as i32];
+                let users = vec![pb::PresenceInfo { user_id: BEN, online, ..Default::default() }];
+                Response::PresenceSubscribe(pb::PresenceSubscribeResp { users })
+            }
+            Request::Search(body) => {
+                let all = self.histories.values().flatten();
+                let found = all
+                    .filter(|entry| String::from_utf8_lossy(&entry.content).contains(&body.query));
+                let entries = found.cloned().collect();
+                Response::Search(pb::SearchResp { entries, ..Default::default() })
+            }
             // Any answer of a change will do.
             _ => Response::Recall(pb::RecallResp::default()),
         })
+    }
+
+    /// All conversations on one page; what follows one's own last message is not read.
+    fn list(&self, body: &pb::ConversationListReq) -> pb::ConversationListResp {
+        let conversations = self.histories.iter().map(|(target, entries)| {
+            let (receiver_id, group_id) = match target {
+                Target::User(user) => (user.0, 0),
+                Target::Group(group) => (0, group.0),
+            };
+            let last = entries.last().cloned().expect("somebody said something");
+            let is_written = |entry: &&pb::MessageData| entry.r#type < 100;
+            let written = entries.iter().rev().filter(is_written);
+            let unread = written.take_while(|entry| entry.sender_id != ME).count() as u64;
+            let read_conv_seq = last.conv_seq - unread;
+            pb::ConversationInfo {
+                view: Some(pb::ConversationView {
+                    receiver_id,
+                    group_id,
+                    read_conv_seq,
+                    ..self.view
+                }),
+                max_conv_seq: last.conv_seq,
+                update_time_ms: last.send_time_ms,
+                unread,
+                last: Some(last),
+            }
+        });
+        let conversations = if body.pinned { Vec::new() } else { conversations.collect() };
+        pb::ConversationListResp { conversations, ..Default::default() }
     }
 
     fn history(&self, body: &pb::HistoryReq) -> pb::HistoryResp {

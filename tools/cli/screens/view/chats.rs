@@ -56,7 +56,11 @@ fn rows(
 ) -> [Line<'static>; ROWS] {
     let is_open = model.current() == Some(chat.target);
     let is_cursor = is_selected && model.focus == Focus::List;
-    let edge = if is_open { "▌" } else { " " };
+    let edge = match (is_open, chat.pinned_ms > 0) {
+        (true, _) => "▌",
+        (false, true) => "*",
+        (false, false) => " ",
+    };
     let unread_count = chat.unread_count();
     let name_style = if unread_count > 0 { theme.bold() } else { Style::new() };
     let time = match &chat.last {
@@ -78,7 +82,7 @@ fn rows(
     let bottom = vec![
         Span::styled(edge, theme.good()),
         Span::styled(said, theme.dim()),
-        Span::styled(format!("{badge} "), theme.alert()),
+        Span::styled(format!("{badge} "), if chat.is_muted { theme.dim() } else { theme.alert() }),
     ];
     let style = if is_cursor { theme.selected() } else { Style::new() };
     [Line::from(top).patch_style(style), Line::from(bottom).patch_style(style)]
@@ -91,7 +95,11 @@ fn badge(chat: &Chat, unread_count: usize) -> String {
         count if count > UNREAD_SHOWN_MAX => format!("{UNREAD_SHOWN_MAX}+"),
         count => count.to_string(),
     };
-    if chat.is_mentioned() { format!("@{count}") } else { count }
+    match (chat.is_mentioned(), chat.is_muted) {
+        (true, _) => format!("@{count}"),
+        (false, true) => format!("quiet {count}").trim_end().to_owned(),
+        (false, false) => count,
+    }
 }
 
 fn said(model: &Model, chat: &Chat, last: &crate::screens::model::Message) -> String {

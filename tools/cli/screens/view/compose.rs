@@ -53,7 +53,7 @@ pub(super) fn draw(
 /// What the typed text is going to be, if it is not a plain message.
 fn hint(model: &Model) -> Option<String> {
     if model.focus == Focus::Messages {
-        return Some("r reply · e edit · d take back · Enter view · Esc".to_owned());
+        return Some("r reply · + react · e edit · d take back · Enter".to_owned());
     }
     let draft = model.draft()?;
     let log = model.log.as_ref()?;
@@ -64,6 +64,12 @@ fn hint(model: &Model) -> Option<String> {
     if let Some(message) = replied {
         let who = name_of(model, message.sender_id);
         return Some(format!("reply to {who}: {}", preview_of(model, message, QUOTE_CHARS)));
+    }
+    let writing: Vec<String> =
+        model.typing(log.target).take(3).map(|user| name_of(model, user)).collect();
+    if !writing.is_empty() {
+        let verb = if writing.len() == 1 { "is" } else { "are" };
+        return Some(format!("{} {verb} writing…", writing.join(", ")));
     }
     log.bottom.map(|_| "older messages; Ctrl-G shows the newest".to_owned())
 }

@@ -9,7 +9,7 @@ use super::times;
 use crate::events::event_text;
 use crate::screens::model::{Body, Log, Message, Model, Unsent};
 use crate::screens::text::{self, cells, fit, wrap};
-use crate::terminal::{escape, preview};
+use crate::terminal::{escape, escape_line, preview};
 
 /// Columns before a text: `15:04 ✓✓ `. Further rows stand below it, so that no second line of a
 /// text can pass for a message.
@@ -76,7 +76,28 @@ pub fn rows(
         }
         rows.push(row);
     }
+    let reactions = reactions_text(log, message.conv_seq);
+    if !reactions.is_empty() {
+        let row = format!("{}{reactions}", " ".repeat(INDENT));
+        rows.push(Line::styled(fit(&row, columns), theme.dim()));
+    }
     rows
+}
+
+/// Each reaction with how many have it.
+fn reactions_text(log: &Log, conv_seq: u64) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for (_, reaction) in log.reactions(conv_seq) {
+        match counts.iter_mut().find(|(other, _)| other == reaction) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((reaction, 1)),
+        }
+    }
+    let words = counts.into_iter().map(|(reaction, count)| match count {
+        1 => escape_line(reaction),
+        _ => format!("{} {count}", escape_line(reaction)),
+    });
+    words.collect::<Vec<_>>().join(" · ")
 }
 
 /// The day where a new one begins, and where what was not read begins.
@@ -176,7 +197,11 @@ fn mark(model: &Model, item: Item<'_>, theme: Theme) -> (&'static str, Style) {
         Item::Unsent(Unsent { refusal: Some(_), .. }) => ("✗ ", theme.bad()),
         Item::Unsent(_) => ("… ", theme.dim()),
         Item::Message(_) if !message.is_written() => ("  ", theme.dim()),
-        Item::Message(_) if message.sender_id == model.setting.me => ("✓ ", theme.good()),
+        Item::Message(_) if message.sender_id == model.setting.me => {
+            let chat = model.current().and_then(|target| model.chats.get(target));
+            let is_read = chat.is_some_and(|chat| chat.other_read_conv_seq >= message.conv_seq);
+            (if is_read { "✓✓" } else { "✓ " }, theme.good())
+        }
         Item::Message(_) if message.mention_ids.contains(&model.setting.me) => {
             ("@ ", theme.alert())
         }

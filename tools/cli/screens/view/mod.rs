@@ -157,7 +157,8 @@ fn draw_title(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
                     format!("{name} (notes to yourself)")
                 }
                 aldis_client::core::Target::User(user) => {
-                    format!("{name} ({})", model.names.username(user.0))
+                    let there = presence_text(model, user.0);
+                    format!("{name} ({}){there}", model.names.username(user.0))
                 }
                 aldis_client::core::Target::Group(group) => {
                     let count = model.groups.get(&group.0).map(|info| info.member_count);
@@ -171,6 +172,20 @@ fn draw_title(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
     };
     let title = super::text::pad(&format!(" {title}"), usize::from(area.width));
     put(buffer, area, 0, &Line::styled(title, theme.bar()));
+}
+
+/// Whether somebody is there, where one may know.
+fn presence_text(model: &Model, user: u64) -> String {
+    match model.presence(user) {
+        Some(info) if info.is_unknown => String::new(),
+        Some(info) if !info.online.is_empty() => " · online".to_owned(),
+        Some(info) if info.last_seen_ms > 0 => {
+            let at = times::short(info.last_seen_ms, model.now_ms, &model.setting.zone);
+            format!(" · last seen {at}")
+        }
+        Some(_) => " · offline".to_owned(),
+        None => String::new(),
+    }
 }
 
 fn draw_log(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {

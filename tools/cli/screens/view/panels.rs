@@ -5,15 +5,19 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
+use super::messages::{name_of, preview_of};
 use super::put;
 use super::theme::Theme;
 use crate::screens::keys::{Act, Table};
-use crate::screens::model::{Model, Panel};
+use crate::screens::model::{Hit, Model, Panel};
 use crate::screens::text::{cells, fit, pad, wrap};
 use crate::terminal::escape_line;
 
 /// Columns of a name in a list.
 const NAME_COLUMNS: usize = 28;
+
+/// Characters of a message that was found.
+const HIT_CHARS: usize = 160;
 
 /// A row of a list, and whether it is quiet.
 type ListRow = (String, bool);
@@ -31,6 +35,7 @@ pub(super) fn draw(model: &Model, panel: &Panel, theme: Theme, area: Rect, buffe
         Panel::Reading { text, top, .. } => draw_text(text, *top, body, buffer),
         Panel::Friends { selected, .. }
         | Panel::Groups { selected }
+        | Panel::Search { selected }
         | Panel::Members { selected, .. } => {
             let rows = rows(model, panel);
             let body = draw_head(model, panel, theme, body, buffer);
@@ -59,6 +64,7 @@ fn title(model: &Model, panel: &Panel) -> String {
             tabs.join(" ")
         }
         Panel::Groups { .. } => format!("Groups {}", model.groups.len()),
+        Panel::Search { .. } => format!("Found: {}", escape_line(&model.search.query)),
         Panel::Members { group, .. } => {
             format!("{} (group:{group})", model.names.group(*group))
         }
@@ -99,6 +105,7 @@ fn rows(model: &Model, panel: &Panel) -> Vec<ListRow> {
             model.relations.list(*list).iter().map(|row| relation_row(model, row)).collect()
         }
         Panel::Groups { .. } => model.groups.values().map(group_row).collect(),
+        Panel::Search { .. } => model.search.hits.iter().map(|hit| hit_row(model, hit)).collect(),
         Panel::Members { group, .. } => {
             let Some(roster) = model.roster_of(*group) else { return Vec::new() };
             let requests = roster.requests.iter().map(|request| {
@@ -120,6 +127,9 @@ fn person(model: &Model, id: u64) -> String {
 fn relation_row(model: &Model, relation: &pb::RelationInfo) -> ListRow {
     let who = person(model, relation.user_id);
     let mut notes = Vec::new();
+    if model.presence(relation.user_id).is_some_and(|info| !info.online.is_empty()) {
+        notes.push("online".to_owned());
+    }
     if relation.is_blocked && relation.is_friend {
         notes.push("blocked".to_owned());
     }
@@ -130,6 +140,14 @@ fn relation_row(model: &Model, relation: &pb::RelationInfo) -> ListRow {
         notes.push(format!("asks: {}", relation.reason));
     }
     (format!("{who} {}", escape_line(&notes.join(", "))), false)
+}
+
+fn hit_row(model: &Model, hit: &Hit) -> ListRow {
+    let message = &hit.message;
+    let at = super::times::short(message.time_ms, model.now_ms, &model.setting.zone);
+    let place = pad(&model.names.target(hit.target), NAME_COLUMNS);
+    let who = name_of(model, message.sender_id);
+    (format!("{at:<6} {place} {who}: {}", preview_of(model, message, HIT_CHARS)), false)
 }
 
 fn group_row(group: &pb::GroupInfo) -> ListRow {
