@@ -11,8 +11,7 @@ use crate::chat::command::{self, Command};
 use crate::screens::keys;
 
 /// What the help says of commands.
-const TYPED: &str = "\
-  /to NAME         talk to somebody: a user name, id:NUMBER or group:NUMBER
+const TYPED: &str = "  /to NAME         talk to somebody: a user name, id:NUMBER or group:NUMBER
   /who             members of the open group
   /group           groups; /group create NAME MEMBER…, invite MEMBER…, leave
   /file PATH       send a text file as one message
