@@ -97,7 +97,7 @@ impl ConnectArgs {
     }
 
     /// The server, or who knows one.
-    fn place(&self) -> &str {
+    pub fn place(&self) -> &str {
         self.gateway.as_deref().unwrap_or(&self.server)
     }
 

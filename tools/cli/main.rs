@@ -21,6 +21,7 @@ mod profile;
 mod react;
 mod register;
 mod replay;
+mod screens;
 mod search;
 mod send;
 mod sync;

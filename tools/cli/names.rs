@@ -18,6 +18,8 @@ const NAMES_MAX: usize = 10_000;
 pub struct Names {
     users: HashMap<u64, pb::UserInfo>,
     groups: HashMap<u64, String>,
+    /// The user's own names for friends.
+    remarks: HashMap<u64, String>,
 }
 
 impl Names {
@@ -77,6 +79,24 @@ impl Names {
         self.groups.contains_key(&group)
     }
 
+    /// Whether the user's names are known.
+    pub fn knows_user(&self, id: u64) -> bool {
+        self.users.contains_key(&id)
+    }
+
+    /// Remembers a user's names.
+    pub fn set_user(&mut self, user: pb::UserInfo) {
+        if self.users.len() >= NAMES_MAX {
+            self.users.clear();
+        }
+        self.users.insert(user.user_id, user);
+    }
+
+    /// Remembers the user's own names for friends, and no others.
+    pub fn set_remarks(&mut self, remarks: HashMap<u64, String>) {
+        self.remarks = remarks;
+    }
+
     /// Remembers a group's name.
     pub fn set_group(&mut self, group: u64, name: &str) {
         if self.groups.len() < NAMES_MAX {
@@ -86,6 +106,9 @@ impl Names {
 
     /// How to show a user, on one line.
     pub fn user(&self, id: u64) -> String {
+        if let Some(remark) = self.remarks.get(&id) {
+            return escape_line(remark);
+        }
         match self.users.get(&id) {
             Some(user) if !user.nickname.is_empty() => escape_line(&user.nickname),
             Some(user) => escape_line(&user.username),

@@ -1,7 +1,7 @@
 //! What a typed line means. Does nothing about it.
 
 /// What `/help` shows.
-pub(super) const HELP: &str = "\
+pub const HELP: &str = "\
 /to NAME          talk to somebody else: user name, id:NUMBER or group:NUMBER
 /recent           latest conversations
 /history [N]      the last N messages
@@ -17,7 +17,7 @@ A line that begins with // is sent without the first /. Pasted lines are one mes
 
 /// A typed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub enum Command {
     Nothing,
     Say(String),
     Help,
@@ -45,7 +45,7 @@ const HISTORY_DEFAULT: u32 = 20;
 /// Messages that `/history` shows at most: a page of the protocol.
 const HISTORY_MAX: u32 = 500;
 
-pub(super) fn parse(line: &str) -> Command {
+pub fn parse(line: &str) -> Command {
     let text = line.trim_end_matches(['\r', '\n']);
     if text.trim().is_empty() {
         return Command::Nothing;

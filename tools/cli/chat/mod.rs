@@ -1,10 +1,11 @@
-//! `aldis chat`: a conversation on a terminal, line by line. This file starts it and ends it.
+//! `aldis chat` line by line: where there is no terminal, or no screen is wanted. This file starts it
+//! and ends it, and opens the screens where there is one.
 //!
 //! Two threads: one waits for typed lines (`input`), one owns the client and all that is shown
 //! (`engine`). Lines go to the engine by a channel; what it shows goes above the line being typed.
 
 mod acts;
-mod command;
+pub mod command;
 mod engine;
 mod input;
 mod output;
@@ -17,10 +18,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use aldis_client::Start;
+use aldis_client::core::Target;
 use aldis_wire::DeviceClass;
 use clap::Args;
 
-use crate::connect::ConnectArgs;
+use crate::connect::{ConnectArgs, Session};
 use engine::Engine;
 use input::Input;
 use output::Output;
@@ -35,18 +37,20 @@ const ANSWERS_EXTRA: usize = 2;
 /// Not longer: the editor must be there to take what the engine wants to show.
 const ANSWER_WAIT: Duration = Duration::from_millis(250);
 
-/// Talk to people.
-///
-/// /help inside lists what can be typed.
+/// Talk to people: on a full screen, or line by line where input or output is no terminal.
 #[derive(Args, Debug)]
+#[command(after_long_help = crate::screens::help())]
 pub struct ChatArgs {
     #[command(flatten)]
     connect: ConnectArgs,
-    /// Messages of the conversation to show at first.
+    /// Messages of the conversation to show at first, line by line.
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=500))]
     history: u32,
     /// User name, id:NUMBER or group:NUMBER; without it, the latest conversations are offered.
     with: Option<String>,
+    /// Line by line, also on a terminal; /help inside lists what can be typed.
+    #[arg(long)]
+    lines: bool,
 }
 
 /// What the engine says to the reader of lines after each line.
@@ -60,15 +64,18 @@ enum Answer {
 
 /// Runs the command.
 pub fn run(args: ChatArgs) -> anyhow::Result<ExitCode> {
+    let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let has_screen = is_terminal && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+    if has_screen && !args.lines {
+        let mut session = args.connect.open(DeviceClass::Desktop, Start::Head)?;
+        let with = resolve(&args, &mut session)?;
+        return crate::screens::run(session, args.connect.place(), with);
+    }
     let start = Start::Cursor { behind_max: MISSED_MAX };
     let mut session = args.connect.open(DeviceClass::Desktop, start)?;
-    let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let (input, output) =
         if is_terminal { Input::editor()? } else { (Input::Plain, Output::plain()) };
-    let with = match &args.with {
-        Some(typed) => Some(crate::names::Names::default().resolve(&mut session.client, typed)?),
-        None => None,
-    };
+    let with = resolve(&args, &mut session)?;
     let waker = session.client.waker();
     let (line_sender, lines) = mpsc::sync_channel(LINES_MAX);
     // One answer to each line; where nobody reads them (plain input), later ones are dropped.
@@ -87,4 +94,9 @@ pub fn run(args: ChatArgs) -> anyhow::Result<ExitCode> {
     let ended = thread.join().map_err(|_| anyhow::anyhow!("the chat ended unexpectedly"))?;
     read?;
     ended
+}
+
+fn resolve(args: &ChatArgs, session: &mut Session) -> anyhow::Result<Option<Target>> {
+    let Some(typed) = &args.with else { return Ok(None) };
+    Ok(Some(crate::names::Names::default().resolve(&mut session.client, typed)?))
 }
