@@ -196,7 +196,7 @@ fn reactions(
     conv_seq: u64,
     told: &Told,
 ) -> BTreeSet<(u64, String)> {
-    if told.reactions.is_empty() && conv_seq % 7 > 0 {
+    if told.reactions.is_empty() && !conv_seq.is_multiple_of(7) {
         return BTreeSet::new();
     }
     let (receiver_id, group_id) = place.fields();
