@@ -208,6 +208,7 @@ impl Hub {
     pub fn handle_outgoing(&mut self, now_ms: u64, entries: Vec<Outgoing>) {
         for entry in entries {
             self.route(now_ms, &entry);
+            self.note_moved(now_ms, None, entry.stream.as_deref());
         }
         self.look_up();
     }
@@ -255,6 +256,7 @@ impl Hub {
                 self.counts.delivers_heard += 1;
                 let (entry, is_second) = (deliver.entry.clone(), deliver.is_second);
                 inbound::place_in_stream(&deliver, &self.node, &mut self.inbound);
+                self.note_moved(now_ms, Some(from), deliver.stream.as_ref());
                 let sessions = inbound::place(deliver, &self.node.table, &mut self.inbound);
                 if !sessions.is_empty() {
                     let is_missed = sessions.iter().any(|said| said.newer_epoch == 0);
@@ -373,11 +375,9 @@ impl Hub {
         }
         if entry.stream.as_ref().is_some_and(|stream| stream.is_in_stream) {
             let group = GroupId(entry.stream.as_ref().map_or(0, |stream| stream.group_id));
-            for node in self.peers.open() {
-                if self.peers.takes_deliveries(node) && self.interest.wants(node, group) {
-                    parts.add_stream(node);
-                }
-            }
+            let wants = |node: &NodeId| self.interest.wants(*node, group);
+            let open = self.peers.open().filter(|node| self.peers.takes_deliveries(*node));
+            open.filter(wants).for_each(|node| parts.add_stream(node));
         }
         let Outgoing { push, flow, stream, .. } = entry.clone();
         let entry = Shared { push, flow, stream };

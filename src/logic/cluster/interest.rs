@@ -67,6 +67,11 @@ impl Interest {
         self.tell_at_ms.min(check)
     }
 
+    /// Others are to be told at once.
+    pub fn hasten(&mut self) {
+        self.tell_at_ms = 0;
+    }
+
     /// Whether others are to be told now what has changed.
     pub fn is_due(&mut self, now_ms: u64) -> bool {
         let is_due = self.tell_at_ms <= now_ms;

@@ -1,7 +1,7 @@
 //! What a hub says to other nodes of the streams that are followed here, and when. Knows no entry.
 
-use aldis_wire::GroupId;
 use aldis_wire::node_pb::node_message::Body;
+use aldis_wire::{GroupId, node_pb};
 
 use super::effect::LinkFlow;
 use super::hub::Hub;
@@ -18,6 +18,22 @@ impl Hub {
         for follows in interest::messages(&self.node.streams.followed(), &[], true) {
             self.send(node, LinkFlow::Ordered(INTEREST_FLOW), Body::Follows(follows));
         }
+    }
+
+    /// An entry said who comes or goes, and other nodes are told of it at once. The node that it is from
+    /// most likely has followers, because somebody there asked for it.
+    pub(super) fn note_moved(
+        &mut self,
+        now_ms: u64,
+        from: Option<NodeId>,
+        stream: Option<&node_pb::StreamPlace>,
+    ) {
+        let Some(stream) = stream.filter(|stream| stream.moves_members) else { return };
+        if let Some(from) = from {
+            self.interest.expect(from, GroupId(stream.group_id));
+        }
+        self.interest.hasten();
+        self.tell_interest(now_ms);
     }
 
     /// Says what has changed in that, and compares with the store who began to follow a moment ago.
