@@ -4,22 +4,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aldis_wire::{GroupId, Message, PushTail, Seq, UserId, node_pb, pb};
-use bytes::Bytes;
+use aldis_wire::{GroupId, Seq, UserId, node_pb, pb};
 use node_pb::node_message::Body;
 use smallvec::SmallVec;
 
 use super::counts::HubCounts;
 use super::effect::{Backlog, Found, KickOrder, LinkEffect, LinkFlow};
-use super::inbound;
 use super::interest::Interest;
 use super::kicks::Kicks;
 use super::notices::Notices;
 use super::outgoing::Outgoing;
 use super::parked::{Lot, Parked, Sought};
-use super::peers::{PeerAddress, PeerFault, Peers};
+use super::peers::{PeerAddress, Peers};
 use super::planted::{self, Bug};
-use super::router::{Parts, Shared, denied, encode, is_wanted};
+use super::router::{Parts, Shared, encode, is_wanted};
 use super::routes::{RemoteSession, RemoteSessions, Route, Routes};
 use crate::fanout::Delivery;
 use crate::job::{NodeId, SessionRecord};
@@ -28,7 +26,7 @@ use crate::node::Node;
 /// Nodes up to which an entry goes to all of them when nobody knows where its owner is.
 const GUESSES_MAX: usize = 8;
 /// The flow of entries that were sent to a wrong node before.
-const SECOND_FLOW: u32 = 0;
+pub(super) const SECOND_FLOW: u32 = 0;
 /// Pause between two announcements that deliveries were dropped: each costs the others a look at all
 /// of their sessions. ms
 const CHECK_PAUSE_MS: u64 = 500;
@@ -53,7 +51,7 @@ pub struct Hub {
     pub(super) peers: Peers,
     pub(super) lot: Lot,
     pub(super) notices: Notices,
-    kicks: Kicks,
+    pub(super) kicks: Kicks,
     pub(super) interest: Interest,
     pub(super) effects: VecDeque<LinkEffect>,
     /// By reactor; taken once per turn.
@@ -237,120 +235,6 @@ impl Hub {
         self.look_up();
     }
 
-    /// A message of another node. What cannot be read is dropped; an error ends the session with the
-    /// node.
-    pub fn handle_message(
-        &mut self,
-        now_ms: u64,
-        from: NodeId,
-        message: Bytes,
-    ) -> Result<(), PeerFault> {
-        let Ok(node_pb::NodeMessage { body: Some(body) }) = node_pb::NodeMessage::decode(message)
-        else {
-            return Ok(());
-        };
-        match body {
-            Body::Hello(hello) => return self.handle_hello(now_ms, from, &hello),
-            _ if !self.peers.is_open(from) => {}
-            Body::Deliver(deliver) => {
-                self.counts.delivers_heard += 1;
-                let (entry, is_second) = (deliver.entry.clone(), deliver.is_second);
-                inbound::place_in_stream(&deliver, &self.node, &mut self.inbound);
-                self.note_moved(now_ms, Some(from), deliver.stream.as_ref());
-                let sessions = inbound::place(deliver, &self.node.table, &mut self.inbound);
-                if !sessions.is_empty() {
-                    let is_missed = sessions.iter().any(|said| said.newer_epoch == 0);
-                    let entry = if is_missed && !is_second { entry } else { Bytes::new() };
-                    let misplaced = node_pb::Misplaced { sessions, entry };
-                    self.send(from, LinkFlow::Unordered, Body::Misplaced(misplaced));
-                }
-            }
-            Body::Misplaced(misplaced) => self.handle_misplaced(from, misplaced),
-            Body::Kick(kick) => {
-                self.counts.kicks_heard += 1;
-                for (reactor, mail) in inbound::kicked(&kick, &self.node.table) {
-                    self.counts.kicked += 1;
-                    self.effects.push_back(LinkEffect::Post { reactor, mail });
-                }
-                let ack = node_pb::KickAck { id: kick.id };
-                self.send(from, LinkFlow::Unordered, Body::KickAck(ack));
-            }
-            Body::KickAck(ack) => self.kicks.handle_ack(from, ack.id),
-            Body::Notice(notice) => self.handle_notice_heard(notice),
-            Body::Presence(hints) => self.handle_hints_heard(hints),
-            Body::Follows(follows) => self.interest.handle_follows(from, &follows),
-            Body::CheckHeads(_) => {
-                self.counts.checks_heard += 1;
-                self.effects.push_back(LinkEffect::CheckAll);
-            }
-        }
-        Ok(())
-    }
-
-    fn handle_hello(
-        &mut self,
-        now_ms: u64,
-        from: NodeId,
-        hello: &node_pb::Hello,
-    ) -> Result<(), PeerFault> {
-        let result = self.peers.handle_hello(now_ms, from, hello);
-        self.note_peers();
-        match result {
-            Ok(true) => {
-                self.counts.opened += 1;
-                let release = hello.release.clone();
-                self.effects.push_back(LinkEffect::Opened { node: from, release });
-                // While there was no session, deliveries to this node may have been dropped.
-                self.effects.push_back(LinkEffect::CheckAll);
-                self.send_interest(from);
-                self.kicks.handle_open(now_ms, from);
-                self.handle_timeout(now_ms);
-                Ok(())
-            }
-            Ok(false) => Ok(()),
-            Err(fault) => {
-                self.effects.push_back(LinkEffect::Close { node: from });
-                Err(fault)
-            }
-        }
-    }
-
-    fn handle_misplaced(&mut self, from: NodeId, misplaced: node_pb::Misplaced) {
-        if planted::is_active(Bug::NotHereIgnored) {
-            return;
-        }
-        // Whoever was here in between heard of it by another way, so the order does not matter.
-        let push = PushTail::from_encoded(misplaced.entry);
-        let entry = Shared { push, flow: SECOND_FLOW, stream: None };
-        for said in &misplaced.sessions {
-            let Some(wrong) = denied(from, said) else { continue };
-            let (user, seq) = (UserId(said.user_id), Seq(said.seq));
-            if said.newer_epoch > said.epoch {
-                self.counts.stale_heard += 1;
-                self.routes.raise(user, wrong, aldis_wire::Epoch(said.newer_epoch));
-                continue;
-            }
-            self.counts.not_here_heard += 1;
-            let known = match self.routes.of(user, 0) {
-                Route::Fresh(known) | Route::Stale(known) => known,
-                Route::Unknown => RemoteSessions::new(),
-            };
-            self.routes.remove(user, wrong);
-            if entry.push.is_empty() {
-                continue;
-            }
-            // A route that does not name the session was corrected since the entry was sent: who is in
-            // it now may have been elsewhere then.
-            let is_of_then = known.contains(&wrong);
-            let others = known.iter().filter(|session| is_of_then && session.node != from);
-            let sent_to = others.map(|session| session.node).collect();
-            let sought = Sought { user, seq, sent_to, denied: Some(wrong) };
-            // Without room a head check will do.
-            let _ = self.lot.park(entry.clone(), SmallVec::from_iter([sought]), true);
-        }
-        self.look_up();
-    }
-
     /// Sends an entry to where its owners are known to be, and parks it for the others.
     fn route(&mut self, now_ms: u64, entry: &Outgoing) {
         let mut parts = Parts::default();
@@ -456,7 +340,7 @@ impl Hub {
         }
     }
 
-    fn note_peers(&self) {
+    pub(super) fn note_peers(&self) {
         self.routes.set_has_peers(self.peers.open().next().is_some());
     }
 }

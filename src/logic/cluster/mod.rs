@@ -8,10 +8,11 @@
 //!   what is said of that. `kicks`: sessions that are over elsewhere.
 //! - `notices`: notifications that are in no store.
 //! - `peers`: the other nodes, as what they announce and what the link says of them.
-//! - `hub`: all of these behind one face. `counts`: what it did. `planted`: bugs for the simulation.
+//! - `hub`: all of these behind one face; `heard`: what other nodes say to it. `counts`: what it did. `planted`: bugs for the simulation.
 
 mod counts;
 mod effect;
+mod heard;
 mod hub;
 mod inbound;
 mod interest;

@@ -9,6 +9,7 @@ mod group;
 mod hash;
 mod message;
 mod read;
+mod search;
 mod stored;
 mod write;
 
@@ -26,9 +27,10 @@ pub use hash::{HashJob, HashReply, HashRequest, HashResult};
 pub use message::{MessageChange, MessageJob, ViewChange, ViewJob};
 pub use read::{
     Account, Audience, ConversationSummary, ConversationsPage, Credentials, Device, Followed,
-    HistoryPage, HistoryRange, IndexBlock, LoginState, ReadJob, ReadReply, ReadRequest, ReadResult,
-    SearchMessages, SearchNames, SearchPage, SyncPage, UserHead,
+    HistoryPage, HistoryRange, LoginState, ReadJob, ReadReply, ReadRequest, ReadResult, SyncPage,
+    UserHead,
 };
+pub use search::{IndexBlock, SearchMessages, SearchNames, SearchPage};
 pub use stored::{Event, InStream, JobError, StoredMessage};
 pub use write::{
     Append, Appended, FailedSend, FriendChange, FriendJob, WriteJob, WriteReply, WriteRequest,
