@@ -25,6 +25,10 @@ pub struct Spread {
     pub mariadb: MariaDb,
 }
 
+/// The load of a test is not that of one user.
+const RATES: &str = "[rates]\nsends_per_second = 0\nchanges_per_second = 0\n\
+                     queries_per_second = 0\ntold_per_second = 0\n";
+
 impl Spread {
     /// So many nodes, all of them linked, with what `change` makes of their options.
     pub fn start(count: u16, change: impl Fn(u16, NodeOptions) -> NodeOptions) -> Self {
@@ -53,7 +57,8 @@ impl Spread {
             options.wrapper = node.wrapper();
             let management = node.management_address();
             options.listen = Some(management.into());
-            options.tables = format!("[admin]\nlisten = \"{management}:0\"\nallow_remote = true\n");
+            options.tables =
+                format!("[admin]\nlisten = \"{management}:0\"\nallow_remote = true\n{RATES}");
             let keys = format!("listen = \"{}:7701\"\nkey = \"{KEY}\"", node.address());
             change(id, options.with_cluster_keys(&keys))
         });
