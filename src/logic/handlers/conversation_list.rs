@@ -1,7 +1,7 @@
-//! CONVERSATION_LIST: the asker's conversations, newest first, or the pinned ones.
+//! CONVERSATION_LIST: the asker's conversations, newest first, or the pinned ones, or the streams.
 
 use aldis_wire::limits::{CONVERSATIONS_DEFAULT, CONVERSATIONS_MAX};
-use aldis_wire::{Seq, pb};
+use aldis_wire::{GroupId, Seq, pb};
 
 use super::{bad_request, online, page_rows};
 use crate::entry::message_data;
@@ -12,7 +12,7 @@ use crate::service::Service;
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::ConversationListReq = request.decode()?;
     let user = online(service, request)?.user;
-    if body.pinned && body.before_seq != 0 {
+    if body.pinned && (body.before_seq != 0 || body.streams) {
         return Err(bad_request("all pinned conversations are one page"));
     }
     if let Some(session) = service.session(request.conn) {
@@ -20,9 +20,10 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     }
     let limit = page_rows(body.limit, CONVERSATIONS_DEFAULT, CONVERSATIONS_MAX);
     let before = Seq(body.before_seq);
-    let job = match body.pinned {
-        true => ReadJob::Pinned { user },
-        false => ReadJob::Conversations { user, before, limit },
+    let job = match (body.pinned, body.streams) {
+        (true, _) => ReadJob::Pinned { user },
+        (false, true) => ReadJob::FollowedStreams { user, after: GroupId(body.before_seq), limit },
+        (false, false) => ReadJob::Conversations { user, before, limit },
     };
     service.read(request, job);
     Ok(())

@@ -84,6 +84,15 @@ pub enum ReadJob {
         /// Whose.
         user: UserId,
     },
+    /// CONVERSATION_LIST of the streams that a user follows, ascending by group.
+    FollowedStreams {
+        /// Whose.
+        user: UserId,
+        /// Above this one.
+        after: GroupId,
+        /// At most so many.
+        limit: usize,
+    },
     /// RECEIPTS: up to where the other members have it, ascending; NOT_FOUND unless the reader is a
     /// member now.
     Receipts {
@@ -244,7 +253,7 @@ pub enum ReadResult {
     Sync(SyncPage),
     /// Of `History`.
     History(HistoryPage),
-    /// Of `Conversations` and `Pinned`.
+    /// Of `Conversations`, `Pinned` and `FollowedStreams`.
     Conversations(ConversationsPage),
     /// Of `Receipts`.
     Receipts(pb::ReceiptsResp),

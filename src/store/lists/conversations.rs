@@ -11,12 +11,12 @@ use aldis_logic::job::{
     ConversationSummary, ConversationsPage, HistoryRange, JobError, StoredMessage,
 };
 use aldis_wire::limits::{OWN_MARK_ENTRIES_MAX, PREVIEW_BYTES_MAX};
-use aldis_wire::{ConvSeq, ConversationKey, SHORTENED, Seq, UserId, pb};
+use aldis_wire::{ConvSeq, ConversationKey, GroupId, SHORTENED, Seq, UserId, pb};
 use bytes::Bytes;
 
 use super::{Look, Outline, Place, STEP_ROWS, Search};
 use crate::page::{Span, above, plan};
-use crate::record::{Key, Record, Table, View};
+use crate::record::{Follow, Key, Record, Table, View};
 use crate::rules::shown;
 
 /// Entries of the mailbox that one page looks at: a busy conversation may hide all others behind
@@ -85,10 +85,40 @@ pub(crate) fn conversations<L: Look>(
 
 /// Those that the user has pinned, also if nothing of them is shown any more.
 pub(crate) fn pinned<L: Look>(look: &mut L, user: UserId) -> Result<ConversationsPage, L::Stop> {
-    let head = head(look, user)?;
     let keys = look.pinned(user)?;
-    let views = views(look, user, &keys)?;
-    let standings = look.standings(user, &keys)?;
+    page_of(look, user, &keys, Seq(0))
+}
+
+/// The streams that the user follows, ascending by group: their entries are in no mailbox. The cursor is
+/// the last group that was looked at.
+pub(crate) fn streams<L: Look>(
+    look: &mut L,
+    user: UserId,
+    after: GroupId,
+    limit: usize,
+) -> Result<ConversationsPage, L::Stop> {
+    let rows = look.scan(Table::Follow, &[user.0], after.0, limit)?;
+    let next = if rows.len() < limit { 0 } else { rows.last().map_or(0, |(group, _)| *group) };
+    let mut keys = Vec::with_capacity(rows.len());
+    for (group, row) in rows {
+        let follow = Follow::from_row(row).ok_or(JobError::Internal)?;
+        if follow.is_over == 0 {
+            keys.push(ConversationKey::group(GroupId(group)));
+        }
+    }
+    page_of(look, user, &keys, Seq(next))
+}
+
+/// A page of these conversations, which have entries that the user can see.
+fn page_of<L: Look>(
+    look: &mut L,
+    user: UserId,
+    keys: &[ConversationKey],
+    next_before: Seq,
+) -> Result<ConversationsPage, L::Stop> {
+    let head = head(look, user)?;
+    let views = views(look, user, keys)?;
+    let standings = look.standings(user, keys)?;
     let visible: Vec<_> =
         keys.iter().zip(&standings).map(|(key, standing)| standing.visible(*key)).collect();
     let places: Vec<Place> = keys
@@ -100,7 +130,7 @@ pub(crate) fn pinned<L: Look>(look: &mut L, user: UserId) -> Result<Conversation
     let items = views.into_iter().zip(visible).zip(tops);
     let items = items.map(|((view, visible), top)| Item { view, visible, top }).collect();
     let conversations = summaries(look, user, items)?;
-    Ok(ConversationsPage { conversations, next_before: Seq(0), head: Seq(head) })
+    Ok(ConversationsPage { conversations, next_before, head: Seq(head) })
 }
 
 fn head<L: Look>(look: &mut L, user: UserId) -> Result<u64, L::Stop> {

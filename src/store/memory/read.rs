@@ -62,6 +62,9 @@ impl State {
             ReadJob::Pinned { user } => {
                 ReadResult::Conversations(lists::pinned(&mut &*self, *user)?)
             }
+            ReadJob::FollowedStreams { user, after, limit } => {
+                ReadResult::Conversations(lists::streams(&mut &*self, *user, *after, *limit)?)
+            }
             ReadJob::Receipts { reader, conversation, after, limit } => {
                 let (key, after) = (*conversation, *after);
                 ReadResult::Receipts(lists::receipts(&mut &*self, *reader, key, after, *limit)?)

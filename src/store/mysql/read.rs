@@ -127,6 +127,7 @@ impl MysqlReader {
             | ReadJob::History { .. }
             | ReadJob::Conversations { .. }
             | ReadJob::Pinned { .. }
+            | ReadJob::FollowedStreams { .. }
             | ReadJob::Receipts { .. }
             | ReadJob::Reactions { .. }
             | ReadJob::GroupRequests { .. }
@@ -145,6 +146,10 @@ impl MysqlReader {
                 }
                 ReadJob::Pinned { user } => {
                     (ReadResult::Conversations(lists::pinned(look, *user)?), vec![*user])
+                }
+                ReadJob::FollowedStreams { user, after, limit } => {
+                    let page = lists::streams(look, *user, *after, *limit)?;
+                    (ReadResult::Conversations(page), vec![*user])
                 }
                 ReadJob::Receipts { reader, conversation, after, limit } => {
                     let page = lists::receipts(look, *reader, *conversation, *after, *limit)?;
@@ -220,6 +225,7 @@ fn is_list(job: &ReadJob) -> bool {
         job,
         ReadJob::Conversations { .. }
             | ReadJob::Pinned { .. }
+            | ReadJob::FollowedStreams { .. }
             | ReadJob::Receipts { .. }
             | ReadJob::Reactions { .. }
             | ReadJob::GroupRequests { .. }

@@ -108,6 +108,9 @@ impl Snapshot<'_> {
                 ReadResult::Conversations(lists::conversations(self, *user, *before, *limit)?)
             }
             ReadJob::Pinned { user } => ReadResult::Conversations(lists::pinned(self, *user)?),
+            ReadJob::FollowedStreams { user, after, limit } => {
+                ReadResult::Conversations(lists::streams(self, *user, *after, *limit)?)
+            }
             ReadJob::Receipts { reader, conversation, after, limit } => {
                 let page = lists::receipts(self, *reader, *conversation, *after, *limit)?;
                 ReadResult::Receipts(page)

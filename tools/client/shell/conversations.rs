@@ -13,7 +13,7 @@ impl Client {
         before_seq: u64,
         limit: u32,
     ) -> Result<pb::ConversationListResp, ClientError> {
-        self.ask(pb::ConversationListReq { before_seq, limit, pinned: false })
+        self.ask(pb::ConversationListReq { before_seq, limit, ..Default::default() })
     }
 
     /// The pinned conversations, newest pin first.
@@ -22,11 +22,36 @@ impl Client {
         Ok(self.ask(request)?.conversations)
     }
 
-    /// The `count` newest conversations, newest first.
+    /// The large groups that the user is in, by pages: see `next_before_seq`.
+    pub fn streams_page(
+        &mut self,
+        before_seq: u64,
+    ) -> Result<pb::ConversationListResp, ClientError> {
+        self.ask(pb::ConversationListReq { before_seq, streams: true, ..Default::default() })
+    }
+
+    /// The `count` newest conversations, large groups among them, newest first.
     pub fn conversations(
         &mut self,
         count: usize,
     ) -> Result<Vec<pb::ConversationInfo>, ClientError> {
+        let mut all = self.of_mailbox(count)?;
+        let mut before_seq = 0;
+        loop {
+            let page = self.streams_page(before_seq)?;
+            all.extend(page.conversations);
+            if page.next_before_seq <= before_seq {
+                break;
+            }
+            before_seq = page.next_before_seq;
+        }
+        // Stable: what came at the same moment stays in the order of the mailbox.
+        all.sort_by_key(|info| std::cmp::Reverse(info.update_time_ms));
+        all.truncate(count);
+        Ok(all)
+    }
+
+    fn of_mailbox(&mut self, count: usize) -> Result<Vec<pb::ConversationInfo>, ClientError> {
         let mut conversations = Vec::new();
         let mut before_seq = 0;
         while conversations.len() < count {

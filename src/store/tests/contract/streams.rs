@@ -10,7 +10,7 @@ use aldis_wire::{
     UserId, pb,
 };
 
-use crate::harness::{Bench, appended, create_group, login, on_every_backend};
+use crate::harness::{Bench, append, appended, create_group, login, on_every_backend};
 
 /// Groups of more than three are streams.
 const LIMITS: GroupLimits = GroupLimits { fanout_max: 3, members_max: 6 };
@@ -258,5 +258,53 @@ fn a_device_marks_how_far_it_has_a_stream() {
         };
         assert_eq!(cursor("phone"), Followed { cursor: Seq(3), ..follows(group, BEGIN, 3) });
         assert_eq!(cursor("other"), follows(group, BEGIN, 3));
+    });
+}
+
+/// What is unread and last of each stream that a user follows, by pages of one.
+fn listed(bench: &mut Bench, user: UserId) -> Vec<(u64, u64, Option<u64>)> {
+    let (mut all, mut after) = (Vec::new(), GroupId(0));
+    loop {
+        let page = match bench.read(ReadJob::FollowedStreams { user, after, limit: 1 }) {
+            Ok(ReadResult::Conversations(page)) => page,
+            other => panic!("{other:?}"),
+        };
+        all.extend(page.conversations.into_iter().map(|one| {
+            (one.max_conv_seq.0, one.unread, one.last.map(|message| message.conv_seq.0))
+        }));
+        if page.next_before == Seq(0) {
+            return all;
+        }
+        after = GroupId(page.next_before.0);
+    }
+}
+
+#[test]
+fn a_stream_is_in_a_list_of_its_own_with_what_is_unread_in_it() {
+    on_every_backend(|bench| {
+        let users = bench.users(5);
+        let group = large_group(bench, &users[..4]);
+        let quiet = large_group(bench, &users[..4]);
+        assert!(group < quiet, "ids are given in order");
+        let text = |bench: &mut Bench, sender, group| {
+            let id = bench.fresh_id();
+            let send = append(ConversationKey::group(group), sender, id, "a text");
+            appended(&bench.run(send).unwrap()).conv_seq.0
+        };
+        for sender in [users[0], users[0], users[1]] {
+            text(bench, sender, group);
+        }
+        assert_eq!(listed(bench, users[2]), [(5, 3, Some(5)), (BEGIN, 0, None)]);
+        assert_eq!(
+            listed(bench, users[1]),
+            [(5, 0, Some(5)), (BEGIN, 0, None)],
+            "who sends has read"
+        );
+        assert_eq!(listed(bench, users[0]), [(5, 1, Some(5)), (BEGIN, 0, None)]);
+        bench.run(invite(users[0], group, &users[4..])).unwrap();
+        let last = text(bench, users[0], group);
+        assert_eq!(listed(bench, users[4]), [(last, 1, Some(last))], "nothing of before");
+        bench.run(WriteJob::LeaveGroup { user: users[2], group }).unwrap();
+        assert_eq!(listed(bench, users[2]), [(BEGIN, 0, None)]);
     });
 }

@@ -15,15 +15,17 @@ const LISTED_MAX: usize = 300;
 const PAGE: u32 = 100;
 
 impl Model {
-    /// Asks for the pinned conversations and the newest ones.
+    /// Asks for the pinned conversations, the newest ones and large groups.
     pub(super) fn ask_list(&mut self) {
         let body = pb::ConversationListReq { pinned: true, ..Default::default() };
         self.ask(Request::ConversationList(body), Purpose::List { left: 0 });
         self.ask_list_page(0, LISTED_MAX);
+        let body = pb::ConversationListReq { streams: true, limit: PAGE, ..Default::default() };
+        self.ask(Request::ConversationList(body), Purpose::List { left: 0 });
     }
 
     fn ask_list_page(&mut self, before_seq: u64, left: usize) {
-        let body = pb::ConversationListReq { before_seq, limit: PAGE, pinned: false };
+        let body = pb::ConversationListReq { before_seq, limit: PAGE, ..Default::default() };
         self.ask(Request::ConversationList(body), Purpose::List { left });
     }
 

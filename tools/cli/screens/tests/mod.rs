@@ -275,7 +275,8 @@ impl Stage {
                 last: Some(last),
             }
         });
-        let conversations = if body.pinned { Vec::new() } else { conversations.collect() };
+        let is_other = body.pinned || body.streams;
+        let conversations = if is_other { Vec::new() } else { conversations.collect() };
         pb::ConversationListResp { conversations, ..Default::default() }
     }
 
