@@ -280,6 +280,10 @@ impl Peer {
         let newest = newest.into_iter().flat_map(|packet| self.sent.chunks(packet).rev());
         let wanted: Vec<Chunk> = oldest.chain(newest).collect();
         for chunk in wanted {
+            // The newest may be a probe that held the oldest: once is enough.
+            if self.pieces.contains(&chunk) {
+                continue;
+            }
             if let Some(piece) = self.outbox.copy_piece(chunk, *room) {
                 let used = self.framed_len(piece, 0);
                 self.pieces.push(piece);

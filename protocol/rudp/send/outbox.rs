@@ -21,6 +21,9 @@ use crate::wire::frame::{FRAME_OVERHEAD_MAX, Order, Part, overhead};
 use crate::wire::header::HEADER_BYTES_MAX;
 
 /// Up to here a message is sent whole: it fits into a datagram that every path carries, and so does
+/// Packets that hold a message at the same time. A peer that is silent gets a probe every now and then,
+/// so it is far more than there are before it is lost.
+const COPIES_MAX: u16 = 10_000;
 /// a repair that covers this datagram.
 pub(crate) const SMALL_BYTES_MAX: usize =
     DATAGRAM_BYTES_BASE - HEADER_BYTES_MAX - 16 - FRAME_OVERHEAD_MAX - REPAIR_OVERHEAD;
@@ -228,7 +231,8 @@ impl Outbox {
         if let Some(parts) = &message.parts {
             return parts.copy(chunk, room);
         }
-        if message.data.len() > room || message.state != State::Sent {
+        let is_copied_out = message.copies == COPIES_MAX;
+        if message.data.len() > room || message.state != State::Sent || is_copied_out {
             return None;
         }
         message.copies += 1;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::{Look, Outline, Place, STEP_ROWS, Search};
 use crate::page::{Span, above, plan};
-use crate::record::{Follow, Key, Record, Table, View};
+use crate::record::{Follow, Key, Record, Row, Table, View};
 use crate::rules::shown;
 
 /// Entries of the mailbox that one page looks at: a busy conversation may hide all others behind
@@ -165,8 +165,12 @@ fn listed<L: Look>(
     let keys: Vec<_> = entries.iter().map(|(_, entry)| entry.place.conversation).collect();
     let standings = look.standings(user, &keys)?;
     let views = views(look, user, &keys)?;
+    let followed = followed(look, user, &keys)?;
     let mut items = Vec::new();
     for (((_, top), standing), view) in entries.iter().zip(&standings).zip(views) {
+        if followed.contains(&top.place.conversation) {
+            continue;
+        }
         let visible = standing.visible(top.place.conversation);
         let conv_seq = top.place.conv_seq;
         if conv_seq == last(&visible) && conv_seq > view.cleared_seq {
@@ -174,6 +178,24 @@ fn listed<L: Look>(
         }
     }
     Ok(items)
+}
+
+/// Those of the conversations that the user follows as streams: they are in a list of their own.
+fn followed<L: Look>(
+    look: &mut L,
+    user: UserId,
+    keys: &[ConversationKey],
+) -> Result<HashSet<ConversationKey>, L::Stop> {
+    let groups: Vec<GroupId> = keys.iter().filter_map(|key| key.as_group()).collect();
+    if groups.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows: Vec<Key> = groups.iter().map(|group| Key::from_slice(&[user.0, group.0])).collect();
+    let rows = look.rows(Table::Follow, &rows)?;
+    let is_followed =
+        |row: Option<Row>| row.and_then(Follow::from_row).is_some_and(|follow| follow.is_over == 0);
+    let followed = groups.into_iter().zip(rows).filter(|(_, row)| is_followed(row.clone()));
+    Ok(followed.map(|(group, _)| ConversationKey::group(group)).collect())
 }
 
 fn summaries<L: Look>(

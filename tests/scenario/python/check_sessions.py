@@ -22,7 +22,7 @@ async def logging_in(env):
         limits = body.limits
         expect_equal((limits.body_bytes_max, limits.text_bytes_max, limits.pipelined_requests_max),
                      (BODY_MAX, TEXT_MAX, 256), "limits of bytes and requests")
-        expect_equal((limits.sync_entries_max, limits.group_members_max), (500, 500), "limits of entries and members")
+        expect_equal((limits.sync_entries_max, limits.group_members_max), (500, 20_000), "limits of entries and members")
         expect(body.session_id and body.token and body.heartbeat_interval_ms, f"something is missing: {body}")
         expect(body.token_expires_ms > body.server_time_ms > 0, "the token is over already")
     with env.case("LOGIN by token; the store_epoch stays, the session_id does not, the token comes anew"):
