@@ -119,6 +119,21 @@ fn a_sparse_message_that_is_lost_comes_with_the_first_probe() {
     assert!(took.as_millis() <= 10 + 20 + 5, "{took:?}");
 }
 
+/// A probe is the newest packet for the next one: what it holds must not be said twice there.
+#[test]
+fn probes_into_silence_hold_each_message_once() {
+    let mut pair = Pair::new(8, delay(1));
+    pair.run(SECOND);
+    pair.link.faults[0].is_cut = true;
+    pair.hosts[0].sent = (0, 0);
+    pair.send(0, Flow::Unordered, "anybody there?");
+    pair.run(2 * SECOND);
+    let (datagrams, bytes) = pair.hosts[0].sent;
+    println!("{datagrams} datagrams, {bytes} bytes");
+    assert!(datagrams > 5, "it probes");
+    assert!(bytes < datagrams * 100, "{bytes} bytes in {datagrams} datagrams");
+}
+
 /// Needs the feature `planted-bugs`.
 #[cfg(feature = "planted-bugs")]
 #[test]
