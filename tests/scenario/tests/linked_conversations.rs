@@ -10,7 +10,7 @@ fn list(client: &mut RawClient) -> Vec<pb::ConversationInfo> {
     let mut before_seq = 0;
     loop {
         // Small pages, so that there are several.
-        let body = pb::ConversationListReq { before_seq, limit: 2, pinned: false };
+        let body = pb::ConversationListReq { before_seq, limit: 2, ..Default::default() };
         let page: pb::ConversationListResp = client.call(Command::ConversationList, &body).ok();
         all.extend(page.conversations);
         if page.next_before_seq == 0 {
