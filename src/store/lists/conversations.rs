@@ -14,9 +14,9 @@ use aldis_wire::limits::{OWN_MARK_ENTRIES_MAX, PREVIEW_BYTES_MAX};
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, SHORTENED, Seq, UserId, pb};
 use bytes::Bytes;
 
-use super::{Look, Outline, Place, STEP_ROWS, Search};
+use super::{Look, Outline, Place, STEP_ROWS, Scan, Search};
 use crate::page::{Span, above, plan};
-use crate::record::{Follow, Key, Record, Row, Table, View};
+use crate::record::{Follow, Key, Record, Table, View};
 use crate::rules::shown;
 
 /// Entries of the mailbox that one page looks at: a busy conversation may hide all others behind
@@ -141,11 +141,12 @@ fn last(spans: &[Span]) -> u64 {
     spans.last().map_or(0, |span| span.last)
 }
 
-fn views<L: Look>(
-    look: &mut L,
+/// What these conversations are to the user, in their order.
+pub(crate) fn views<S: Scan>(
+    look: &mut S,
     user: UserId,
     keys: &[ConversationKey],
-) -> Result<Vec<View>, L::Stop> {
+) -> Result<Vec<View>, S::Stop> {
     let keys: Vec<Key> =
         keys.iter().map(|key| Key::from_slice(&[user.0, key.lo, key.hi])).collect();
     let rows = look.rows(Table::View, &keys)?.into_iter();
@@ -192,10 +193,14 @@ fn followed<L: Look>(
     }
     let rows: Vec<Key> = groups.iter().map(|group| Key::from_slice(&[user.0, group.0])).collect();
     let rows = look.rows(Table::Follow, &rows)?;
-    let is_followed =
-        |row: Option<Row>| row.and_then(Follow::from_row).is_some_and(|follow| follow.is_over == 0);
-    let followed = groups.into_iter().zip(rows).filter(|(_, row)| is_followed(row.clone()));
-    Ok(followed.map(|(group, _)| ConversationKey::group(group)).collect())
+    let mut followed = HashSet::new();
+    for (group, row) in groups.into_iter().zip(rows) {
+        let Some(row) = row else { continue };
+        if Follow::from_row(row).ok_or(JobError::Internal)?.is_over == 0 {
+            followed.insert(ConversationKey::group(group));
+        }
+    }
+    Ok(followed)
 }
 
 fn summaries<L: Look>(

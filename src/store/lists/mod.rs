@@ -7,7 +7,7 @@ mod receipts;
 use aldis_logic::job::{JobError, StoredMessage};
 use aldis_wire::{ConversationKey, GroupId, MsgId, UserId, pb};
 
-pub(crate) use conversations::{conversations, pinned, streams};
+pub(crate) use conversations::{conversations, pinned, streams, views};
 pub(crate) use receipts::{reactions, receipts};
 
 use crate::group::{Group, Role};

@@ -21,9 +21,8 @@ use aldis_wire::limits::EDIT_MS_MAX;
 use aldis_wire::{ConversationKey, Seq, UserId, pb};
 use bytes::Bytes;
 
-use crate::lists::Scan;
+use crate::lists::{self, Scan};
 use crate::page::PageBytes;
-use crate::record::{Key, Record, Row, View};
 use block::{Filter, candidates};
 
 pub(crate) use names::{Names, search_names};
@@ -87,11 +86,8 @@ pub(crate) fn cleared<S: Scan>(
     owner: UserId,
     conversations: &[ConversationKey],
 ) -> Result<Vec<u64>, S::Stop> {
-    let key = |at: &ConversationKey| Key::from_slice(&[owner.0, at.lo, at.hi]);
-    let keys: Vec<Key> = conversations.iter().map(key).collect();
-    let rows = snapshot.rows(View::TABLE, &keys)?;
-    let view = |row: Option<Row>| row.and_then(View::from_row).unwrap_or_default();
-    Ok(rows.into_iter().map(|row| view(row).cleared_seq).collect())
+    let views = lists::views(snapshot, owner, conversations)?;
+    Ok(views.into_iter().map(|view| view.cleared_seq).collect())
 }
 
 /// Which entries a search wants.
