@@ -53,8 +53,8 @@ impl Tls {
         Ok(Self { config: Arc::new(config), name })
     }
 
-    /// A session with the server at `host:port`.
-    pub(super) fn session(&self, server: &str) -> io::Result<ClientConnection> {
+    /// A session with the server at `host:port`, whose handshake has not begun.
+    pub fn session(&self, server: &str) -> io::Result<ClientConnection> {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => {
