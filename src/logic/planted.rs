@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RequestBug {
-    /// A HISTORY of more than a page after a number of more than 32 bits panics.
+    /// A HISTORY after the highest of all numbers panics, as one that adds 1 to it would.
     Panic = 1,
     /// Each frame that is none leaves 64 KiB behind.
     Leak,

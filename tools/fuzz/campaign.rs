@@ -23,12 +23,14 @@ use crate::{generate, leak, mutate, recipes, rush};
 
 /// Numbers of cases at random begin here; those below are of recipes.
 const FIRST_RANDOM: u64 = 1_000;
+/// Cases at random between two recipes: those that come late must not wait for all of the others.
+const RANDOM_BETWEEN: u64 = 12;
 /// Runs of this length have time for slow recipes.
 const SLOW_RUN: Duration = Duration::from_secs(300);
 /// Between two looks at memory and log.
 const CHECKPOINT: Duration = Duration::from_secs(4);
 /// Cases since the last look among which the one that leaks is searched.
-const RECENT_MAX: usize = 1_500;
+pub const RECENT_MAX: usize = 500;
 /// Cases that are kept to be mutated.
 const CORPUS_MAX: usize = 2_000;
 /// Time for connections to be gone: longer than the server waits for the rest of a frame.
@@ -220,6 +222,7 @@ impl<'o> Campaign<'o> {
             return;
         }
         let deadline = self.started + self.options.time;
+        let mut random = FIRST_RANDOM;
         for (number, case) in recipes.iter().enumerate() {
             if self.is_over(deadline) {
                 break;
@@ -227,6 +230,7 @@ impl<'o> Campaign<'o> {
             let is_long = self.options.time >= SLOW_RUN || !case.slow;
             if is_long && case.crowd <= self.world.crowd.len() {
                 self.play_and_judge(number as u64, case);
+                self.play_random(&mut random, RANDOM_BETWEEN, deadline);
             }
         }
         for (number, case) in (count..).zip(recipes::floods(&self.table)) {
@@ -242,19 +246,24 @@ impl<'o> Campaign<'o> {
         }
         self.baseline = self.rest(SHORT_REST_MAX).or(self.baseline);
         (self.options.say)(&format!("{count} recipes done, {} cells seen", self.coverage.len()));
-        let mut number = FIRST_RANDOM;
-        while !self.is_over(deadline) {
-            let case = self.next_case(number);
-            self.play_and_judge(number, &case);
-            if let Some(storm) = &mut self.storm {
-                let problem = storm.burst(number);
-                if let Some((problem, datagrams)) = problem {
-                    self.keep_datagrams(&problem, number, datagrams);
-                }
-            }
-            number += 1;
-        }
+        self.play_random(&mut random, u64::MAX, deadline);
         self.end_of_play = Some(Instant::now());
+    }
+
+    /// So many cases at random, each with a burst of datagrams where they are wanted.
+    fn play_random(&mut self, number: &mut u64, count: u64, deadline: Instant) {
+        for _ in 0..count {
+            if self.is_over(deadline) {
+                return;
+            }
+            let case = self.next_case(*number);
+            self.play_and_judge(*number, &case);
+            let burst = self.storm.as_mut().and_then(|storm| storm.burst(*number));
+            if let Some((problem, datagrams)) = burst {
+                self.keep_datagrams(&problem, *number, datagrams);
+            }
+            *number += 1;
+        }
     }
 
     fn is_over(&self, deadline: Instant) -> bool {
@@ -266,7 +275,7 @@ impl<'o> Campaign<'o> {
     /// Every other case is new, the others are made from those that were worth keeping.
     fn next_case(&self, number: u64) -> Case {
         let mut rng = generate::rng_of(self.options.seed, number);
-        if number % 2 == 0 || self.corpus.is_empty() {
+        if number.is_multiple_of(2) || self.corpus.is_empty() {
             return generate::case(&self.table, &mut rng);
         }
         mutant(&mut rng, &self.corpus)
@@ -275,7 +284,7 @@ impl<'o> Campaign<'o> {
     /// A case of an earlier run.
     fn case_again(&self, number: u64) -> Option<Case> {
         let mut rng = generate::rng_of(self.options.seed, number);
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             return Some(generate::case(&self.table, &mut rng));
         }
         let text =

@@ -181,7 +181,7 @@ pub struct Case {
 /// Connections of a case.
 pub const CONNS_MAX: u8 = 6;
 /// Steps of a case that is made at random. Recipes may have more.
-pub const STEPS_MAX: usize = 24;
+pub const STEPS_MAX: usize = 60;
 
 impl Case {
     /// Who acts on a connection.

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::campaign::{Campaign, SHORT_REST_MAX};
-use crate::case::Case;
+use crate::campaign::{Campaign, RECENT_MAX, SHORT_REST_MAX};
+use crate::case::{Case, STEPS_MAX};
 use crate::finding::{Kind, Problem};
 use crate::leak;
 use crate::play::play;
@@ -14,6 +14,10 @@ use crate::world::Trouble;
 
 /// Cases that could not be played, one after the other, before the run gives up.
 const TROUBLES_MAX: u32 = 20;
+/// Cases among which the one that leaks is searched at a time.
+const SUSPECTS_MAX: usize = 32;
+/// Times that it is searched: more would take minutes.
+const SEARCHES_MAX: usize = 4;
 
 impl Campaign<'_> {
     /// A case could not be played: is it the server?
@@ -83,11 +87,11 @@ impl Campaign<'_> {
                 self.start_pair();
             }
         }
-        if let Err(trouble) = self.world.heartbeat() {
-            return self.handle_trouble(&trouble, number);
-        }
         let Some(now) = self.rest(SHORT_REST_MAX) else { return };
-        let before = *self.baseline.get_or_insert(now);
+        let before = self.baseline.get_or_insert(now);
+        // A crowd that came and went leaves room behind, which is given back bit by bit.
+        before.memory_bytes = before.memory_bytes.min(now.memory_bytes);
+        let before = *before;
         if now.memory_bytes > before.memory_bytes + self.growth_allowed_bytes {
             self.look_into_memory(now.memory_bytes - before.memory_bytes);
         }
@@ -109,10 +113,14 @@ impl Campaign<'_> {
     fn look_into_memory(&mut self, grown_bytes: u64) {
         let mib = grown_bytes >> 20;
         (self.options.say)(&format!("memory has grown by {mib} MiB: which case is it?"));
-        let cases: Vec<(u64, Case)> = std::mem::take(&mut self.recent).into();
-        let found = leak::culprit(&cases, &mut |cases, rounds| {
-            let cases: Vec<&Case> = cases.iter().map(|(_, case)| case).collect();
-            self.growth_by(&cases, rounds)
+        // What leaks does so often, or memory would not have grown: the newest cases first.
+        let mut cases = self.last_cases(RECENT_MAX);
+        cases.retain(|(_, case)| !case.fresh && case.send_count() <= STEPS_MAX);
+        let found = cases.chunks(SUSPECTS_MAX).take(SEARCHES_MAX).find_map(|cases| {
+            leak::culprit(cases, &mut |cases, rounds| {
+                let cases: Vec<&Case> = cases.iter().map(|(_, case)| case).collect();
+                self.growth_by(&cases, rounds)
+            })
         });
         match found {
             Some(((number, case), each)) => {

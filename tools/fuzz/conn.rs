@@ -119,7 +119,8 @@ impl Conn {
             self.take(seen);
             self.is_closed = true;
         }
-        if self.is_closed {
+        // What is still to be read may hold answers.
+        if self.is_closed && self.inbox.is_empty() {
             self.note_closed(seen);
         }
     }
@@ -276,6 +277,8 @@ impl Conn {
 
     fn note_silence(&mut self, seen: &mut Seen) {
         let asked = std::mem::take(&mut self.asked).into_values().next();
+        // What comes later is no surprise.
+        self.is_wild = true;
         if let Some(asked) = asked {
             let command = Command::request(asked.cmd);
             let name = command.map_or(format!("{:#06x}", asked.cmd), |c| format!("{c:?}"));

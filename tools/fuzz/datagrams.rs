@@ -71,7 +71,7 @@ impl Storm {
         let mut rng = rng_of(!self.seed, number);
         let source = Source::open(self.target, &mut rng)?;
         self.sockets.push_back(source);
-        if number % HANDSHAKE_EVERY == 0 {
+        if number.is_multiple_of(HANDSHAKE_EVERY) {
             self.shake_hands(&mut rng);
         } else {
             for _ in 0..1 + rng.below(BURST_MAX) {
@@ -250,7 +250,7 @@ pub fn run_alone(options: &Options, storm: &mut Storm) -> Result<Report, Options
         while started.elapsed() < options.time && report.findings.len() < options.findings_max {
             let mut found = storm.burst(number);
             number += 1;
-            if found.is_none() && number % LOOK_EVERY == 0 {
+            if found.is_none() && number.is_multiple_of(LOOK_EVERY) {
                 let last = storm.last();
                 found = look(&mut process, before.as_ref()).map(|problem| (problem, last));
             }

@@ -17,6 +17,8 @@ const MINIMISE_MAX: Duration = Duration::from_secs(25);
 const QUESTIONS_MAX: usize = 400;
 /// Questions where each takes the server's life.
 const DEATHS_MAX: usize = 40;
+/// Plays after which a leak of known size shows.
+const LEAKS: usize = 30;
 /// Cases before a death of which one may be its reason.
 const SUSPECTS_MAX: usize = 6;
 
@@ -66,14 +68,22 @@ impl Campaign<'_> {
 
     /// The smallest case that shows a problem again; `None`: this one does not.
     fn confirm(&mut self, problem: &Problem, case: &Case) -> Option<Case> {
-        if !self.shows(problem, case) {
-            return None;
-        }
+        let each = match problem.kind {
+            Kind::Memory => self.growth_of(case)?,
+            _ if !self.shows(problem, case) => return None,
+            _ => 0,
+        };
         let deadline = Instant::now() + MINIMISE_MAX;
         let mut has_time = || Instant::now() < deadline;
         let questions = if problem.kind == Kind::Died { DEATHS_MAX } else { QUESTIONS_MAX };
         let mut budget = Budget { questions, has_time: &mut has_time };
-        Some(minimise(case, &mut budget, &mut |case| self.shows(problem, case)))
+        Some(minimise(case, &mut budget, &mut |case| match problem.kind {
+            Kind::Memory => {
+                let grown = self.growth_by(&[case], LEAKS);
+                grown.is_some_and(|grown| grown > each * LEAKS as u64 / 2)
+            }
+            _ => self.shows(problem, case),
+        }))
     }
 
     /// Plays a case and says whether it shows the problem.
@@ -82,8 +92,7 @@ impl Campaign<'_> {
             return false;
         }
         if problem.kind == Kind::Memory {
-            return leak::growth(&[case], &mut |cases, rounds| self.growth_by(cases, rounds))
-                .is_some_and(|each| each > 0);
+            return self.growth_of(case).is_some();
         }
         match play(&mut self.world, case) {
             Ok(seen) => {
@@ -92,6 +101,12 @@ impl Campaign<'_> {
             }
             Err(_) => self.has_died() && problem.kind == Kind::Died,
         }
+    }
+
+    /// Bytes that memory grows each time that a case is played, if it does.
+    fn growth_of(&mut self, case: &Case) -> Option<u64> {
+        let each = leak::growth(&[case], &mut |cases, rounds| self.growth_by(cases, rounds));
+        each.filter(|each| *each > 0)
     }
 
     /// Whether the server is gone now; if it is, it is waited for.

@@ -11,9 +11,9 @@ const DESCRIPTORS_SLACK: u64 = 6;
 /// Between two looks at a process that is coming to rest.
 const LOOK_MS: u64 = 20;
 /// Plays of one case after which a leak that matters is told from what an allocator keeps.
-pub const PLAYS: usize = 150;
+pub const PLAYS: usize = 100;
 /// Growth per play that is taken for a leak, if it goes on.
-const GROWTH_BYTES_MIN: u64 = 2 << 10;
+const GROWTH_BYTES_MIN: u64 = 4 << 10;
 
 /// Waits until connections are gone, as far as descriptors tell; what is held then.
 pub fn rest(process: &Process, wanted: Option<&Vitals>, time: Duration) -> Option<Vitals> {

@@ -101,8 +101,9 @@ fn damage_bytes(rng: &mut Rng, bytes: &mut Vec<u8>) {
 
 /// A case made from one that was worth keeping, and sometimes a second one.
 pub fn case(rng: &mut Rng, parent: &Case, other: &Case) -> Case {
-    let mut case = Case { title: format!("mutated: {}", parent.title), ..parent.clone() };
-    case.title.truncate(case.title.floor_char_boundary(80));
+    let title = format!("mutated: {}", parent.title.trim_start_matches("mutated: "));
+    // New users for each mutant would cost more than everything else.
+    let mut case = Case { title, fresh: false, ..parent.clone() };
     case.steps.truncate(2 * STEPS_MAX);
     for _ in 0..1 + rng.below(4) {
         change(rng, &mut case, other);

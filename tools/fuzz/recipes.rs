@@ -148,7 +148,11 @@ impl Reader<'_> {
                 let sends = matches!(steps, Step::Send { .. });
                 if sends && !case.steps.iter().any(is_open) {
                     let class = 1 + conn / 3;
-                    case.steps.push(Step::Open { conn, who, state: State::LoggedIn, class });
+                    // Before what is repeated, or it would be opened each time.
+                    let at = self.blocks.first().map_or(case.steps.len(), |block| block.0);
+                    let open = Step::Open { conn, who, state: State::LoggedIn, class };
+                    case.steps.insert(at, open);
+                    self.blocks.iter_mut().for_each(|block| block.0 += 1);
                 }
                 case.steps.push(steps);
                 if sends && is_waiting {

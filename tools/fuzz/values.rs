@@ -101,8 +101,8 @@ pub fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {
     &from[rng.below(from.len() as u64) as usize]
 }
 
-/// Appends a field, as often as it may come.
-pub fn put_field(rng: &mut Rng, field: &Field, body: &mut Parts) {
+/// Appends a field, as often as it may come; extreme: a number, unless it is an id, is at a boundary.
+pub fn put_field(rng: &mut Rng, field: &Field, is_extreme: bool, body: &mut Parts) {
     let count = match field.is_repeated {
         false if rng.chance(0.02) => 2,
         false => 1,
@@ -110,11 +110,11 @@ pub fn put_field(rng: &mut Rng, field: &Field, body: &mut Parts) {
         true => rng.below(4),
     };
     for _ in 0..count {
-        put_value(rng, field, body);
+        put_value(rng, field, is_extreme, body);
     }
 }
 
-fn put_value(rng: &mut Rng, field: &Field, body: &mut Parts) {
+fn put_value(rng: &mut Rng, field: &Field, is_extreme: bool, body: &mut Parts) {
     let is_number = matches!(field.kind, Kind::Number | Kind::Enum(_) | Kind::Flag);
     let wire_type = if is_number { 0 } else { 2 };
     // A wrong type is what old and new versions of a schema say to each other.
@@ -124,6 +124,9 @@ fn put_value(rng: &mut Rng, field: &Field, body: &mut Parts) {
     body.push_bytes(&key);
     let mut value = Vec::new();
     match &field.kind {
+        Kind::Number if is_extreme && !field.name.ends_with("_id") => {
+            put_varint(*pick(rng, &NUMBERS), &mut value);
+        }
         Kind::Number => match place(rng, &field.name).filter(|_| !rng.chance(0.2)) {
             Some(place) => return body.push_ref(place),
             None => put_varint(number(rng), &mut value),

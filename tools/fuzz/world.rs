@@ -3,6 +3,7 @@
 //! state, not what is done on it.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use aldis_wire::{Code, Command, Message, pb};
 
@@ -13,7 +14,9 @@ use crate::stream::Target;
 
 /// Cases after which the troop is replaced: what they did to each other must not decide about those
 /// that follow.
-const TROOP_CASES_MAX: u32 = 150;
+const TROOP_CASES_MAX: u32 = 400;
+/// Between two signs of life of those who are there all the time: the server waits for minutes.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Cases after which the victim says something.
 const SECRET_CASES: u64 = 40;
 
@@ -66,6 +69,7 @@ pub struct World {
     connected: u16,
     watched: Vec<Conn>,
     friend: u64,
+    heard: Instant,
 }
 
 impl World {
@@ -88,6 +92,7 @@ impl World {
             connected: 0,
             watched: Vec::new(),
             friend: 0,
+            heard: Instant::now(),
         };
         world.watch()?;
         Ok(world)
@@ -165,7 +170,11 @@ impl World {
                 self.make_group()?;
             }
         }
-        if self.cases % SECRET_CASES == 0 {
+        if self.heard.elapsed() > HEARTBEAT {
+            self.heard = Instant::now();
+            self.heartbeat()?;
+        }
+        if self.cases.is_multiple_of(SECRET_CASES) {
             self.say_secret()?;
         }
         self.look(seen)
@@ -176,14 +185,16 @@ impl World {
         for conn in &mut self.watched {
             conn.receive(&self.judge, seen);
             if conn.is_closed {
-                return Err(Trouble::Unreachable("a watched connection was closed".into()));
+                let who = conn.user.unwrap_or(0);
+                let what = format!("the connection of user {who}, who only listens, was closed");
+                return Err(Trouble::Unreachable(what));
             }
         }
         Ok(())
     }
 
     /// Keeps the watched connections from being taken for dead ones.
-    pub fn heartbeat(&mut self) -> Result<(), Trouble> {
+    fn heartbeat(&mut self) -> Result<(), Trouble> {
         for index in 0..self.watched.len() {
             let mut conn = self.watched.remove(index);
             let body = pb::HeartbeatReq::default();

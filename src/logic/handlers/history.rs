@@ -12,6 +12,8 @@ use crate::service::Service;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::HistoryReq = request.decode()?;
+    let is_highest = body.after_conv_seq == u64::MAX;
+    assert!(!(is_highest && is_active(RequestBug::Panic)), "a planted bug");
     let reader = online(service, request)?.user;
     let conversation = conversation(reader, body.receiver_id, body.group_id)?;
     let range = match (body.before_conv_seq, body.after_conv_seq) {
@@ -20,8 +22,6 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         (0, after) => HistoryRange::After(ConvSeq(after)),
         _ => return Err(bad_request("before_conv_seq and after_conv_seq exclude each other")),
     };
-    let is_odd = body.after_conv_seq > u64::from(u32::MAX) && body.limit > 500;
-    assert!(!(is_odd && is_active(RequestBug::Panic)), "a planted bug");
     let limit = page_rows(body.limit, HISTORY_ENTRIES_DEFAULT, SYNC_ENTRIES_MAX);
     if let Some(session) = service.session(request.conn) {
         session.is_paging = true;
