@@ -24,7 +24,7 @@ use crate::{generate, leak, mutate, recipes, rush};
 /// Numbers of cases at random begin here; those below are of recipes.
 const FIRST_RANDOM: u64 = 1_000;
 /// Cases at random between two recipes: those that come late must not wait for all of the others.
-const RANDOM_BETWEEN: u64 = 12;
+const RANDOM_BETWEEN: u64 = 6;
 /// Runs of this length have time for slow recipes.
 const SLOW_RUN: Duration = Duration::from_secs(300);
 /// Between two looks at memory and log.
