@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum RequestBug {
     /// A HISTORY after the highest of all numbers panics, as one that adds 1 to it would.
     Panic = 1,
-    /// Each frame that is none leaves 64 KiB behind.
+    /// Each frame that is none leaves 256 KiB behind.
     Leak,
     /// To leave a group that there is not is a CONFLICT.
     WrongCode,
@@ -46,6 +46,6 @@ pub(crate) fn is_active(_: RequestBug) -> bool {
 pub(crate) fn leak() {
     if is_active(RequestBug::Leak) {
         // Not zeros: those would take no memory before they are touched.
-        std::mem::forget(vec![1_u8; 64 << 10]);
+        std::mem::forget(vec![1_u8; 256 << 10]);
     }
 }

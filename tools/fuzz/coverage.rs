@@ -190,7 +190,7 @@ mod tests {
         assert!(missing.contains(&not_seen));
         assert_eq!(coverage.reached().0, 1);
         let matrix = coverage.matrix();
-        let line = matrix.lines().filter(|line| line.starts_with("MSG_SEND ")).nth(2).unwrap();
+        let line = matrix.lines().filter(|line| line.starts_with("MSG_SEND")).nth(2).unwrap();
         assert!(line.contains('2') && line.contains('.'), "{line}");
     }
 

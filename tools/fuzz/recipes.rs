@@ -326,13 +326,16 @@ mod tests {
         let of_every_command = [Code::BadRequest, Code::NotLoggedIn];
         // A store that fails, and an address that is limited, are the server's to give.
         let of_the_server = [Code::Unavailable, Code::RateLimited];
+        // What takes hundreds of connections at once is no recipe: `rush`.
+        let of_the_rush = [Code::Busy];
         let mut missing = Vec::new();
         for command in Command::REQUESTS {
             for code in codes_of(command) {
                 let is_common = of_every_command.contains(&code) || code == Code::Internal;
                 let is_wanted = wanted.contains(&(command.id(), code.as_u16()));
                 let is_out_of_reach = crate::campaign::why_out_of_reach(command, code).is_some();
-                if !is_common && !of_the_server.contains(&code) && !is_wanted && !is_out_of_reach {
+                let is_elsewhere = of_the_server.contains(&code) || of_the_rush.contains(&code);
+                if !is_common && !is_elsewhere && !is_wanted && !is_out_of_reach {
                     missing.push((command, code));
                 }
             }
