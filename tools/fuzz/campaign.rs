@@ -11,7 +11,7 @@ use crate::case::Case;
 use crate::conn::Seen;
 use crate::coverage::Coverage;
 use crate::datagrams::Storm;
-use crate::finding::{Finding, Kind};
+use crate::finding::{Finding, Kind, Problem};
 use crate::options::{Options, OptionsError};
 use crate::pair::{self, Pair};
 use crate::play::play;
@@ -23,6 +23,8 @@ use crate::{generate, leak, mutate, recipes, rush};
 
 /// Numbers of cases at random begin here; those below are of recipes.
 const FIRST_RANDOM: u64 = 1_000;
+/// From the first sign that a process dies until all can see it.
+const DYING: Duration = Duration::from_millis(100);
 /// Cases at random between two recipes: those that come late must not wait for all of the others.
 const RANDOM_BETWEEN: u64 = 6;
 /// Runs of this length have time for slow recipes.
@@ -337,6 +339,15 @@ impl<'o> Campaign<'o> {
             let missed = seen.missed.join("; ");
             if !case.title.starts_with("mutated") {
                 self.notes.push(format!("recipe \"{}\": {missed}", case.title));
+            }
+        }
+        // A process that dies closes connections too, and that is no finding of its own.
+        let is_closed = |problem: &Problem| problem.kind == Kind::ClosedWithoutReason;
+        if seen.problems.iter().any(is_closed) {
+            std::thread::sleep(DYING);
+            let panic = self.process.panic_in_log();
+            if let Some(problem) = self.death(panic.as_ref()) {
+                return self.handle_death(problem, number);
             }
         }
         for problem in seen.problems {

@@ -81,11 +81,12 @@ impl Campaign<'_> {
             self.keep(&problem, None, number);
         }
         if let Some(problem) = self.pair.as_ref().and_then(|pair| pair.report().problem) {
-            let is_dead = self.world.connect().is_err();
-            self.keep(&problem, None, number);
-            if !is_dead {
-                self.start_pair();
+            let panic = self.process.panic_in_log();
+            if let Some(death) = self.death(panic.as_ref()) {
+                return self.handle_death(death, number);
             }
+            self.keep(&problem, None, number);
+            self.start_pair();
         }
         let Some(now) = self.rest(SHORT_REST_MAX) else { return };
         let before = self.baseline.get_or_insert(now);
