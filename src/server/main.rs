@@ -11,6 +11,8 @@ mod http;
 mod link;
 mod mail;
 mod metrics;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod reactor_handler;
 mod serve;
 mod signals;

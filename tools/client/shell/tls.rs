@@ -60,7 +60,7 @@ impl Tls {
         self
     }
 
-    /// A session with the server at `host:port`.
+    /// A session with the server at `host:port`, whose handshake has not begun.
     pub fn session(&self, server: &str) -> io::Result<ClientConnection> {
         let name = match &self.name {
             Some(name) => name.clone(),
