@@ -1,6 +1,7 @@
 //! aldisd, the server: commands and how they end. What they do is in the modules.
 
 mod admin;
+mod clock;
 mod config;
 mod data_dir;
 mod directories;

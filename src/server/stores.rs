@@ -9,9 +9,9 @@ use aldis_store::{Boot, SeedUsers, Store, StoreError};
 use aldis_wire::UserId;
 use anyhow::{Context, bail};
 
+use crate::clock::unix_ms;
 use crate::config::{Config, StoreKind};
 use crate::data_dir;
-use crate::reactor_handler::unix_ms;
 
 /// How long a start waits for the lease of another process that has this node's number: three
 /// leases, so that one that is alive has renewed it.

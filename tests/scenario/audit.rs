@@ -21,7 +21,7 @@ const QUESTIONS: [(&str, &str); 7] = [
         "a conversation is not dense from 1 to its counter",
         "SELECT COUNT(*) FROM im_conversation
          LEFT JOIN (SELECT lo, hi, COUNT(*) AS rows_, MIN(conv_seq) AS low, MAX(conv_seq) AS high,
-                           COUNT(client_msg_id) AS messages, MAX(msg_no) AS last_no
+                           SUM(kind < 100) AS messages, MAX(msg_no) AS last_no
                     FROM im_message_body GROUP BY lo, hi) AS found USING (lo, hi)
          WHERE max_seq <> IFNULL(rows_, 0) OR max_seq <> IFNULL(high, 0) OR IFNULL(low, 1) <> 1
             OR msg_count <> IFNULL(messages, 0) OR msg_count <> IFNULL(last_no, 0)",
@@ -39,11 +39,12 @@ const QUESTIONS: [(&str, &str); 7] = [
          WHERE before_ >= conv_seq",
     ),
     (
-        "a 1:1 message is not in the mailboxes of its two users",
+        "an entry of two, or of one alone, is not in their mailboxes",
         "SELECT COUNT(*) FROM im_message_body
          LEFT JOIN (SELECT msg_id, COUNT(*) AS rows_, MIN(owner) AS low, MAX(owner) AS high
                     FROM im_message_index GROUP BY msg_id) AS found USING (msg_id)
-         WHERE lo > 0 AND (IFNULL(rows_, 0) <> IF(lo = hi, 1, 2) OR low <> lo OR high <> hi)",
+         WHERE lo > 0 AND (IFNULL(rows_, 0) <> IF(hi IN (lo, 0), 1, 2)
+                           OR low <> lo OR high <> IF(hi = 0, lo, hi))",
     ),
     (
         "a group's entry is not in the mailboxes of those who were members",

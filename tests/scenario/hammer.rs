@@ -6,6 +6,7 @@ mod answers;
 mod churn;
 mod crowd;
 mod dice;
+mod feud;
 mod link;
 mod reader;
 mod shared;
@@ -60,6 +61,9 @@ pub struct HammerOptions {
     pub readers: usize,
     /// Members that leave a group each and are invited again, all the time; at most `groups`.
     pub churners: usize,
+    /// Pairs of further members of the crowd: one writes, edits, recalls, blocks, puts the other out of a
+    /// group of theirs and dissolves it, all the time, and the other writes and reads all the same.
+    pub feuds: usize,
     /// Unanswered messages of each writer.
     pub window: usize,
     /// Share of the messages that go to groups.
@@ -89,6 +93,7 @@ impl HammerOptions {
             twins: 1,
             readers: 4,
             churners: 2,
+            feuds: 1,
             window: 24,
             group_percent: 2,
             sends_per_s_max: 1_000,
@@ -100,7 +105,8 @@ impl HammerOptions {
 
     /// Users that the crowd must have for groups to have all their members.
     pub fn users(&self) -> usize {
-        self.hot_users.max(if self.groups == 0 { 0 } else { self.group_members })
+        let members = if self.groups == 0 { 0 } else { self.group_members };
+        members.max(self.hot_users + self.churners + 2 * self.feuds)
     }
 }
 
@@ -122,6 +128,8 @@ impl Hammer {
         assert!(options.hot_users >= 2 && crowd.len() >= options.users(), "the crowd is too small");
         let is_room = options.hot_users + options.churners <= options.group_members;
         assert!(options.churners == 0 || is_room, "those who come and go are not hot");
+        let others = options.hot_users + options.churners + 2 * options.feuds;
+        assert!(others <= crowd.len(), "those who are at feud are nobody else");
         let dir = TempDir::with_prefix("aldis-hammer-").expect("a temporary directory");
         let mut shared = Shared::new(options, crowd, dir.path().to_owned());
         shared.groups = (0..shared.options.groups).map(|g| churn::found(&shared, g)).collect();
@@ -145,6 +153,11 @@ impl Hammer {
             let (leaving, inviting) = (shared.clone(), shared.clone());
             others.push(std::thread::spawn(move || churn::leave(&leaving, number)));
             others.push(std::thread::spawn(move || churn::invite(&inviting, number)));
+        }
+        for number in 0..options.feuds {
+            let (ruling, suffering) = (shared.clone(), shared.clone());
+            others.push(std::thread::spawn(move || feud::rule(&ruling, number)));
+            others.push(std::thread::spawn(move || feud::suffer(&suffering, number)));
         }
         Self { shared, dir, writers, others, refusals: Refusals::new(), rounds: 0 }
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aldis_wire::UserId;
 
+use crate::edits::Edits;
 use crate::findings::Findings;
 use crate::history::{History, LineRef};
 use crate::membership::Membership;
@@ -62,6 +63,8 @@ pub struct Facts<'a> {
     pub final_syncs: HashMap<UserId, FinalSync>,
     /// Who was where.
     pub membership: Membership,
+    /// What was made to say something else.
+    pub edits: Edits,
 }
 
 impl<'a> Facts<'a> {
@@ -73,6 +76,7 @@ impl<'a> Facts<'a> {
             mailboxes: HashMap::new(),
             final_syncs: HashMap::new(),
             membership: Membership::of(history),
+            edits: Edits::of(history),
         };
         for (index, attempt) in history.attempts.iter().enumerate() {
             facts.sends.entry(attempt.key).or_default().attempts.push(index);

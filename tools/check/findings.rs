@@ -30,8 +30,8 @@ pub enum Invariant {
     I7,
     /// Nobody reads outside their membership.
     I8,
-    /// No request begun after a recall's acknowledgement returns the content; read marks never go
-    /// back.
+    /// No request begun after a recall's acknowledgement returns the content, none begun after an
+    /// edit's an older one; read marks never go back.
     I9,
     /// Unread equals messages above the mark.
     I10,
@@ -39,6 +39,9 @@ pub enum Invariant {
     I12,
     /// A mailbox holds each conversation in conv_seq order.
     I13,
+    /// What somebody may not send any more is refused: after a block, a leave, a removal, the end of
+    /// the group.
+    I14,
 }
 
 impl fmt::Display for Invariant {
@@ -52,10 +55,13 @@ impl fmt::Display for Invariant {
             Invariant::I6 => "I6 pages are complete, ascending and end",
             Invariant::I7 => "I7 order of sends",
             Invariant::I8 => "I8 nobody reads outside their membership",
-            Invariant::I9 => "I9 neither what was recalled nor a read mark comes back",
+            Invariant::I9 => {
+                "I9 neither what was recalled or said before nor a read mark comes back"
+            }
             Invariant::I10 => "I10 unread equals messages above the mark",
             Invariant::I12 => "I12 ids are unique",
             Invariant::I13 => "I13 mailboxes keep the order of conversations",
+            Invariant::I14 => "I14 what may not be sent any more is refused",
         };
         f.write_str(text)
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::findings::Invariant;
 use crate::model::{
-    Attempt, BeyondHead, GroupOp, HistoryRead, Login, MarkRead, Push, Recall, Seen, Stored, Sync,
-    Unread, Value, ValueId,
+    Attempt, BeyondHead, Block, ContentId, Edit, GroupOp, HistoryRead, Login, MarkRead, Push,
+    Recall, Seen, Stored, Sync, Unread, Value, ValueId,
 };
 use crate::reader::Reader;
 
@@ -55,6 +55,10 @@ pub struct Summary {
     pub logins: usize,
     /// Changes of groups.
     pub group_changes: usize,
+    /// Recalls and edits.
+    pub message_changes: usize,
+    /// Blocks and their ends.
+    pub blocks: usize,
     /// Different entries that anyone saw.
     pub entries: usize,
 }
@@ -64,6 +68,8 @@ pub struct Summary {
 pub struct History {
     pub(crate) files: Vec<String>,
     pub(crate) values: Vec<Value>,
+    /// Hashes of the contents that entries were seen with.
+    pub(crate) contents: Vec<u64>,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) pushes: Vec<Push>,
     pub(crate) syncs: Vec<Sync>,
@@ -74,6 +80,8 @@ pub struct History {
     pub(crate) marks: Vec<MarkRead>,
     pub(crate) unreads: Vec<Unread>,
     pub(crate) recalls: Vec<Recall>,
+    pub(crate) edits: Vec<Edit>,
+    pub(crate) blocks: Vec<Block>,
     pub(crate) stored: Vec<Stored>,
     pub(crate) problems: Vec<Problem>,
 }
@@ -114,6 +122,8 @@ impl History {
             histories: self.histories.len(),
             logins: self.logins.len(),
             group_changes: self.group_ops.len(),
+            message_changes: self.recalls.len() + self.edits.len(),
+            blocks: self.blocks.len(),
             entries: self.values.len(),
         }
     }
@@ -142,6 +152,11 @@ impl History {
 
     pub(crate) fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0 as usize]
+    }
+
+    /// Of what was said.
+    pub(crate) fn content_hash(&self, id: ContentId) -> u64 {
+        self.contents[id.0 as usize]
     }
 }
 

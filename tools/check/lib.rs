@@ -4,6 +4,7 @@
 //! A history is a set of JSON lines (see [`record`]); [`History`] reads them, [`check`] judges
 //! them: every invariant is a file of `invariants/`.
 
+mod edits;
 mod facts;
 mod findings;
 mod history;

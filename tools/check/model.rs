@@ -100,7 +100,14 @@ pub struct Seen {
     pub msg_no: MsgNo,
     /// It said something. No part of the value, because a recall takes it away.
     pub shows_content: bool,
+    /// What it said.
+    pub said: ContentId,
 }
+
+/// Index of a content that an entry was seen with: the value it had before all its versions became
+/// one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentId(pub u32);
 
 /// Messages at or below an entry, if that was said. Small, because a history has one for each time
 /// that somebody saw an entry: one more than the number.
@@ -286,6 +293,18 @@ pub enum GroupChange {
         /// What.
         group: GroupId,
     },
+    /// These were put out.
+    Remove {
+        /// Of what.
+        group: GroupId,
+        /// Whom.
+        members: Vec<UserId>,
+    },
+    /// It is over.
+    Dissolve {
+        /// What.
+        group: GroupId,
+    },
 }
 
 /// What a change of a group gave: its id, and who joined by it.
@@ -334,6 +353,38 @@ pub struct Recall {
     pub conv: ConversationKey,
     /// Which position.
     pub conv_seq: u64,
+    /// What came of it.
+    pub outcome: Outcome<()>,
+}
+
+/// A try to make a message say something else.
+#[derive(Clone, Copy, Debug)]
+pub struct Edit {
+    /// When.
+    pub span: Span,
+    /// Where.
+    pub conv: ConversationKey,
+    /// Which position.
+    pub conv_seq: u64,
+    /// All tries with the same are one edit.
+    pub request_id: u128,
+    /// Of the content from then on.
+    pub hash: u64,
+    /// What came of it.
+    pub outcome: Outcome<()>,
+}
+
+/// A try to block somebody, or to end that.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    /// When.
+    pub span: Span,
+    /// Who.
+    pub user: UserId,
+    /// Whom.
+    pub peer: UserId,
+    /// It is to end.
+    pub is_lifted: bool,
     /// What came of it.
     pub outcome: Outcome<()>,
 }

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use crate::history::{History, LineRef, Problem};
 use crate::model::{
-    Ack, Attempt, BeyondHead, Body, GroupChange, GroupOp, GroupOutcome, HistoryRead, Login, MsgNo,
-    Outcome, Push, Seen, SendKey, Span, Stored, Sync, Value, ValueId,
+    Ack, Attempt, BeyondHead, Body, ContentId, GroupChange, GroupOp, GroupOutcome, HistoryRead,
+    Login, MsgNo, Outcome, Push, Seen, SendKey, Span, Stored, Sync, Value, ValueId,
 };
 use crate::record::{
     Entry, GroupArgs, GroupResult, HistoryArgs, HistoryResult, Line, LoginArgs, LoginResult, Phase,
@@ -83,6 +83,7 @@ impl Reader {
             }
         }
         let mut history = self.history;
+        history.contents = history.values.iter().map(|value| value.body.hash).collect();
         versions::unite(&mut history, &self.changed);
         // Files of several processes: one order for all. Lines of a process stay in their order.
         history.attempts.sort_by_key(|attempt| attempt.span.start_ns);
@@ -166,7 +167,7 @@ impl Reader {
         };
         match open.op.as_str() {
             "send" => self.send(span, &open.args, phase, result),
-            "group_create" | "group_invite" | "group_leave" => {
+            "group_create" | "group_invite" | "group_leave" | "group_remove" | "group_dissolve" => {
                 self.group(span, &open.op, &open.args, phase, result)
             }
             "sync" if phase == Phase::Fail => self.refused_sync(span, &open.args, result),
@@ -176,6 +177,8 @@ impl Reader {
                 Ok(())
             }
             "recall" => self.recall(span, &open.args, phase),
+            "edit" => self.edit(span, &open.args, phase),
+            "block" | "unblock" => self.block(span, &open.op, &open.args, phase),
             "conversations" => self.conversations(span, &open.args, result),
             "unread" => self.unread(span, &open.args, result),
             "login" => self.login(span, &open.args, result),
@@ -306,6 +309,8 @@ impl Reader {
                 GroupChange::Create { members, request_id: args.request_id.to_string() }
             }
             "group_invite" => GroupChange::Invite { group, members },
+            "group_remove" => GroupChange::Remove { group, members },
+            "group_dissolve" => GroupChange::Dissolve { group },
             _ => GroupChange::Leave { group },
         };
         self.history.group_ops.push(GroupOp { span, actor, change, outcome });
@@ -354,7 +359,8 @@ impl Reader {
         });
         let msg_no = MsgNo::new(entry.msg_no).ok_or_else(|| "msg_no is too large".to_owned())?;
         let shows_content = *entry.hash != *EMPTY_HASH;
-        Ok(Seen { seq: entry.seq, value: id, msg_no, shows_content })
+        let said = ContentId(id.0);
+        Ok(Seen { seq: entry.seq, value: id, msg_no, shows_content, said })
     }
 }
 
@@ -385,14 +391,18 @@ pub(crate) fn conversation([lo, hi]: [u64; 2]) -> ConversationKey {
     ConversationKey { lo, hi }
 }
 
-fn hash(text: &str) -> Result<u64, Fault> {
+pub(crate) fn hash(text: &str) -> Result<u64, Fault> {
     u64::from_str_radix(text, 16).map_err(|_| format!("hash {text:?}"))
 }
 
 fn client_msg_id(text: &str) -> Result<ClientMsgId, Fault> {
+    Ok(ClientMsgId(number_16(text)?.to_be_bytes()))
+}
+
+/// 16 bytes, hexadecimal.
+pub(crate) fn number_16(text: &str) -> Result<u128, Fault> {
     let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32);
-    let number = number.ok_or_else(|| format!("client_msg_id {text:?}"))?;
-    Ok(ClientMsgId(number.to_be_bytes()))
+    number.ok_or_else(|| format!("16 bytes {text:?}"))
 }
 
 #[cfg(test)]

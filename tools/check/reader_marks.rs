@@ -1,13 +1,13 @@
-//! Lines about read marks, what is unread above them, and recalls. See `reader`.
+//! Lines about read marks, what is unread above them, recalls, edits and blocks. See `reader`.
 
 use aldis_wire::{ConversationKey, GroupId, UserId};
 use serde_json::value::RawValue;
 
-use crate::model::{MarkRead, Outcome, Recall, Span, Unread};
-use crate::reader::{Fault, Reader, conversation, parse, parse_text};
+use crate::model::{Block, Edit, MarkRead, Outcome, Recall, Span, Unread};
+use crate::reader::{Fault, Reader, conversation, hash, number_16, parse, parse_text};
 use crate::record::{
-    ConversationsArgs, ConversationsResult, MarkReadArgs, Phase, RecallArgs, UnreadArgs,
-    UnreadResult,
+    BlockArgs, ConversationsArgs, ConversationsResult, EditArgs, MarkReadArgs, Phase, RecallArgs,
+    UnreadArgs, UnreadResult,
 };
 
 impl Reader {
@@ -24,6 +24,29 @@ impl Reader {
         let (conv, conv_seq) = (conversation(args.conv), args.conv_seq);
         let outcome = done_or_not(phase);
         self.history.recalls.push(Recall { span, conv, conv_seq, outcome });
+        Ok(())
+    }
+
+    pub(crate) fn edit(&mut self, span: Span, args: &str, phase: Phase) -> Result<(), Fault> {
+        let args: EditArgs<'_> = parse_text(args, "args")?;
+        let (conv, conv_seq) = (conversation(args.conv), args.conv_seq);
+        let (request_id, hash) = (number_16(&args.request_id)?, hash(&args.hash)?);
+        let outcome = done_or_not(phase);
+        self.history.edits.push(Edit { span, conv, conv_seq, request_id, hash, outcome });
+        Ok(())
+    }
+
+    pub(crate) fn block(
+        &mut self,
+        span: Span,
+        op: &str,
+        args: &str,
+        phase: Phase,
+    ) -> Result<(), Fault> {
+        let args: BlockArgs = parse_text(args, "args")?;
+        let (user, peer) = (UserId(args.user), UserId(args.peer));
+        let (is_lifted, outcome) = (op == "unblock", done_or_not(phase));
+        self.history.blocks.push(Block { span, user, peer, is_lifted, outcome });
         Ok(())
     }
 

@@ -10,8 +10,8 @@
 //! operation begins before it can have an effect, when it ends after its answer was read.
 //!
 //! Operations are `login`, `send`, `push`, `sync`, `history`, `group_create`, `group_invite`,
-//! `group_leave`, `mark_read`, `unread`, `conversations`, `recall` and `stored`; arguments and
-//! results are the types below. The arguments that count are those of the invocation. `stored` is a
+//! `group_leave`, `group_remove`, `group_dissolve`, `mark_read`, `unread`, `conversations`, `recall`,
+//! `edit`, `block`, `unblock` and `stored`; arguments and results are the types below. The arguments that count are those of the invocation. `stored` is a
 //! single `ok` line like `push`: what a test found in the database itself.
 
 use std::borrow::Cow;
@@ -243,7 +243,7 @@ pub struct HistoryResult<'a> {
     pub max_conv_seq: u64,
 }
 
-/// Arguments of `group_create`, `group_invite` and `group_leave`.
+/// Arguments of all changes of groups.
 #[derive(Debug, Deserialize)]
 pub struct GroupArgs<'a> {
     /// Who.
@@ -251,7 +251,7 @@ pub struct GroupArgs<'a> {
     /// Which; 0 when creating.
     #[serde(default)]
     pub group_id: u64,
-    /// Whom.
+    /// Whom; none when leaving and dissolving.
     #[serde(default)]
     pub member_ids: Vec<u64>,
     /// When creating: a repeat with the same returns the same group.
@@ -259,7 +259,7 @@ pub struct GroupArgs<'a> {
     pub request_id: Cow<'a, str>,
 }
 
-/// Results of `group_create`, `group_invite` and `group_leave`.
+/// Results of all changes of groups.
 #[derive(Debug, Deserialize)]
 pub struct GroupResult {
     /// Of a creation.
@@ -335,6 +335,30 @@ pub struct RecallArgs {
     pub conv: [u64; 2],
     /// Which position.
     pub conv_seq: u64,
+}
+
+/// Arguments of `edit`; what is answered is not looked at.
+#[derive(Debug, Deserialize)]
+pub struct EditArgs<'a> {
+    /// Where.
+    pub conv: [u64; 2],
+    /// Which position.
+    pub conv_seq: u64,
+    /// A repeat with the same changes nothing.
+    #[serde(borrow)]
+    pub request_id: Cow<'a, str>,
+    /// FNV-1a, 64 bits, of what it says from then on.
+    #[serde(borrow)]
+    pub hash: Cow<'a, str>,
+}
+
+/// Arguments of `block` and `unblock`; what is answered is not looked at.
+#[derive(Debug, Deserialize)]
+pub struct BlockArgs {
+    /// Who.
+    pub user: u64,
+    /// Whom.
+    pub peer: u64,
 }
 
 /// Result of `stored`; there are no arguments.

@@ -100,7 +100,7 @@ pub(super) fn invite(shared: &Shared, number: usize) {
 }
 
 /// Sends some messages and waits for what becomes of them.
-fn talk(shared: &Shared, link: &mut Link, target: Target, text: &str, count: usize) {
+pub(super) fn talk(shared: &Shared, link: &mut Link, target: Target, text: &str, count: usize) {
     attend(link, STEP_PAUSE);
     for number in 0..count {
         let message = message(target, format!("{number} {text}"));
@@ -117,7 +117,7 @@ fn talk(shared: &Shared, link: &mut Link, target: Target, text: &str, count: usi
 
 /// Lets time pass without leaving what arrives unread: how long an answer took is recorded when it
 /// is read, which is also why no thread here looks after two links that wait for long.
-fn attend(link: &mut Link, pause: Duration) {
+pub(super) fn attend(link: &mut Link, pause: Duration) {
     let until = Instant::now() + pause;
     while Instant::now() < until {
         link.turn(until.saturating_duration_since(Instant::now()));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use aldis_client::recorder::HistoryFile;
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     sent: Vec<AtomicUsize>,
     acks: AtomicUsize,
     twins: AtomicUsize,
+    /// By feud: the group of the two; 0: there is none.
+    feud_groups: Vec<AtomicU64>,
     is_over: AtomicBool,
     is_abandoned: AtomicBool,
 }
@@ -36,6 +38,7 @@ pub(super) struct Shared {
 impl Shared {
     pub fn new(options: HammerOptions, crowd: &Crowd, dir: PathBuf) -> Self {
         let parts = options.writers + options.twins;
+        let feud_groups = (0..options.feuds).map(|_| AtomicU64::new(0)).collect();
         Self {
             options,
             crowd: crowd.clone(),
@@ -46,6 +49,7 @@ impl Shared {
             sent: (0..parts).map(|_| AtomicUsize::new(0)).collect(),
             acks: AtomicUsize::new(0),
             twins: AtomicUsize::new(0),
+            feud_groups,
             is_over: AtomicBool::new(false),
             is_abandoned: AtomicBool::new(false),
         }
@@ -100,6 +104,17 @@ impl Shared {
 
     pub fn sent(&self) -> usize {
         self.sent.iter().map(|sent| sent.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The two of this feud have another group.
+    pub fn set_feud_group(&self, number: usize, group: GroupId) {
+        self.feud_groups[number].store(group.0, Ordering::Relaxed);
+    }
+
+    /// The group of the two.
+    pub fn feud_group(&self, number: usize) -> Option<GroupId> {
+        let group = self.feud_groups[number].load(Ordering::Relaxed);
+        (group != 0).then_some(GroupId(group))
     }
 
     /// No new traffic; what is under way is waited for.

@@ -1,10 +1,15 @@
 //! Goal: the load that judges stores is right itself: against a server that keeps its promises its
 //! history is valid, and it really holds what it is there for: members that come and go, messages
-//! sent twice at once, several nodes, kills.
+//! sent twice at once, recalls, edits, blocks, groups that end, several nodes, kills.
+
+use std::time::Duration;
 
 use aldis_check::Verdict;
 use aldis_scenario::hammer::{Crowd, Hammer, HammerOptions, Moment};
 use aldis_scenario::{Server, seed};
+
+/// Time for some groups to begin and end.
+const FEUD: Duration = Duration::from_secs(3);
 
 /// Small enough for a debug build: the tests of stores use more.
 fn options(server: &Server) -> HammerOptions {
@@ -40,6 +45,40 @@ fn a_hammered_server_that_is_killed_meanwhile_has_a_valid_history() {
     assert_eq!(hammer.refusals().collect::<Vec<_>>(), [], "nobody is refused");
     assert!(hammer.twins() > 0 && answers.count("send", "LOST") > 0, "{answers}");
     assert!(answers.count("group_leave", "OK") > 0 && answers.count("sync", "OK") > 0, "{answers}");
+    hammer.final_syncs(&[server.address(), server.address()]);
+    hammer.expect_valid();
+}
+
+#[test]
+fn recalls_edits_blocks_and_ends_of_groups_keep_their_promises_while_the_server_is_killed() {
+    let mut server = Server::start();
+    let options = HammerOptions {
+        // As many as let no two readers meet at one.
+        hot_users: 8,
+        writers: 2,
+        churners: 1,
+        group_members: 15,
+        feuds: 3,
+        sends_per_s_max: 100,
+        ..options(&server)
+    };
+    let crowd = Crowd::seed(&server, "crowd", options.users());
+    let began = Moment::now();
+    let mut hammer = Hammer::start(options, &crowd);
+    for _ in 0..3 {
+        hammer.run_for(FEUD);
+        server.kill_9();
+        server.restart();
+    }
+    hammer.run_for(FEUD);
+    hammer.stop();
+    let answers = hammer.answers(began, Moment::now());
+    println!("{answers}");
+    for op in ["recall", "edit", "block", "unblock", "group_remove", "group_dissolve"] {
+        assert!(answers.count(op, "OK") > 0, "{op}: {answers}");
+    }
+    assert!(answers.count("send", "FORBIDDEN") > 0, "nobody wrote behind a block: {answers}");
+    assert!(answers.count("send", "NOT_FOUND") > 0, "nobody wrote from outside: {answers}");
     hammer.final_syncs(&[server.address(), server.address()]);
     hammer.expect_valid();
 }

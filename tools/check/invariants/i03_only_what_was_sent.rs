@@ -4,8 +4,8 @@
 use crate::facts::{Facts, View};
 use crate::findings::{Findings, Invariant};
 use crate::model::{
-    EVENT_CREATED, EVENT_JOINED, EVENT_LEFT, GroupChange, GroupOp, KIND_SYSTEM_GROUP, Outcome,
-    Value, is_message,
+    EVENT_CREATED, EVENT_DISSOLVED, EVENT_JOINED, EVENT_LEFT, EVENT_REMOVED, GroupChange, GroupOp,
+    KIND_SYSTEM_GROUP, Outcome, Value, is_message,
 };
 use aldis_wire::UserId;
 
@@ -21,6 +21,7 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
             }
         }
     }
+    check_contents(facts, findings);
     for (value, view) in facts.history.values.iter().zip(first_seen) {
         let Some(view) = view else { continue };
         let fault = match value.body.kind {
@@ -33,6 +34,25 @@ pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
             findings.violation(Invariant::I3, &[view.span.completion], || {
                 format!("{} was read by user {}: {fault}", value.key, view.reader)
             });
+        }
+    }
+}
+
+/// A message says what was sent, or what somebody began to make it say.
+fn check_contents(facts: &Facts<'_>, findings: &mut Findings) {
+    for view in facts.views() {
+        for seen in view.entries.iter().filter(|seen| seen.shows_content) {
+            let (value, said) = (facts.value(seen.value), facts.history.content_hash(seen.said));
+            if !is_message(value.body.kind) || said == value.body.hash {
+                continue;
+            }
+            let versions = facts.edits.at(value.key.conv, value.conv_seq).iter();
+            let mut begun = versions.filter(|version| version.start_ns <= view.span.end_ns);
+            if !begun.any(|version| version.hash == said) {
+                findings.violation(Invariant::I3, &[view.span.completion], || {
+                    format!("{} said to user {} what nobody wrote", value.key, view.reader)
+                });
+            }
         }
     }
 }
@@ -55,7 +75,7 @@ fn send_fault(facts: &Facts<'_>, value: &Value, seen_ns: u64) -> Option<&'static
 fn group_fault(facts: &Facts<'_>, value: &Value, seen_ns: u64) -> Option<&'static str> {
     let Some(group) = value.key.conv.as_group() else { return Some("a group's event in a 1:1") };
     let event = value.event.as_ref()?;
-    if event.kind > EVENT_LEFT {
+    if event.kind > EVENT_REMOVED && event.kind != EVENT_DISSOLVED {
         // What causes these is not in histories.
         return None;
     }
@@ -75,6 +95,12 @@ fn group_fault(facts: &Facts<'_>, value: &Value, seen_ns: u64) -> Option<&'stati
         (GroupChange::Leave { group: of }, _) => {
             event.kind == EVENT_LEFT && *of == group && users == [op.actor]
         }
+        (GroupChange::Remove { group: of, members }, _) => {
+            event.kind == EVENT_REMOVED
+                && *of == group
+                && users.iter().all(|user| members.contains(user))
+        }
+        (GroupChange::Dissolve { group: of }, _) => event.kind == EVENT_DISSOLVED && *of == group,
     };
     let made =
         facts.history.group_ops.iter().any(|op| {

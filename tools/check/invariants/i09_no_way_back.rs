@@ -1,5 +1,5 @@
-//! I9: no request begun after a recall's acknowledgement returns the content; read marks never go
-//! back. A push may have been under way for long, so pushes are not judged.
+//! I9: no request begun after a recall's acknowledgement returns the content, none begun after an
+//! edit's an older one; read marks never go back. A push may have been under way for long, so pushes are not judged.
 
 use std::collections::HashMap;
 
@@ -13,6 +13,7 @@ use crate::model::{Conv, Outcome, Seen, Span};
 /// See the file's head.
 pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
     check_recalls(facts, findings);
+    check_edits(facts, findings);
     check_marks(facts, findings);
 }
 
@@ -27,10 +28,7 @@ fn check_recalls(facts: &Facts<'_>, findings: &mut Findings) {
     if recalled.is_empty() {
         return;
     }
-    let syncs = facts.history.syncs.iter().map(|sync| (sync.user, sync.span, &sync.entries[..]));
-    let reads = facts.history.histories.iter();
-    let reads = reads.map(|read| (read.reader, read.span, &read.entries[..]));
-    for (reader, span, entries) in syncs.chain(reads) {
+    for (reader, span, entries) in pages(facts) {
         for seen in entries.iter().filter(|seen| seen.shows_content) {
             let Seen { value, .. } = *seen;
             let value = facts.value(value);
@@ -42,6 +40,42 @@ fn check_recalls(facts: &Facts<'_>, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// What is read is not older than an edit that was acknowledged before: neither as sent nor by an edit
+/// that was over before that one began.
+fn check_edits(facts: &Facts<'_>, findings: &mut Findings) {
+    if facts.edits.is_empty() {
+        return;
+    }
+    for (reader, span, entries) in pages(facts) {
+        for seen in entries.iter().filter(|seen| seen.shows_content) {
+            let value = facts.value(seen.value);
+            let said = facts.history.content_hash(seen.said);
+            let versions = facts.edits.at(value.key.conv, value.conv_seq);
+            // Every edit comes after the message.
+            let sent = (said == value.body.hash).then_some(0);
+            let same = versions.iter().filter(|version| version.hash == said);
+            let Some(end_ns) = same.map(|version| version.end_ns).chain(sent).max() else {
+                continue;
+            };
+            let newer = versions.iter().find(|version| {
+                version.start_ns > end_ns && version.end_ns < span.start_ns && version.hash != said
+            });
+            if let Some(newer) = newer {
+                findings.violation(Invariant::I9, &[newer.line, span.completion], || {
+                    format!("user {reader} read {} as it was before an edit", value.key)
+                });
+            }
+        }
+    }
+}
+
+/// All pages of mailboxes, streams and conversations: who read, when, what.
+fn pages<'a>(facts: &Facts<'a>) -> impl Iterator<Item = (UserId, Span, &'a [Seen])> + use<'a> {
+    let syncs = facts.history.syncs.iter().map(|sync| (sync.user, sync.span, &sync.entries[..]));
+    let reads = facts.history.histories.iter();
+    syncs.chain(reads.map(|read| (read.reader, read.span, &read.entries[..])))
 }
 
 /// A mark that somebody knew: since when, where it was, and where that is written.
@@ -113,6 +147,38 @@ mod tests {
         lines.final_sync(2, &[(1, [1, 2], 1, 1, 1)]);
         lines.final_sync(1, &[(1, [1, 2], 1, 1, 1)]);
         assert!(found(&lines.history()).is_empty());
+    }
+
+    #[test]
+    fn what_was_said_before_an_edit_is_gone_for_whoever_asks_after_it() {
+        let mut lines = Lines::default();
+        lines.ack([1, 2], 1, 1, 1);
+        lines.final_sync(2, &[(1, [1, 2], 1, 1, 1)]);
+        lines.edit(1, [1, 2], 1, (1, 21), "ok");
+        let mut late = lines.clone();
+        late.history_read(2, [1, 2], &[(1, 1, 1)]);
+        assert!(is_found(&late), "as sent");
+        (lines.hash, lines.flags) = (21, 2);
+        lines.history_read(2, [1, 2], &[(1, 1, 1)]);
+        lines.edit(1, [1, 2], 1, (2, 22), "info");
+        lines.history_read(2, [1, 2], &[(1, 1, 1)]);
+        lines.hash = 22;
+        lines.history_read(2, [1, 2], &[(1, 1, 1)]);
+        assert!(found(&lines.history()).is_empty(), "what was not answered may come at any time");
+        lines.edit(1, [1, 2], 1, (3, 23), "ok");
+        lines.hash = 21;
+        lines.history_read(2, [1, 2], &[(1, 1, 1)]);
+        assert!(is_found(&lines), "by an edit that was over before");
+    }
+
+    #[test]
+    fn what_nobody_wrote_is_found() {
+        let mut lines = Lines::default();
+        lines.ack([1, 2], 1, 1, 1);
+        lines.edit(1, [1, 2], 1, (1, 21), "ok");
+        (lines.hash, lines.flags) = (29, 2);
+        lines.push(2, &[(1, [1, 2], 1, 1, 1)]);
+        assert!(found(&lines.history()).contains(&Invariant::I3));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod i09_no_way_back;
 mod i10_unread;
 mod i12_unique_ids;
 mod i13_mailbox_order;
+mod i14_refused;
 #[cfg(test)]
 mod testing;
 
@@ -19,7 +20,7 @@ use crate::facts::Facts;
 use crate::findings::Findings;
 
 /// Every check, in order of the invariants' numbers.
-pub const ALL: [fn(&Facts<'_>, &mut Findings); 12] = [
+pub const ALL: [fn(&Facts<'_>, &mut Findings); 13] = [
     i01_acknowledged_is_kept::check,
     i02_one_place::check,
     i03_only_what_was_sent::check,
@@ -32,4 +33,5 @@ pub const ALL: [fn(&Facts<'_>, &mut Findings); 12] = [
     i10_unread::check,
     i12_unique_ids::check,
     i13_mailbox_order::check,
+    i14_refused::check,
 ];

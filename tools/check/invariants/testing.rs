@@ -26,6 +26,8 @@ pub struct Lines {
     pub process: &'static str,
     /// Flags of the entries that are read from now on.
     pub flags: u32,
+    /// Type of the entries that are read from now on.
+    pub kind: i64,
     /// Entries say their msg_no: all but the first position are messages.
     pub msg_nos: bool,
 }
@@ -42,6 +44,7 @@ impl Default for Lines {
             msg_id_offset: 0,
             process: "p",
             flags: 0,
+            kind: 1,
             msg_nos: false,
         }
     }
@@ -112,7 +115,7 @@ impl Lines {
         let is_event = sender == 0;
         let mut entry = json!({
             "seq": seq, "msg_id": self.msg_id(conv, conv_seq), "conv": conv, "conv_seq": conv_seq,
-            "sender": sender, "client_msg_id": format!("{no:032x}"), "kind": 1,
+            "sender": sender, "client_msg_id": format!("{no:032x}"), "kind": self.kind,
             "hash": format!("{:016x}", self.hash), "flags": self.flags,
         });
         if self.msg_nos {
@@ -200,6 +203,33 @@ impl Lines {
     pub fn recall(&mut self, user: u64, conv: [u64; 2], conv_seq: u64) {
         let args = json!({"user": user, "conv": conv, "conv_seq": conv_seq});
         self.done("recall", "ok", &args, &json!({}));
+    }
+
+    /// An edit: the number of its request and the hash of what it says.
+    pub fn edit(
+        &mut self,
+        user: u64,
+        conv: [u64; 2],
+        conv_seq: u64,
+        (request, hash): (u64, u64),
+        phase: &str,
+    ) {
+        let args = json!({
+            "user": user, "conv": conv, "conv_seq": conv_seq,
+            "request_id": format!("{request:032x}"), "hash": format!("{hash:016x}"),
+        });
+        self.done("edit", phase, &args, &json!({}));
+    }
+
+    /// `block` or `unblock`.
+    pub fn block(&mut self, user: u64, peer: u64, op: &str, phase: &str) {
+        self.done(op, phase, &json!({"user": user, "peer": peer}), &json!({}));
+    }
+
+    /// An acknowledged change of a group.
+    pub fn change_group(&mut self, op: &str, user: u64, group: u64, members: &[u64]) {
+        let args = json!({"user": user, "group_id": group, "member_ids": members});
+        self.done(op, "ok", &args, &json!({"added_ids": members}));
     }
 
     /// What a user is told of a conversation.

@@ -38,9 +38,11 @@ fn histories_of_a_correct_server_are_valid() {
         all.replies_lost += coverage.replies_lost;
         all.pushes += coverage.pushes;
         all.group_events += coverage.group_events;
+        all.changes += coverage.changes;
     }
-    let Coverage { crashes, resends, busy, forbidden, replies_lost, pushes, group_events } = all;
-    let counts = [crashes, resends, busy, forbidden, replies_lost, pushes, group_events];
+    let Coverage { crashes, resends, busy, forbidden, replies_lost, pushes, group_events, changes } =
+        all;
+    let counts = [crashes, resends, busy, forbidden, replies_lost, pushes, group_events, changes];
     assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
 }
 

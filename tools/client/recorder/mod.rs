@@ -271,6 +271,14 @@ impl Recorder {
             Request::Recall(req) => {
                 ("recall", self.place_args(req.receiver_id, req.group_id, req.conv_seq))
             }
+            Request::Edit(req) => {
+                let mut args = self.place_args(req.receiver_id, req.group_id, req.conv_seq);
+                args["request_id"] = hex(&req.request_id).into();
+                args["hash"] = content_hash(&req.content).into();
+                ("edit", args)
+            }
+            Request::Block(req) => ("block", json!({"user": self.user, "peer": req.user_id})),
+            Request::Unblock(req) => ("unblock", json!({"user": self.user, "peer": req.user_id})),
             Request::GroupCreate(req) => {
                 let args = json!({
                     "user": self.user, "name": req.name, "member_ids": req.member_ids,
@@ -286,6 +294,15 @@ impl Recorder {
             }
             Request::GroupLeave(req) => {
                 ("group_leave", json!({"user": self.user, "group_id": req.group_id}))
+            }
+            Request::GroupRemove(req) => {
+                let args = json!({
+                    "user": self.user, "group_id": req.group_id, "member_ids": req.user_ids,
+                });
+                ("group_remove", args)
+            }
+            Request::GroupDissolve(req) => {
+                ("group_dissolve", json!({"user": self.user, "group_id": req.group_id}))
             }
             _ => return None,
         };

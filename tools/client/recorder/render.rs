@@ -32,7 +32,9 @@ pub(super) fn response_json(response: &Response) -> Value {
         }),
         Response::GroupCreate(resp) => json!({"group_id": resp.group_id, "seq": resp.seq}),
         Response::GroupInvite(resp) => json!({"added_ids": resp.added_ids, "seq": resp.seq}),
-        Response::GroupLeave(resp) => json!({"seq": resp.seq}),
+        Response::GroupLeave(pb::GroupLeaveResp { seq })
+        | Response::GroupRemove(pb::GroupRemoveResp { seq })
+        | Response::GroupDissolve(pb::GroupDissolveResp { seq }) => json!({"seq": seq}),
         _ => Value::Null,
     }
 }

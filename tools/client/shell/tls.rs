@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -51,6 +52,12 @@ impl Tls {
             .with_no_client_auth();
         let name = options.name.as_deref().map(server_name).transpose()?;
         Ok(Self { config: Arc::new(config), name })
+    }
+
+    /// The same, for connections that do not go on with the keys of earlier ones.
+    pub fn without_resumption(mut self) -> Self {
+        Arc::make_mut(&mut self.config).resumption = Resumption::disabled();
+        self
     }
 
     /// A session with the server at `host:port`, whose handshake has not begun.

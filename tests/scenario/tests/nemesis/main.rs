@@ -54,6 +54,7 @@ fn a_cluster_survives_whatever_a_seed_decides() {
             group_members: 30,
             group_percent: 5,
             writers: 6,
+            feuds: 2,
             sends_per_s_max: if seconds > 120 { 60 } else { 200 },
             // Nodes and the database stand still.
             has_late_logins: true,
@@ -73,7 +74,11 @@ fn a_cluster_survives_whatever_a_seed_decides() {
             hammer.run_for(Duration::from_millis(50));
         });
         hammer.wait_for_acks(200);
-        println!("{} acknowledgements, {}", hammer.acks(), hammer.answers(began, Moment::now()));
+        let answers = hammer.answers(began, Moment::now());
+        println!("{} acknowledgements, {answers}", hammer.acks());
+        for op in ["recall", "edit", "block", "group_remove", "group_dissolve"] {
+            assert!(answers.count(op, "OK") > 0, "{op}: {answers}");
+        }
         followers.finish();
         hammer.stop();
         assert_eq!(hammer.refusals().collect::<Vec<_>>(), [], "nobody is refused for good");

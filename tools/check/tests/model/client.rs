@@ -159,7 +159,12 @@ impl Client {
         }
         let whom = [rng.below(USERS) + 1];
         let args = json!({"user": self.user, "group_id": group, "member_ids": whom});
-        self.group_request("group_invite", args, recorder);
+        let op = match rng.below(100) {
+            0..20 => "group_remove",
+            20..35 => "group_dissolve",
+            _ => "group_invite",
+        };
+        self.group_request(op, args, recorder);
     }
 
     pub fn read(&mut self, rng: &mut Rng, server: &Server, recorder: &mut Recorder) {
@@ -168,7 +173,7 @@ impl Client {
         }
         let limit = 1 + rng.below(20);
         if rng.percent(20) {
-            return self.mark_or_ask(rng, recorder);
+            return self.mark_or_change(rng, server, recorder);
         }
         if rng.percent(60) {
             let after = rng.below(server.head(self.user) + 1);
@@ -190,15 +195,32 @@ impl Client {
         self.ask("history", args, recorder);
     }
 
-    /// Marks a direct conversation as read, or asks what is unread there.
-    fn mark_or_ask(&mut self, rng: &mut Rng, recorder: &mut Recorder) {
+    /// Marks a direct conversation as read, asks what is unread there, changes an own message, blocks
+    /// its other one or ends that.
+    fn mark_or_change(&mut self, rng: &mut Rng, server: &Server, recorder: &mut Recorder) {
         let peer = self.user % USERS + 1;
         let conv = [self.user.min(peer), self.user.max(peer)];
-        if rng.percent(50) {
-            let args = json!({"user": self.user, "conv": conv, "conv_seq": rng.below(40)});
-            return self.ask("mark_read", args, recorder);
+        match rng.below(100) {
+            0..35 => {
+                let args = json!({"user": self.user, "conv": conv, "conv_seq": rng.below(40)});
+                self.ask("mark_read", args, recorder);
+            }
+            35..60 => self.ask("unread", json!({"user": self.user, "conv": conv}), recorder),
+            60..90 => {
+                let Some((conv, conv_seq)) = server.some_message(self.user, rng) else { return };
+                let op = if rng.percent(70) { "edit" } else { "recall" };
+                let request_id = client_msg_id(rng.next());
+                let args = json!({
+                    "user": self.user, "conv": conv, "conv_seq": conv_seq,
+                    "request_id": request_id, "hash": format!("{:016x}", rng.next()),
+                });
+                self.ask(op, args, recorder);
+            }
+            _ => {
+                let op = if server.is_blocking(self.user, peer) { "unblock" } else { "block" };
+                self.ask(op, json!({"user": self.user, "peer": peer}), recorder);
+            }
         }
-        self.ask("unread", json!({"user": self.user, "conv": conv}), recorder);
     }
 
     fn ask(&mut self, op: &'static str, args: Value, recorder: &mut Recorder) {

@@ -71,6 +71,7 @@ pub struct Coverage {
     pub replies_lost: u64,
     pub pushes: u64,
     pub group_events: u64,
+    pub changes: u64,
 }
 
 struct World {
@@ -132,9 +133,13 @@ impl World {
                     "login" => self.server.login(user),
                     "sync" => self.server.sync(user, &args),
                     "history" => self.server.history(user, &args),
+                    "edit" | "recall" => self.server.change_message(user, op, &args),
+                    "block" | "unblock" => self.server.block(user, op, &args),
                     "mark_read" => self.server.mark_read(user, &args),
                     _ => self.server.unread(user, &args),
                 };
+                let is_change = matches!(op, "edit" | "recall" | "block" | "unblock");
+                self.coverage.changes += u64::from(is_change && result.get("code").is_none());
                 Reply::Done { id, op, args, result }
             }
         };

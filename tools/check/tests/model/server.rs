@@ -1,10 +1,16 @@
 //! The model's server: conversations, mailboxes, groups, one atomic change at a time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
 use super::{Rng, USERS};
+
+/// FNV-1a of nothing.
+pub const EMPTY_HASH: u64 = 0xcbf2_9ce4_8422_2325;
+/// Bits of an entry's flags.
+const RECALLED: u32 = 1;
+const EDITED: u32 = 2;
 
 /// A bug that can be planted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +38,8 @@ pub struct Message {
     /// 0 for events.
     pub number: u64,
     pub hash: u64,
+    /// What became of it.
+    pub flags: u32,
     pub event: Option<Value>,
     owners: Vec<u64>,
 }
@@ -46,6 +54,8 @@ pub struct Server {
     dedupe: HashMap<Key, Value>,
     sessions: HashMap<u64, u64>,
     marks: HashMap<(u64, [u64; 2]), u64>,
+    /// Who blocks whom.
+    blocks: BTreeSet<(u64, u64)>,
     next_msg_id: u64,
     /// With a bug: what is acknowledged and not stored yet.
     unstored: Vec<(Key, u64)>,
@@ -62,6 +72,7 @@ impl Server {
             dedupe: HashMap::new(),
             sessions: HashMap::new(),
             marks: HashMap::new(),
+            blocks: BTreeSet::new(),
             next_msg_id: 1_000,
             unstored: Vec::new(),
         }
@@ -92,6 +103,10 @@ impl Server {
             [lo, hi] if lo == hi => vec![lo],
             [lo, hi] => vec![lo, hi],
         };
+        let [lo, hi] = message.conv;
+        if self.is_blocking(lo, hi) || self.is_blocking(hi, lo) {
+            return (json!({"code": "FORBIDDEN"}), vec![]);
+        }
         if !owners.contains(&message.sender) {
             // A member that left meanwhile: nothing is stored.
             return (json!({"code": "NOT_FOUND"}), vec![]);
@@ -170,6 +185,24 @@ impl Server {
             return (json!({"seq": 0}), vec![event]);
         }
         let mut added = ids(&args["member_ids"]);
+        if op == "group_remove" {
+            if added.contains(&user) {
+                return (json!({"code": "FORBIDDEN"}), vec![]);
+            }
+            added.retain(|id| members.contains(id));
+            if added.is_empty() {
+                return (json!({"seq": 0}), vec![]);
+            }
+            let owners = members.clone();
+            members.retain(|member| !added.contains(member));
+            let event = self.event(user, group, 4, &added, owners);
+            return (json!({"seq": 0}), vec![event]);
+        }
+        if op == "group_dissolve" {
+            let owners = std::mem::take(members);
+            let event = self.event(user, group, 11, &[], owners);
+            return (json!({"seq": 0}), vec![event]);
+        }
         added.retain(|id| !members.contains(id));
         if added.is_empty() {
             return (json!({"added_ids": [], "seq": 0}), vec![]);
@@ -196,11 +229,15 @@ impl Server {
             sender: actor,
             number: 0,
             hash: 0,
+            flags: 0,
             event: Some(json!({"kind": kind, "user_ids": users})),
             owners,
         });
+        for stay in self.stays.iter_mut().filter(|stay| kind == 11 && stay.0 == group) {
+            stay.3 = stay.3.min(message.conv_seq);
+        }
         for user in users {
-            if kind == 3 {
+            if kind == 3 || kind == 4 {
                 let stay =
                     self.stays.iter_mut().rev().find(|stay| (stay.0, stay.1) == (group, *user));
                 stay.expect("who leaves was in").3 = message.conv_seq;
@@ -280,6 +317,56 @@ impl Server {
         json!({"mark": mark, "unread": count - read.map_or(0, |message| message.msg_no)})
     }
 
+    pub fn is_blocking(&self, user: u64, peer: u64) -> bool {
+        self.blocks.contains(&(user, peer))
+    }
+
+    pub fn block(&mut self, user: u64, op: &str, args: &Value) -> Value {
+        let peer = args["peer"].as_u64().expect("the model wrote it");
+        if op == "block" {
+            self.blocks.insert((user, peer));
+        } else {
+            self.blocks.remove(&(user, peer));
+        }
+        json!({"seq": 0})
+    }
+
+    /// Where some message of the user's is.
+    pub fn some_message(&self, user: u64, rng: &mut Rng) -> Option<([u64; 2], u64)> {
+        let entries = self.mailboxes[&user].iter().map(|(_, message)| message);
+        let own: Vec<&Message> =
+            entries.filter(|message| message.sender == user && message.event.is_none()).collect();
+        let last = own.len().min(8) as u64;
+        let message = own.get(own.len() - rng.below(last.max(1)).min(own.len() as u64) as usize);
+        message.or(own.last()).map(|message| (message.conv, message.conv_seq))
+    }
+
+    /// `edit` and `recall`: the same message, wherever it is kept, says something else or nothing.
+    pub fn change_message(&mut self, user: u64, op: &str, args: &Value) -> Value {
+        let (conv, conv_seq) = (conv_of(args), args["conv_seq"].as_u64());
+        let is_meant = |message: &&mut Message| {
+            message.conv == conv && Some(message.conv_seq) == conv_seq && message.sender == user
+        };
+        let stored = self.conversations.entry(conv).or_default().iter_mut();
+        let kept = self.mailboxes.values_mut().flatten().map(|(_, message)| message);
+        let mut result = json!({"code": "NOT_FOUND"});
+        for message in stored.chain(kept).filter(is_meant) {
+            if message.flags & RECALLED != 0 {
+                continue;
+            }
+            result = json!({"seq": 0});
+            (message.hash, message.flags) = match op {
+                "recall" => (EMPTY_HASH, message.flags | RECALLED),
+                _ => {
+                    let hash = args["hash"].as_str().expect("the model wrote it");
+                    let hash = u64::from_str_radix(hash, 16).expect("the model wrote it");
+                    (hash, message.flags | EDITED)
+                }
+            };
+        }
+        result
+    }
+
     pub fn seq_of(&self, user: u64, message: &Message) -> Option<u64> {
         let mailbox = self.mailboxes.get(&user)?;
         mailbox.iter().rev().find(|(_, other)| other.msg_id == message.msg_id).map(|(seq, _)| *seq)
@@ -295,7 +382,7 @@ fn render(seq: u64, message: &Message) -> Value {
         "seq": seq, "msg_id": message.msg_id, "conv": message.conv,
         "conv_seq": message.conv_seq, "msg_no": message.msg_no, "sender": message.sender,
         "client_msg_id": client_msg_id(message.number), "kind": 1,
-        "hash": format!("{:016x}", message.hash),
+        "hash": format!("{:016x}", message.hash), "flags": message.flags,
     });
     if let Some(event) = &message.event {
         entry["client_msg_id"] = "".into();
@@ -318,6 +405,7 @@ impl Message {
     pub fn new(conv: [u64; 2], sender: u64, number: u64) -> Self {
         let hash = number.wrapping_mul(0x9E37_79B9);
         let (conv_seq, msg_no, msg_id) = (0, 0, 0);
-        Self { conv, conv_seq, msg_no, msg_id, sender, number, hash, event: None, owners: vec![] }
+        let (flags, event, owners) = (0, None, vec![]);
+        Self { conv, conv_seq, msg_no, msg_id, sender, number, hash, flags, event, owners }
     }
 }
