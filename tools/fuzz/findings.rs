@@ -13,12 +13,16 @@ use crate::report::Verdict;
 
 /// Time to make one finding small.
 const MINIMISE_MAX: Duration = Duration::from_secs(25);
+/// The same for a leak, of which each question takes many plays.
+const MINIMISE_LEAK_MAX: Duration = Duration::from_secs(90);
 /// Questions for that.
 const QUESTIONS_MAX: usize = 400;
 /// Questions where each takes the server's life.
 const DEATHS_MAX: usize = 40;
 /// Plays after which a leak of known size shows.
 const LEAKS: usize = 30;
+/// A case may leak at so many places: the smallest leaks at one.
+const LEAK_PARTS: u64 = 16;
 /// Cases before a death of which one may be its reason.
 const SUSPECTS_MAX: usize = 6;
 
@@ -73,14 +77,16 @@ impl Campaign<'_> {
             _ if !self.shows(problem, case) => return None,
             _ => 0,
         };
-        let deadline = Instant::now() + MINIMISE_MAX;
+        let is_slow = problem.kind == Kind::Memory;
+        let time = if is_slow { MINIMISE_LEAK_MAX } else { MINIMISE_MAX };
+        let deadline = Instant::now() + time;
         let mut has_time = || Instant::now() < deadline;
         let questions = if problem.kind == Kind::Died { DEATHS_MAX } else { QUESTIONS_MAX };
         let mut budget = Budget { questions, has_time: &mut has_time };
         Some(minimise(case, &mut budget, &mut |case| match problem.kind {
             Kind::Memory => {
                 let grown = self.growth_by(&[case], LEAKS);
-                grown.is_some_and(|grown| grown > each * LEAKS as u64 / 2)
+                grown.is_some_and(|grown| grown > each * LEAKS as u64 / LEAK_PARTS)
             }
             _ => self.shows(problem, case),
         }))
