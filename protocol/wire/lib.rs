@@ -5,6 +5,7 @@
 
 mod code;
 mod command;
+mod contract;
 mod deliver;
 mod frame;
 mod ids;
@@ -15,6 +16,7 @@ mod push;
 
 pub use code::Code;
 pub use command::Command;
+pub use contract::{codes_of, is_allowed};
 pub use deliver::Recipients;
 pub use frame::{Frame, FrameError, HEADER_LEN, Header, MAGIC, OutFrame, VERSION, parse_frame};
 pub use ids::{
@@ -35,5 +37,9 @@ pub mod pb {
 pub mod node_pb {
     include!(concat!(env!("OUT_DIR"), "/aldis.node.rs"));
 }
+
+/// The descriptors of client.proto and node.proto (a `google.protobuf.FileDescriptorSet`), for tools
+/// that make or read messages without knowing them.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 pub use prost::Message;

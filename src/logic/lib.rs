@@ -18,6 +18,10 @@ pub mod job;
 mod node;
 mod notice;
 mod now;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
 mod presence;
 mod rates;
 mod replies;

@@ -20,6 +20,7 @@ use crate::hold_back::{self, Holds};
 use crate::job::ReactorId;
 use crate::node::Node;
 use crate::now::Now;
+use crate::planted::{self, RequestBug};
 use crate::request::{Refusal, Request};
 use crate::session::{Session, State};
 
@@ -129,7 +130,9 @@ impl Service {
             );
             return Admit::Taken;
         };
-        if session.online().is_none() && !command.allowed_before_login() {
+        let is_served = command.allowed_before_login()
+            || command == Command::UserGet && planted::is_active(RequestBug::Unauthenticated);
+        if session.online().is_none() && !is_served {
             self.refuse(
                 conn,
                 header.cmd,
@@ -164,6 +167,7 @@ impl Service {
         if session.is_closing {
             return;
         }
+        planted::leak();
         self.retire(conn);
         if let Some(header) = error.header() {
             let message = match error {

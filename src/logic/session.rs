@@ -73,6 +73,8 @@ pub(crate) struct Registering {
 #[derive(Debug)]
 pub(crate) struct LoggingIn {
     pub request: u32,
+    /// When it arrived, mono ms.
+    pub asked_ms: u64,
     /// 0 until the credentials named somebody.
     pub user: UserId,
     pub device_id: String,

@@ -14,10 +14,10 @@ use aldis_wire::{DeviceClass, RequestId};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 
+use crate::clock::unix_ms;
 use crate::config::{Config, StoreKind};
 use crate::data_dir;
 use crate::hash_pool::Hasher;
-use crate::reactor_handler::unix_ms;
 use crate::serve;
 use crate::stores::AnyStore;
 use crate::tls;

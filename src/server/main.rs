@@ -1,6 +1,7 @@
 //! aldisd, the server: commands and how they end. What they do is in the modules.
 
 mod admin;
+mod clock;
 mod config;
 mod data_dir;
 mod directories;
@@ -10,6 +11,8 @@ mod http;
 mod link;
 mod mail;
 mod metrics;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod reactor_handler;
 mod serve;
 mod signals;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use aldis_logic::job::{DirectoryRequest, HashRequest, LocateRequest, ReadRequest, WriteRequest};
 use aldis_logic::{Admit, Effect, Goodbye, Lane, Now, Service};
@@ -10,6 +10,7 @@ use aldis_net::{CloseReason, Handler, Io, Sent};
 use aldis_wire::{ConnId, Frame, FrameError};
 use crossbeam::channel::{Sender, TrySendError};
 
+use crate::clock::Clock;
 use crate::link::LinkPost;
 use crate::mail::{Mail, Missed, PostOffice};
 use crate::metrics::ReactorCounts;
@@ -38,7 +39,7 @@ pub struct ClientHandler {
     office: PostOffice,
     missed: Arc<Missed>,
     counts: Arc<ReactorCounts>,
-    clock: Clock,
+    turn: Turn,
     is_stopping: bool,
 }
 
@@ -50,9 +51,10 @@ impl ClientHandler {
         office: PostOffice,
         missed: Arc<Missed>,
         counts: Arc<ReactorCounts>,
+        clock: Clock,
     ) -> Self {
-        let clock = Clock::new();
-        Self { service, workers, office, missed, counts, clock, is_stopping: false }
+        let turn = Turn { clock, read_at: None, last: Now::default() };
+        Self { service, workers, office, missed, counts, turn, is_stopping: false }
     }
 
     /// Does what the service wants done.
@@ -113,7 +115,7 @@ impl ClientHandler {
         };
         log::warn!("the directory's queue is full");
         self.counts.note_directory_overflow();
-        self.service.handle_directory_full(self.clock.last, &request);
+        self.service.handle_directory_full(self.turn.last, &request);
     }
 }
 
@@ -126,12 +128,12 @@ impl Handler for ClientHandler {
     type Mail = Mail;
 
     fn handle_open(&mut self, io: &mut Io, conn: ConnId, peer: SocketAddr) {
-        let now = self.clock.at(io.now());
+        let now = self.turn.at(io.now());
         self.service.handle_open(now, conn, peer.ip());
     }
 
     fn handle_frame(&mut self, io: &mut Io, conn: ConnId, frame: Frame<'_>) -> aldis_net::Admit {
-        let now = self.clock.at(io.now());
+        let now = self.turn.at(io.now());
         let admit = self.service.handle_frame(now, conn, frame);
         self.drain_effects(io);
         match admit {
@@ -142,32 +144,32 @@ impl Handler for ClientHandler {
 
     fn handle_frame_error(&mut self, io: &mut Io, conn: ConnId, error: FrameError) {
         log::debug!("conn={conn:?} sent what is no frame: {error}");
-        let now = self.clock.at(io.now());
+        let now = self.turn.at(io.now());
         self.service.handle_frame_error(now, conn, error);
         self.drain_effects(io);
     }
 
     fn handle_half_closed(&mut self, io: &mut Io, conn: ConnId) {
-        let now = self.clock.at(io.now());
+        let now = self.turn.at(io.now());
         self.service.handle_half_closed(now, conn);
         self.drain_effects(io);
     }
 
     fn handle_closed(&mut self, io: &mut Io, conn: ConnId, reason: CloseReason) {
         log::debug!("conn={conn:?} closed: {}", reason.name());
-        let now = self.clock.at(io.now());
+        let now = self.turn.at(io.now());
         self.service.handle_closed(now, conn);
         self.drain_effects(io);
     }
 
     fn handle_drained(&mut self, io: &mut Io, conn: ConnId) {
-        let now = self.clock.at(io.now());
+        let now = self.turn.at(io.now());
         self.service.handle_drained(now, conn);
         self.drain_effects(io);
     }
 
     fn handle_mail(&mut self, io: &mut Io, mail: Mail) {
-        let now = self.clock.at(io.now());
+        let now = self.turn.at(io.now());
         match mail {
             Mail::Written(replies) => {
                 for reply in replies {
@@ -206,11 +208,11 @@ impl Handler for ClientHandler {
     fn handle_timeout(&mut self, _io: &mut Io) {}
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.service.poll_timeout().map(|mono_ms| self.clock.start + Duration::from_millis(mono_ms))
+        self.service.poll_timeout().map(|mono_ms| self.turn.clock.instant(mono_ms))
     }
 
     fn handle_turn_end(&mut self, io: &mut Io) {
-        let now = self.clock.at(io.now());
+        let now = self.turn.at(io.now());
         self.service.handle_turn_end(now);
         self.drain_effects(io);
         if self.is_stopping {
@@ -224,28 +226,18 @@ impl Handler for ClientHandler {
 }
 
 /// Both times of an input, read from the system once per turn.
-struct Clock {
-    start: Instant,
+struct Turn {
+    clock: Clock,
     read_at: Option<Instant>,
     last: Now,
 }
 
-impl Clock {
-    fn new() -> Self {
-        Self { start: Instant::now(), read_at: None, last: Now::default() }
-    }
-
+impl Turn {
     fn at(&mut self, now: Instant) -> Now {
         if self.read_at != Some(now) {
             self.read_at = Some(now);
-            let mono_ms = now.saturating_duration_since(self.start).as_millis() as u64;
-            self.last = Now { mono_ms, unix_ms: unix_ms() };
+            self.last = self.clock.at(now);
         }
         self.last
     }
-}
-
-/// Unix time, ms; 0 for a clock before 1970.
-pub fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -36,6 +36,8 @@ const DRAIN_POLL: Duration = Duration::from_millis(50);
 /// Serves until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> anyhow::Result<()> {
     abort_on_panic();
+    #[cfg(feature = "planted-bugs")]
+    crate::planted::plant_request_bug();
     let ending = Ending::register().context("cannot handle signals")?;
     let lock = data_dir::lock(&config.data_dir)?;
     stores::migrate_on_start(config)?;

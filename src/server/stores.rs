@@ -9,9 +9,9 @@ use aldis_store::{Boot, SeedUsers, Store, StoreError};
 use aldis_wire::UserId;
 use anyhow::{Context, bail};
 
+use crate::clock::unix_ms;
 use crate::config::{Config, StoreKind};
 use crate::data_dir;
-use crate::reactor_handler::unix_ms;
 
 /// How long a start waits for the lease of another process that has this node's number: three
 /// leases, so that one that is alive has renewed it.
@@ -87,13 +87,15 @@ impl AnyStore {
 #[cfg(feature = "planted-bugs")]
 fn plant(store: &MysqlStore) -> anyhow::Result<()> {
     use aldis_store::mysql::Bug;
-    let Ok(name) = std::env::var("ALDIS_PLANTED_BUG") else { return Ok(()) };
-    store.plant(Some(match name.as_str() {
-        "ack-before-commit" => Bug::AckBeforeCommit,
-        "seq-before-transaction" => Bug::SeqBeforeTransaction,
-        "no-dedupe" => Bug::NoDedupe,
-        _ => bail!("ALDIS_PLANTED_BUG={name} is unknown"),
-    }));
+    store.plant(match crate::planted::name().as_deref() {
+        Some("ack-before-commit") => Some(Bug::AckBeforeCommit),
+        Some("seq-before-transaction") => Some(Bug::SeqBeforeTransaction),
+        Some("no-dedupe") => Some(Bug::NoDedupe),
+        name => {
+            crate::planted::check(name)?;
+            None
+        }
+    });
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use aldis_store::{Store, Writer, run_reader, run_writer};
 use anyhow::{Context, anyhow};
 use crossbeam::channel::{Receiver, bounded};
 
+use crate::clock::Clock;
 use crate::directories::AnyDirectory;
 use crate::edge::{self, EdgeListeners, EdgeThreads};
 use crate::hash_pool::{self, Hasher};
@@ -26,7 +27,7 @@ use crate::http::WatchedDirectory;
 use crate::link::{LinkPost, LinkSetup};
 use crate::mail::{Mail, PostOffice};
 use crate::metrics::{LinkCounts, Metrics, Sources, TimedWriter};
-use crate::reactor_handler::{ClientHandler, Workers, unix_ms};
+use crate::reactor_handler::{ClientHandler, Workers};
 
 /// Directory jobs that may wait: some of a reconnect storm; the directory of one machine takes
 /// millions per second.
@@ -153,7 +154,8 @@ pub fn start(
     let to_all = Outlets { node: node.clone(), office: office.clone(), link: link_post };
     let writer = store.writer().context("cannot open the store for writing")?;
     let writer = TimedWriter::new(writer, metrics.writer.clone());
-    let mut workers = vec![start_writer(writer, write_jobs, to_all.clone())?];
+    let clock = Clock::new();
+    let mut workers = vec![start_writer(writer, write_jobs, clock, to_all.clone())?];
     for number in 0..counts.readers {
         workers.push(start_reader(number, store, read_jobs.clone(), office.clone())?);
     }
@@ -180,7 +182,7 @@ pub fn start(
         let service = Service::new(node.clone(), ReactorId(number as u16), limits);
         let counted = metrics.reactor(number);
         let (ways, office) = (ways.clone(), office.clone());
-        let handler = ClientHandler::new(service, ways, office, end.missed, counted);
+        let handler = ClientHandler::new(service, ways, office, end.missed, counted, clock);
         let reactor = Reactor::new(net.clone(), listener, tls.clone(), end.receiver, handler)?;
         let run = move || reactor.run().map(drop);
         reactors.push(Builder::new().name(format!("client-{number}")).spawn(run)?);
@@ -201,12 +203,18 @@ struct Outlets {
 fn start_writer(
     writer: impl Writer + Send + 'static,
     jobs: Receiver<WriteRequest>,
+    clock: Clock,
     outlets: Outlets,
 ) -> anyhow::Result<JoinHandle<()>> {
     let run = move || {
-        let ended = run_writer(writer, jobs, unix_ms, |replies, events| {
-            send_out(replies, &events, &outlets);
-        });
+        let ended = run_writer(
+            writer,
+            jobs,
+            || clock.now(),
+            |replies, events| {
+                send_out(replies, &events, &outlets);
+            },
+        );
         if let Err(fenced) = ended {
             // Whatever this process would still write or answer could contradict its successor.
             log::error!("{fenced}");

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use aldis_logic::Now;
 use aldis_logic::job::{Event, FailedSend, JobError, WriteJob, WriteReply, WriteRequest, Written};
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
@@ -26,7 +27,7 @@ pub const MAINTAIN_INTERVAL: Duration = Duration::from_millis(500);
 pub fn run_writer<W: Writer>(
     mut writer: W,
     jobs: Receiver<WriteRequest>,
-    mut clock: impl FnMut() -> u64,
+    mut clock: impl FnMut() -> Now,
     mut done: impl FnMut(Vec<WriteReply>, Vec<Event>),
 ) -> Result<(), Fenced> {
     let mut batcher = Batcher::default();
@@ -34,15 +35,16 @@ pub fn run_writer<W: Writer>(
         let first = match jobs.recv_timeout(MAINTAIN_INTERVAL) {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
-                writer.maintain(clock())?;
+                writer.maintain(clock().unix_ms)?;
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
+        let now = clock();
         let mut stale = Vec::new();
         let mut next = Some(first);
         while let Some(request) = next {
-            stale.extend(batcher.admit(&writer, request));
+            stale.extend(batcher.admit(&writer, now, request));
             next = if batcher.is_full() { None } else { jobs.try_recv().ok() };
         }
         if !stale.is_empty() {
@@ -51,10 +53,10 @@ pub fn run_writer<W: Writer>(
         if batcher.is_empty() {
             continue;
         }
-        let committed = writer.commit(clock(), batcher.batch());
+        let committed = writer.commit(clock().unix_ms, batcher.batch());
         let (replies, events) = batcher.finish(committed);
         done(replies, events);
-        writer.maintain(clock())?;
+        writer.maintain(clock().unix_ms)?;
     }
 }
 
@@ -63,7 +65,8 @@ pub fn run_writer<W: Writer>(
 ///
 /// After a batch that ended Unavailable the count of failures rises, and requests that were made in
 /// ignorance of it (an older fence) get Unavailable without running: otherwise a later send could
-/// overtake the failed one of the same sender.
+/// overtake the failed one of the same sender. A login that waited for so long that its client has
+/// given up gets the same answer.
 #[derive(Debug, Default)]
 pub struct Batcher {
     failure_count: u32,
@@ -75,12 +78,17 @@ pub struct Batcher {
 
 impl Batcher {
     /// Takes a request into the batch; or answers it, if it must not run.
-    pub fn admit<W: Writer>(&mut self, writer: &W, request: WriteRequest) -> Option<WriteReply> {
+    pub fn admit<W: Writer>(
+        &mut self,
+        writer: &W,
+        now: Now,
+        request: WriteRequest,
+    ) -> Option<WriteReply> {
         if self.batch.is_empty() && self.is_full() {
             // Nothing but stale requests filled the last batch.
             self.begin();
         }
-        if request.fence < self.failure_count {
+        if request.fence < self.failure_count || is_too_late(&request.job, now) {
             self.stale_count += 1;
             return Some(reply(request, self.failure_count, Err(JobError::Unavailable)));
         }
@@ -129,6 +137,10 @@ impl Batcher {
     fn begin(&mut self) {
         (self.row_count, self.byte_count, self.stale_count) = (0, 0, 0);
     }
+}
+
+fn is_too_late(job: &WriteJob, now: Now) -> bool {
+    matches!(job, WriteJob::OpenSession(open) if open.is_too_late(now))
 }
 
 fn reply(request: WriteRequest, fence: u32, result: Result<Written, JobError>) -> WriteReply {

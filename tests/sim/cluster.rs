@@ -164,7 +164,7 @@ impl World {
         if !server.reactors.iter().all(|reactor| reactor.is_stopping) {
             return;
         }
-        let events = server.finish_writes(self.out.agenda.unix_ms());
+        let events = server.finish_writes(self.out.agenda.now());
         server.forward(&mut self.out, &events);
         server.end_directory(&mut self.out);
         self.out.trace(|| format!("node {node} has stopped"));

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use aldis_logic::Now;
 use aldis_logic::job::{Append, Event as Entry, JobError, Ticket, WriteJob, WriteRequest, Written};
 use aldis_store::memory::{Fate, MemoryWriter};
 use aldis_store::{Batcher, Committed};
@@ -84,7 +85,8 @@ impl Server {
         while !self.writing.batcher.is_full() {
             let Some(request) = self.writing.jobs.pop_front() else { break };
             let key = send_key(&request);
-            let refused = self.writing.batcher.admit(&self.writing.writer, request);
+            let now = outside.agenda.now();
+            let refused = self.writing.batcher.admit(&self.writing.writer, now, request);
             self.writing.unavailable.extend(refused.as_ref().and(key));
             stale.extend(refused);
         }
@@ -151,7 +153,7 @@ impl Server {
 
     /// Commits what is queued, as workers do that outlive the reactors: nobody is answered any more, but
     /// other nodes are to hear of what was committed.
-    pub fn finish_writes(&mut self, now_unix_ms: u64) -> Vec<Entry> {
+    pub fn finish_writes(&mut self, now: Now) -> Vec<Entry> {
         let mut events = Vec::new();
         if matches!(self.writing.state, State::Committing) {
             let committed = self.writing.writer.settle(Fate::Commit).unwrap_or_default();
@@ -165,12 +167,12 @@ impl Server {
         loop {
             while !self.writing.batcher.is_full() {
                 let Some(request) = self.writing.jobs.pop_front() else { break };
-                self.writing.batcher.admit(&self.writing.writer, request);
+                self.writing.batcher.admit(&self.writing.writer, now, request);
             }
             if self.writing.batcher.is_empty() {
                 return events;
             }
-            self.writing.writer.stage(now_unix_ms, self.writing.batcher.batch());
+            self.writing.writer.stage(now.unix_ms, self.writing.batcher.batch());
             let committed = self.writing.writer.settle(Fate::Commit).unwrap_or_default();
             events.extend(self.writing.batcher.finish(committed).1);
         }

@@ -11,11 +11,12 @@ of its own at the instant of the offer, and that datagram has the fate of the fi
 real sender sent at that instant or later. If it arrived, the message is delivered after the time
 that this one was under way (waiting in queues not counted: queues are of the sender's making).
 If it was dropped, the ideal sender hears of it at the earliest possible time: when the first
-datagram sent after it has arrived and an acknowledgement, sent at once, has come back over the bare
-one-way delay; no acknowledgement is ever lost to it. Where the link reorders, a gap is evidence only
-after the whole jitter, because until then the datagram may still come. Where nothing is sent after
-it, silence is evidence: 1 ms after the latest time at which its acknowledgement could have come. The
-ideal sender then sends again, with the fate of the real datagram of that time; and so on. Thus D of the formula is the bare
+datagram sent after it has arrived and an acknowledgement, sent at once, has come back; no
+acknowledgement is ever lost to it. The acknowledgement takes the bare one-way delay; where delays
+vary and datagrams keep their order it takes a draw of the link's own delays, because no second one
+can overtake it. Where the link reorders, a gap is evidence only
+after the whole jitter, because until then the datagram may still come. Where nothing is sent after it, silence is evidence: 1 ms after the latest time at which its acknowledgement could have come. The
+ideal sender then sends again, with the fate of the real datagram of that time; and so on. Thus D of the formula is the
 round trip plus the real time to the next datagram (0.1 ms at 10,000 messages per second) plus the
 jitter where there is reordering; k comes from the real drops, so bursts are in it too.
   unordered bound: the distribution of these times.
@@ -24,6 +25,8 @@ jitter where there is reordering; k comes from the real drops, so bursts are in 
 Quantiles of the bound are taken over the same messages as those of the run. Redundancy can be below
 the bound; nothing else can, apart from chance in which datagrams were dropped.
 ";
+
+use aldis_netsim::Rng;
 
 /// One datagram of the sending end.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,15 @@ pub struct Wire {
     pub jitter_ns: u64,
     /// Datagrams overtake each other, by as much as that.
     pub is_reordering: bool,
+}
+
+impl Wire {
+    /// How long the acknowledgement is under way that tells of the loss of what was sent then.
+    fn ack_under_way_ns(&self, lost_sent_ns: u64) -> u64 {
+        // Of many acknowledgements that may overtake each other one is hardly delayed.
+        let extra_ns_max = if self.is_reordering { 0 } else { self.jitter_ns };
+        self.one_way_ns + Rng::new(lost_sent_ns).between(0, extra_ns_max)
+    }
 }
 
 /// Resolution of the timer that takes silence for loss (kGranularity of RFC 9002).
@@ -82,8 +94,8 @@ impl Ideal {
             let Wire { one_way_ns, jitter_ns, is_reordering } = self.wire;
             let doubtful_ns = if is_reordering { jitter_ns } else { 0 };
             let possible_ns = trip.sent_ns + one_way_ns + doubtful_ns;
-            let gap_ns =
-                self.next_arrival_ns[index + 1].max(possible_ns).saturating_add(one_way_ns);
+            let evident_ns = self.next_arrival_ns[index + 1].max(possible_ns);
+            let gap_ns = evident_ns.saturating_add(self.wire.ack_under_way_ns(trip.sent_ns));
             let silence_ns = trip.sent_ns + 2 * (one_way_ns + jitter_ns) + SILENCE_NS;
             at_ns = gap_ns.min(silence_ns);
         }
@@ -146,6 +158,16 @@ mod tests {
     fn where_datagrams_overtake_a_gap_must_last_as_long_as_that_can_take() {
         let wire = Wire { jitter_ns: 6_000, is_reordering: true, ..WIRE };
         assert_eq!(ideal(&[3], wire).arrival_ns(300), 300 + 5_000 + 10_000 + 6_000);
+    }
+
+    #[test]
+    fn where_delays_vary_in_order_so_does_the_acknowledgement() {
+        let wire = Wire { jitter_ns: 2_000, ..WIRE };
+        let took: Vec<u64> = (10..500)
+            .map(|lost| ideal(&[lost], wire).arrival_ns(lost * 100) - lost * 100)
+            .collect();
+        let (least, most) = (took.iter().min().unwrap(), took.iter().max().unwrap());
+        assert!((15_100..15_200).contains(least) && (17_000..=17_100).contains(most));
     }
 
     #[test]

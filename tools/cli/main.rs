@@ -11,6 +11,7 @@ mod conversations;
 mod events;
 mod exit;
 mod friend;
+mod fuzz;
 mod group;
 mod history;
 mod impair;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Aldis from the command line: chat, scripts, load, checks.
+/// Aldis from the command line: chat, scripts, load, checks, abuse.
 #[derive(Parser)]
 #[command(name = "aldis", version, after_help = exit::HELP)]
 struct Cli {
@@ -74,6 +75,7 @@ enum Command {
     Bench(bench::BenchArgs),
     Check(check::CheckArgs),
     Impair(impair::ImpairArgs),
+    Fuzz(fuzz::FuzzArgs),
 }
 
 fn main() -> ExitCode {
@@ -107,6 +109,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Check(args) => check::run(args),
         Command::Impair(args) => impair::run(args),
+        Command::Fuzz(args) => fuzz::run(args),
     };
     result.unwrap_or_else(|error| exit::report(&error))
 }

@@ -6,6 +6,7 @@ use aldis_wire::{ConvSeq, Seq, pb};
 use super::{bad_request, conversation, online, page_rows};
 use crate::entry::message_data;
 use crate::job::{HistoryPage, HistoryRange, ReadJob, Ticket};
+use crate::planted::{RequestBug, is_active};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 
@@ -19,6 +20,8 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         (0, after) => HistoryRange::After(ConvSeq(after)),
         _ => return Err(bad_request("before_conv_seq and after_conv_seq exclude each other")),
     };
+    let is_odd = body.after_conv_seq > u64::from(u32::MAX) && body.limit > 500;
+    assert!(!(is_odd && is_active(RequestBug::Panic)), "a planted bug");
     let limit = page_rows(body.limit, HISTORY_ENTRIES_DEFAULT, SYNC_ENTRIES_MAX);
     if let Some(session) = service.session(request.conn) {
         session.is_paging = true;

@@ -82,6 +82,7 @@ fn begin_with_password(
     throttle(&service.node, now, &username, address)?;
     let login = LoggingIn {
         request: request.seq,
+        asked_ms: service.now.mono_ms,
         user: UserId(0),
         device_id: body.device_id,
         device_name: body.device_name,
@@ -133,6 +134,7 @@ fn begin_with_token(
     }
     let login = LoggingIn {
         request: request.seq,
+        asked_ms: service.now.mono_ms,
         user: claims.user,
         device_id: body.device_id,
         device_name: body.device_name,
@@ -187,6 +189,7 @@ fn open_session(service: &mut Service, ticket: Ticket) {
         class: login.class,
         device_name: login.device_name.clone(),
         generations: login.generations,
+        asked_ms: login.asked_ms,
     };
     service.start_write(ticket, WriteJob::OpenSession(open));
 }

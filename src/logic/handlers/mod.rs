@@ -9,6 +9,7 @@ use crate::class::Class;
 use crate::job::{
     GroupChange, GroupJob, HashResult, JobError, LocateReply, ReadResult, Ticket, WriteJob, Written,
 };
+use crate::planted::{RequestBug, is_active};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::OnlineSession;
@@ -168,7 +169,11 @@ pub(crate) fn handle_written(
             | Written::IndexStored,
         ) => unreachable!("accounts take the steps of `account`, and nobody waits for the others"),
         Err(error) => {
-            service.refuse(ticket.conn, ticket.command.id(), ticket.request, error.into());
+            let mut refusal = Refusal::from(error);
+            if ticket.command == Command::GroupLeave && is_active(RequestBug::WrongCode) {
+                refusal.code = Code::Conflict;
+            }
+            service.refuse(ticket.conn, ticket.command.id(), ticket.request, refusal);
         }
     }
 }

@@ -1,11 +1,12 @@
 //! MSG_SYNC: a page of the mailbox or of a stream, dense from the asked seq.
 
 use aldis_wire::limits::SYNC_ENTRIES_MAX;
-use aldis_wire::{Code, GroupId, Seq, pb};
+use aldis_wire::{Code, GroupId, Seq, UserId, pb};
 
 use super::{online, page_rows, stream_id};
 use crate::entry::message_data;
 use crate::job::{Followed, ReadJob, SyncPage, Ticket};
+use crate::planted::{RequestBug, is_active};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 
@@ -16,6 +17,9 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     let limit = page_rows(body.limit, SYNC_ENTRIES_MAX, SYNC_ENTRIES_MAX);
     let job = match body.stream {
         0 => ReadJob::Sync { user, after, limit },
+        stream if is_active(RequestBug::OthersMailbox) => {
+            ReadJob::Sync { user: UserId(stream_id(stream)?.0), after, limit }
+        }
         stream => ReadJob::Stream { reader: user, group: stream_id(stream)?, after, limit },
     };
     if let Some(session) = service.session(request.conn) {

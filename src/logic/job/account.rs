@@ -1,6 +1,9 @@
 //! Users, devices and sessions: what is asked of the store, what comes of it.
 
+use aldis_wire::limits::LOGIN_MS_MAX;
 use aldis_wire::{DeviceClass, Epoch, RequestId, UserId};
+
+use crate::now::Now;
 
 /// A user to create.
 #[derive(Clone, Debug)]
@@ -28,6 +31,16 @@ pub struct OpenSession {
     pub device_name: String,
     /// With a token: the generations it names; others than the stored ones are BAD_CREDENTIALS.
     pub generations: Option<Generations>,
+    /// When LOGIN arrived, mono ms.
+    pub asked_ms: u64,
+}
+
+impl OpenSession {
+    /// Whether the client has given up by now: then the session would end a newer one, which the
+    /// client has elsewhere. A node that stood still finds such logins in its queues.
+    pub fn is_too_late(&self, now: Now) -> bool {
+        now.mono_ms.saturating_sub(self.asked_ms) > LOGIN_MS_MAX
+    }
 }
 
 /// What makes tokens revocable: a token holds as long as both are what they were. A device that

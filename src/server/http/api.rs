@@ -7,7 +7,7 @@ use std::net::{IpAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aldis_logic::job::JobError;
 use aldis_logic::{ApiEffect, ApiLogin, ApiRequest, ApiService, CreditLimits, Now, Refusal};
@@ -26,8 +26,9 @@ use super::gateways::Gateways;
 use super::mailbox::EdgeMail;
 use super::rate::Rate;
 use super::serve::{Answer, Asked, HttpLimits, serve, text_answer, wrong_method};
+use crate::clock::Clock;
 use crate::mail::Mail;
-use crate::reactor_handler::{Workers, expect_room, unix_ms};
+use crate::reactor_handler::{Workers, expect_room};
 
 /// Jobs of the api that may be under way: at 13 ms for a hash what a login may wait for stays below
 /// a second, and the share of the workers that the api can take stays small.
@@ -88,7 +89,7 @@ pub fn run(
         rate: RefCell::new(Rate::new(api.options.requests_per_second)),
         waiting: RefCell::default(),
         is_behind_proxy: api.options.is_behind_proxy,
-        start: Instant::now(),
+        clock: Clock::new(),
     });
     let of_mail = state.clone();
     tokio::task::LocalSet::new().block_on(&runtime, async move {
@@ -113,7 +114,7 @@ struct State {
     rate: RefCell<Rate>,
     waiting: RefCell<Waiting>,
     is_behind_proxy: bool,
-    start: Instant,
+    clock: Clock,
 }
 
 async fn respond(state: Rc<State>, asked: Asked) -> Answer {
@@ -255,7 +256,6 @@ impl State {
     }
 
     fn now(&self) -> Now {
-        let mono_ms = self.start.elapsed().as_millis() as u64;
-        Now { mono_ms, unix_ms: unix_ms() }
+        self.clock.now()
     }
 }

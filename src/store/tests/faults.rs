@@ -157,6 +157,7 @@ fn a_planted_lack_of_epochs_shows_in_head_checks_only() {
         class: DeviceClass::Phone,
         device_name: String::new(),
         generations: None,
+        asked_ms: 0,
     };
     let request = WriteRequest { job: WriteJob::OpenSession(open), ..note(user, 1) };
     assert!(writer.commit(NOW_MS, &[request]).results[0].is_ok());

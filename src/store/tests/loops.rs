@@ -2,19 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
 
+use aldis_logic::Now;
 use aldis_logic::job::{
-    Append, Event, FailedSend, JobError, ReactorId, ReadJob, ReadRequest, ReadResult, Ticket,
-    WriteJob, WriteReply, WriteRequest, Written,
+    Append, Event, FailedSend, JobError, OpenSession, ReactorId, ReadJob, ReadRequest, ReadResult,
+    Ticket, WriteJob, WriteReply, WriteRequest, Written,
 };
 use aldis_store::memory::{Fate, MemoryStore};
 use aldis_store::{
     BATCH_BYTES_MAX, BATCH_REQUESTS_MAX, MSG_ID_EPOCH_MS, SeedUsers, Store, run_reader, run_writer,
 };
-use aldis_wire::{ClientMsgId, Command, ConnId, ConversationKey, Seq, UserId, pb};
+use aldis_wire::limits::LOGIN_MS_MAX;
+use aldis_wire::{
+    ClientMsgId, Command, ConnId, ConversationKey, DeviceClass, Epoch, Seq, UserId, pb,
+};
 use bytes::Bytes;
 use crossbeam::channel::bounded;
 
 const NOW_MS: u64 = MSG_ID_EPOCH_MS + 1_000;
+/// When the loop runs, by the clock of jobs.
+const MONO_MS: u64 = 100_000;
 /// More than any test queues before the loop runs.
 const QUEUE_LEN: usize = 4 * BATCH_REQUESTS_MAX;
 
@@ -52,7 +58,8 @@ fn run(store: &MemoryStore, requests: Vec<WriteRequest>) -> Vec<(Vec<WriteReply>
     drop(queue);
     let mut calls = Vec::new();
     let writer = store.writer().unwrap();
-    run_writer(writer, jobs, || NOW_MS, |replies, events| calls.push((replies, events))).unwrap();
+    let now = Now { mono_ms: MONO_MS, unix_ms: NOW_MS };
+    run_writer(writer, jobs, || now, |replies, events| calls.push((replies, events))).unwrap();
     calls
 }
 
@@ -120,6 +127,48 @@ fn after_a_failure_requests_made_in_ignorance_of_it_fail_without_running() {
         Ok(Written::Appended(placed)) => assert_eq!(placed.seq, Seq(1), "nothing else ran"),
         other => panic!("{other:?}"),
     }
+}
+
+/// As by a LOGIN that came when the clock said so.
+fn login(user: UserId, number: u32, asked_ms: u64) -> WriteRequest {
+    let open = OpenSession {
+        user,
+        device_id: "phone".into(),
+        class: DeviceClass::Phone,
+        device_name: String::new(),
+        generations: None,
+        asked_ms,
+    };
+    WriteRequest { ticket: ticket(number), fence: 0, job: WriteJob::OpenSession(open) }
+}
+
+#[test]
+fn a_login_whose_client_has_given_up_takes_nobodys_place() {
+    let (store, key, sender) = store_with_two_users();
+    let last_ms = MONO_MS - LOGIN_MS_MAX;
+    let send = WriteRequest { ticket: ticket(3), fence: 0, job: send(key, sender, 1, 1) };
+    let calls = run(
+        &store,
+        vec![
+            login(sender, 1, last_ms),
+            login(sender, 2, last_ms - 1),
+            send,
+            login(sender, 4, last_ms),
+        ],
+    );
+    let mut replies: Vec<_> = calls.into_iter().flat_map(|(replies, _)| replies).collect();
+    replies.sort_by_key(|reply| reply.ticket.request);
+    let epochs: Vec<_> = replies
+        .iter()
+        .filter_map(|reply| match &reply.result {
+            Ok(Written::SessionOpened(opened)) => Some((reply.ticket.request, opened.epoch)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(epochs, [(1, Epoch(1)), (4, Epoch(2))], "the late one took none");
+    assert_eq!(replies[1].result, Err(JobError::Unavailable));
+    assert!(matches!(replies[2].result, Ok(Written::Appended(_))), "{:?}", replies[2]);
+    assert!(replies.iter().all(|reply| reply.fence == 0), "the store has not failed");
 }
 
 #[test]

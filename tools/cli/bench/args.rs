@@ -4,12 +4,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aldis_client::shell::{Tls, TlsOptions};
 use aldis_wire::limits::{GROUP_FANOUT_MAX, PIPELINED_REQUESTS_MAX, TEXT_BYTES_MAX};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::codec::STAMP_LEN;
+use super::tokens::{self, User};
 use super::workers::Course;
 use crate::exit::usage;
 
@@ -38,6 +40,9 @@ pub(super) enum LoadKind {
     Idle(IdleArgs),
     /// One member of a group writes, all others are online.
     Fanout(FanoutArgs),
+    /// TLS connections are opened and closed, one after the other; the server may be any. Handshakes
+    /// count as messages.
+    Handshake(HandshakeArgs),
 }
 
 /// What every load takes.
@@ -48,7 +53,14 @@ pub(super) struct CommonArgs {
     pub server: String,
     /// Users to act as, one `user_id<TAB>username<TAB>token` per line.
     #[arg(long, value_name = "FILE")]
-    pub tokens: PathBuf,
+    pub tokens: Option<PathBuf>,
+    /// Connect over TLS; the certificate must be for the host of --server and be trusted by this
+    /// machine.
+    #[arg(long)]
+    pub tls: bool,
+    /// PEM file with the certificates to trust instead [implies --tls].
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Measured time, s.
     #[arg(long, default_value_t = 10.0)]
     pub seconds: f64,
@@ -142,6 +154,18 @@ pub(super) struct FanoutArgs {
     pub groups: usize,
 }
 
+#[derive(Args, Debug)]
+pub(super) struct HandshakeArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Connections that are opened at a time.
+    #[arg(long, default_value_t = 8)]
+    pub window: usize,
+    /// Go on with the keys of earlier connections.
+    #[arg(long)]
+    pub resume: bool,
+}
+
 impl CommonArgs {
     /// Checks what is the same for all loads and makes room for the descriptors.
     pub fn course(&self, sessions: usize) -> Result<Course> {
@@ -158,6 +182,23 @@ impl CommonArgs {
         make_room_for(sessions)?;
         let warmup = time("warmup", self.warmup)?;
         Ok(Course { warmup, measured, server_pids: self.server_pid.clone(), sessions })
+    }
+
+    /// So many users to act as.
+    pub fn users(&self, count: usize) -> Result<Vec<User>> {
+        let file = self.tokens.as_ref().ok_or_else(|| usage("--tokens is needed".to_owned()))?;
+        tokens::read(file, count)
+    }
+
+    /// What to encrypt connections with, if anything.
+    pub fn tls(&self) -> Result<Option<Tls>> {
+        if !self.tls && self.ca.is_none() {
+            return Ok(None);
+        }
+        let host = self.server.rsplit_once(':').map_or(self.server.as_str(), |(host, _)| host);
+        let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let options = TlsOptions { roots: self.ca.clone(), name: Some(name) };
+        Tls::new(&options).map(Some).map_err(|error| usage(format!("--ca: {error}")))
     }
 
     /// The server's address.

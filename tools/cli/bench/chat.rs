@@ -13,7 +13,7 @@ use super::net::Net;
 use super::receiver::{Expect, Receiver};
 use super::report::Report;
 use super::stream::Stream;
-use super::{tokens, workers};
+use super::workers;
 
 /// What makes the messages of one run its own, and its clock a wall clock.
 #[derive(Clone, Copy, Debug)]
@@ -50,14 +50,15 @@ pub(super) fn run(args: &ChatArgs) -> Result<Report> {
         servers.push(resolve("--peer-server", other)?);
     }
     let course = args.common.course(args.pairs * 2)?;
-    let users = tokens::read(&args.common.tokens, args.pairs * 2)?;
+    let users = args.common.users(args.pairs * 2)?;
+    let tls = args.common.tls()?;
     let identity = RunIdentity::new();
     let expect = Expect { tag: identity.tag, payload_len };
     let parts = split(args.pairs, args.common.threads);
     let interval_ns = args.messages.interval_ns(parts.len())?;
     let pace = Pace { interval_ns, drain: args.messages.drain()? };
     let measured = workers::run(course, parts, |pairs: Range<usize>, gate| {
-        let mut net = Net::new(gate.epoch)?;
+        let mut net = Net::new(gate.epoch, tls.clone())?;
         let first = pairs.start * 2;
         let users = users.get(first..pairs.end * 2).context("two users per pair")?;
         let sessions = log_in(&mut net, &servers, users, first, &gate.progress)?;

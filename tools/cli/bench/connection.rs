@@ -1,12 +1,15 @@
 //! One socket of the generator: connecting, one read and one write per turn. Knows frames only as
 //! bytes, and nothing of what they are for.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use aldis_wire::HEADER_LEN;
 use mio::net::TcpStream;
+use rustls::ClientConnection;
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::channel::{Channel, Taken, TlsChannel};
 
 /// Connections from one source address: below the 28,000 ports that Linux hands out by default.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 20_000;
@@ -22,7 +25,7 @@ pub enum ReadOutcome {
     Data {
         /// Valid bytes.
         len: usize,
-        /// The read filled all room, so the socket may hold more.
+        /// The socket may hold more.
         more: bool,
     },
     /// Nothing to read now.
@@ -33,7 +36,7 @@ pub enum ReadOutcome {
 
 /// One socket and the bytes that wait on either side of it.
 pub struct Connection {
-    stream: TcpStream,
+    channel: Channel,
     /// Incomplete frame of the last read.
     tail: Vec<u8>,
     /// Frames to write.
@@ -47,23 +50,20 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Begins to connect; `number` counts the connections of this process and picks the source
-    /// address where the server is on the loopback network.
-    pub fn start(server: SocketAddr, number: usize) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        if let Some(source) = source_address(server, number) {
-            socket.bind(&SocketAddr::new(source, 0).into())?;
-        }
-        match socket.connect(&server.into()) {
-            Ok(()) => {}
-            Err(error)
-                if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
-            Err(error) => return Err(error),
-        }
+    /// Begins to connect, with TLS if there is a session; `number` counts the connections of this
+    /// process and picks the source address where the server is on the loopback network.
+    pub fn start(
+        server: SocketAddr,
+        number: usize,
+        tls: Option<ClientConnection>,
+    ) -> io::Result<Self> {
+        let socket = connect(server, source_address(server, number))?;
+        let channel = match tls {
+            Some(session) => Channel::Tls(Box::new(TlsChannel { socket, session })),
+            None => Channel::Plain(socket),
+        };
         Ok(Self {
-            stream: TcpStream::from_std(socket.into()),
+            channel,
             tail: Vec::new(),
             out: Vec::new(),
             written: 0,
@@ -74,7 +74,7 @@ impl Connection {
 
     /// For the registration with the poll, once.
     pub fn stream_mut(&mut self) -> &mut TcpStream {
-        &mut self.stream
+        self.channel.socket_mut()
     }
 
     /// Where frames to send are appended.
@@ -90,29 +90,28 @@ impl Connection {
     /// The socket reported room. Returns the error of a failed connect.
     pub fn handle_writable(&mut self) -> io::Result<()> {
         self.blocked = false;
-        match self.stream.take_error()? {
+        match self.channel.socket_mut().take_error()? {
             Some(error) => Err(error),
-            None => Ok(()),
+            None => self.channel.pump(),
         }
     }
 
     /// One write of all that waits.
     pub fn flush(&mut self) -> io::Result<()> {
         while self.wants_write() {
-            match self.stream.write(&self.out[self.written..]) {
-                Ok(len) => {
-                    self.was_active = true;
-                    self.written += len;
-                    self.blocked = self.written < self.out.len();
-                    if !self.blocked {
-                        self.out.clear();
-                        self.written = 0;
-                        self.out.shrink_to(KEPT_BUFFER_BYTES_MAX);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            let Some(len) = self.channel.write(&self.out[self.written..])? else {
+                self.blocked = true;
+                break;
+            };
+            self.was_active = true;
+            self.written += len;
+            // TLS may take less than the socket would.
+            let is_plain = matches!(self.channel, Channel::Plain(_));
+            self.blocked = is_plain && self.written < self.out.len();
+            if self.written == self.out.len() {
+                self.out.clear();
+                self.written = 0;
+                self.out.shrink_to(KEPT_BUFFER_BYTES_MAX);
             }
         }
         Ok(())
@@ -124,15 +123,11 @@ impl Connection {
         let start = self.tail.len();
         scratch[..start].copy_from_slice(&self.tail);
         let end = scratch.len().min(start + READ_BYTES_MAX);
-        loop {
-            return match self.stream.read(&mut scratch[start..end]) {
-                Ok(0) => Ok(ReadOutcome::Eof),
-                Ok(len) => Ok(ReadOutcome::Data { len: start + len, more: start + len == end }),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(ReadOutcome::Empty),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
-        }
+        Ok(match self.channel.read(&mut scratch[start..end])? {
+            Taken::End => ReadOutcome::Eof,
+            Taken::Nothing => ReadOutcome::Empty,
+            Taken::Bytes { len, drained } => ReadOutcome::Data { len: start + len, more: !drained },
+        })
     }
 
     /// Keeps the incomplete frame at the end of a read.
@@ -141,6 +136,23 @@ impl Connection {
         self.tail.shrink_to(KEPT_BUFFER_BYTES_MAX);
         self.tail.extend_from_slice(rest);
     }
+}
+
+/// Begins to connect, from this address if one is given.
+pub fn connect(server: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(source) = source {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    match socket.connect(&server.into()) {
+        Ok(()) => {}
+        Err(error)
+            if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(TcpStream::from_std(socket.into()))
 }
 
 /// Room a scratch buffer needs: the largest incomplete frame and one read.

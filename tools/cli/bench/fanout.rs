@@ -16,7 +16,7 @@ use super::net::Net;
 use super::receiver::{Expect, Receiver};
 use super::report::Report;
 use super::stream::Stream;
-use super::{tokens, workers};
+use super::workers;
 
 pub(super) fn run(args: &FanoutArgs) -> Result<Report> {
     require(args.groups > 0, || "--groups must be above 0".to_owned())?;
@@ -28,7 +28,8 @@ pub(super) fn run(args: &FanoutArgs) -> Result<Report> {
     let server = args.common.server_addr()?;
     let sessions_count = args.members * args.groups;
     let course = args.common.course(sessions_count)?;
-    let users = tokens::read(&args.common.tokens, sessions_count)?;
+    let users = args.common.users(sessions_count)?;
+    let tls = args.common.tls()?;
     let identity = RunIdentity::new();
     let expect = Expect { tag: identity.tag, payload_len };
     let receivers = args.members - 1;
@@ -36,7 +37,7 @@ pub(super) fn run(args: &FanoutArgs) -> Result<Report> {
     let interval_ns = args.messages.interval_ns(parts.len())?;
     let pace = Pace { interval_ns, drain: args.messages.drain()? };
     let measured = workers::run(course, parts, |groups: Range<usize>, gate| {
-        let mut net = Net::new(gate.epoch)?;
+        let mut net = Net::new(gate.epoch, tls.clone())?;
         let members = groups.start * args.members..groups.end * args.members;
         let first = members.start;
         let users = users.get(members).context("a user per member")?;

@@ -12,8 +12,8 @@ use super::net::{ConnIndex, Handler, Net, Outbox};
 use super::progress::Progress;
 use super::report::Report;
 use super::tally::Tally;
+use super::workers;
 use super::workers::Window;
-use super::{tokens, workers};
 
 /// How long answers are waited for after the last request, ns.
 const DRAIN_NS: u64 = 5_000_000_000;
@@ -134,10 +134,11 @@ pub(super) fn run(args: &HeartbeatArgs) -> Result<Report> {
     check_window(args.window)?;
     let server = args.common.server_addr()?;
     let course = args.common.course(args.connections)?;
-    let users = tokens::read(&args.common.tokens, args.connections)?;
+    let users = args.common.users(args.connections)?;
+    let tls = args.common.tls()?;
     let parts = split(args.connections, args.common.threads);
     let measured = workers::run(course, parts, |range: Range<usize>, gate| {
-        let mut net = Net::new(gate.epoch)?;
+        let mut net = Net::new(gate.epoch, tls.clone())?;
         let first = range.start;
         let users = users.get(range).context("a user per connection")?;
         let sessions = log_in(&mut net, &[server], users, first, &gate.progress)?;

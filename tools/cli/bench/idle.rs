@@ -11,8 +11,8 @@ use super::net::{ConnIndex, Handler, Net, Outbox};
 use super::proc_stats::pss_bytes;
 use super::report::Report;
 use super::tally::Tally;
+use super::workers;
 use super::workers::Window;
-use super::{tokens, workers};
 
 struct Quiet {
     tally: Tally,
@@ -45,11 +45,12 @@ impl Handler for Quiet {
 pub(super) fn run(args: &IdleArgs) -> Result<Report> {
     let server = args.common.server_addr()?;
     let course = args.common.course(args.connections)?;
-    let users = tokens::read(&args.common.tokens, args.connections)?;
+    let users = args.common.users(args.connections)?;
+    let tls = args.common.tls()?;
     let before = workers::sum_of(&args.common.server_pid, pss_bytes)?;
     let parts = split(args.connections, args.common.threads);
     let measured = workers::run(course, parts, |range: Range<usize>, gate| {
-        let mut net = Net::new(gate.epoch)?;
+        let mut net = Net::new(gate.epoch, tls.clone())?;
         let first = range.start;
         let users = users.get(range).context("a user per connection")?;
         log_in(&mut net, &[server], users, first, &gate.progress)?;

@@ -3,11 +3,13 @@
 //! client library it uses only errors: that is made for one correct connection, not for thousands.
 
 mod args;
+mod channel;
 mod chat;
 mod codec;
 mod connection;
 mod fanout;
 mod group;
+mod handshake;
 mod heartbeat;
 mod idle;
 mod login;
@@ -38,6 +40,7 @@ pub fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         args::LoadKind::Heartbeat(args) => heartbeat::run(&args)?,
         args::LoadKind::Idle(args) => idle::run(&args)?,
         args::LoadKind::Fanout(args) => fanout::run(&args)?,
+        args::LoadKind::Handshake(args) => handshake::run(&args)?,
     };
     report.print()?;
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(1) })

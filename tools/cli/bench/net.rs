@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use aldis_client::shell::Tls;
 use aldis_wire::limits::BODY_BYTES_MAX;
 use aldis_wire::{Command, Frame, HEADER_LEN, parse_frame, pb};
 use anyhow::{Context, Result};
@@ -68,11 +69,14 @@ pub struct Net {
     unread: Vec<ConnIndex>,
     keep_alive_ns: u64,
     outbox: Outbox,
+    /// What connections are encrypted with.
+    tls: Option<Tls>,
 }
 
 impl Net {
-    /// A loop without connections; `epoch` is the zero of its clock.
-    pub fn new(epoch: Instant) -> Result<Self> {
+    /// A loop without connections, which will be over TLS if that is given; `epoch` is the zero of
+    /// its clock.
+    pub fn new(epoch: Instant, tls: Option<Tls>) -> Result<Self> {
         let poll = Poll::new().context("cannot create a poll")?;
         let alarm = Alarm::new(poll.registry(), TIMER).context("cannot create a timer")?;
         Ok(Self {
@@ -84,6 +88,7 @@ impl Net {
             unread: Vec::new(),
             keep_alive_ns: KEEP_ALIVE_EVERY.as_nanos() as u64,
             outbox: Outbox { connections: Vec::new(), dirty: Vec::new() },
+            tls,
         })
     }
 
@@ -99,8 +104,9 @@ impl Net {
 
     /// Begins to connect; `number` counts the connections of the process.
     pub fn connect(&mut self, server: SocketAddr, number: usize) -> Result<ConnIndex> {
-        let mut connection =
-            Connection::start(server, number).with_context(|| format!("connecting to {server}"))?;
+        let tls = self.tls.as_ref().map(|tls| tls.session(&server.to_string())).transpose()?;
+        let mut connection = Connection::start(server, number, tls)
+            .with_context(|| format!("connecting to {server}"))?;
         let index = self.outbox.connections.len();
         self.poll.registry().register(
             connection.stream_mut(),

@@ -25,7 +25,7 @@ impl Handler for Seen {
 
 fn pair() -> (Net, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut net = Net::new(Instant::now()).unwrap();
+    let mut net = Net::new(Instant::now(), None).unwrap();
     net.connect(listener.local_addr().unwrap(), 0).unwrap();
     let (stream, _) = listener.accept().unwrap();
     stream.set_nodelay(true).unwrap();
@@ -101,7 +101,7 @@ fn a_peer_that_reads_slowly_gets_every_byte() {
 #[test]
 fn nobody_listening_and_a_peer_of_another_protocol_end_the_connection() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut net = Net::new(Instant::now()).unwrap();
+    let mut net = Net::new(Instant::now(), None).unwrap();
     let mut seen = Seen::default();
     match net.connect(address, 0) {
         Ok(_) => until(&mut net, &mut seen, |seen| seen.closed.len() == 1),

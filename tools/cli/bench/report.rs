@@ -76,6 +76,8 @@ pub(super) struct Report {
     syncs: u64,
     /// Sends repeated after BUSY, RATE_LIMITED or UNAVAILABLE.
     retries: u64,
+    /// Of the handshakes, warm-up included, those that went on with earlier keys.
+    resumed: u64,
     #[serde(skip)]
     as_json: bool,
 }
@@ -121,6 +123,7 @@ impl Report {
             gaps: tally.gaps,
             syncs: tally.syncs,
             retries: tally.retries,
+            resumed: tally.resumed,
             as_json: args.json,
         }
     }
@@ -208,6 +211,7 @@ impl Report {
             ("gaps", self.gaps),
             ("syncs", self.syncs),
             ("retries", self.retries),
+            ("resumed", self.resumed),
         ];
         for (name, count) in counts {
             row(name, (count > 0).then(|| count.to_string()));

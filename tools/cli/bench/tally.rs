@@ -67,6 +67,8 @@ pub struct Tally {
     pub syncs: u64,
     /// Sends repeated after BUSY, RATE_LIMITED or UNAVAILABLE.
     pub retries: u64,
+    /// Handshakes that went on with the keys of an earlier connection, in all.
+    pub resumed: u64,
     /// What should not have happened.
     pub faults: Faults,
 }
@@ -84,6 +86,7 @@ impl Default for Tally {
             gaps: 0,
             syncs: 0,
             retries: 0,
+            resumed: 0,
             faults: Faults::default(),
         }
     }
@@ -125,6 +128,7 @@ impl Tally {
         self.gaps += other.gaps;
         self.syncs += other.syncs;
         self.retries += other.retries;
+        self.resumed += other.resumed;
         self.faults.merge(other.faults);
     }
 }

@@ -37,6 +37,7 @@ fn bench(planted: Planted, name: &str, line: &str) -> Value {
         LoadKind::Heartbeat(args) => heartbeat::run(&args).unwrap(),
         LoadKind::Idle(args) => idle::run(&args).unwrap(),
         LoadKind::Fanout(args) => fanout::run(&args).unwrap(),
+        LoadKind::Handshake(args) => handshake::run(&args).unwrap(),
     };
     std::fs::remove_file(tokens).unwrap();
     serde_json::to_value(&report).unwrap()

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -53,8 +54,14 @@ impl Tls {
         Ok(Self { config: Arc::new(config), name })
     }
 
-    /// A session with the server at `host:port`.
-    pub(super) fn session(&self, server: &str) -> io::Result<ClientConnection> {
+    /// The same, for connections that do not go on with the keys of earlier ones.
+    pub fn without_resumption(mut self) -> Self {
+        Arc::make_mut(&mut self.config).resumption = Resumption::disabled();
+        self
+    }
+
+    /// A session with the server at `host:port`, whose handshake has not begun.
+    pub fn session(&self, server: &str) -> io::Result<ClientConnection> {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => {

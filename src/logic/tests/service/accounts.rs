@@ -1,9 +1,11 @@
 //! Sessions: logging in, being replaced, what may be said when.
 
 use aldis_logic::job::{
-    Credentials, HashReply, HashResult, JobError, LoginState, ReadResult, WriteReply, Written,
+    Credentials, HashReply, HashResult, JobError, LoginState, ReadResult, WriteJob, WriteReply,
+    WriteRequest, Written,
 };
 use aldis_logic::{Admit, Effect, Goodbye, Now, PeerMail};
+use aldis_wire::limits::LOGIN_MS_MAX;
 use aldis_wire::{Code, Command, ConnId, DeviceClass, Epoch, Frame, Header, Message, Seq, pb};
 
 use crate::harness::*;
@@ -61,6 +63,25 @@ fn an_unknown_user_is_hashed_like_a_known_one_and_answered_the_same() {
     service.handle_hash_reply(NOW, HashReply { ticket, result });
     let sent = frames(&effects(&mut service));
     assert_eq!(sent[0].1.code, Code::BadCredentials.as_u16());
+}
+
+#[test]
+fn the_store_learns_when_a_login_came_however_long_the_password_took() {
+    let node = node();
+    let mut service = service(&node);
+    service.handle_open(NOW, conn(1), ADDRESS);
+    let (_, out) = request(&mut service, conn(1), 1, Command::Login, &login_body());
+    let ticket = ticket_of(&out);
+    let credentials = Credentials { user: ADA, password_phc: "phc".into() };
+    read(&mut service, ticket, ReadResult::Credentials(Some(credentials)));
+    let later = Now { mono_ms: NOW.mono_ms + LOGIN_MS_MAX + 1, ..NOW };
+    service.handle_hash_reply(later, HashReply { ticket, result: HashResult::Verified(true) });
+    let out = effects(&mut service);
+    let [Effect::Write(WriteRequest { job: WriteJob::OpenSession(open), .. })] = &out[..] else {
+        panic!("{out:?}");
+    };
+    assert_eq!(open.asked_ms, NOW.mono_ms);
+    assert!(open.is_too_late(later) && !open.is_too_late(NOW));
 }
 
 #[test]

@@ -361,6 +361,7 @@ pub fn login(user: UserId, device_id: &str, class: DeviceClass) -> OpenSession {
         class,
         device_name: "a device".into(),
         generations: None,
+        asked_ms: 0,
     }
 }
 

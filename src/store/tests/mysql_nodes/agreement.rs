@@ -160,6 +160,7 @@ fn sessions_and_groups_made_through_both_nodes_at_once_are_told_apart() {
                         class: DeviceClass::Phone,
                         device_name: "phone".into(),
                         generations: None,
+                        asked_ms: 0,
                     });
                     match commit(&mut writer, login) {
                         Written::SessionOpened(opened) => epochs.push(opened.epoch),

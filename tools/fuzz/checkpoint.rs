@@ -1,0 +1,139 @@
+//! Looks at the server between cases: does it live, is it the same, has it come to rest, and what has grown
+//! meanwhile. Part of a campaign.
+
+use std::time::{Duration, Instant};
+
+use crate::campaign::{Campaign, SHORT_REST_MAX};
+use crate::case::Case;
+use crate::finding::{Kind, Problem};
+use crate::leak;
+use crate::play::play;
+use crate::process::Vitals;
+use crate::report::Verdict;
+use crate::world::Trouble;
+
+/// Cases that could not be played, one after the other, before the run gives up.
+const TROUBLES_MAX: u32 = 20;
+
+impl Campaign<'_> {
+    /// A case could not be played: is it the server?
+    pub fn handle_trouble(&mut self, trouble: &Trouble, number: u64) {
+        self.troubles += 1;
+        let panic = self.process.panic_in_log();
+        match self.death(panic.as_ref()) {
+            Some(problem) => self.handle_death(problem, number),
+            None if matches!(trouble, Trouble::Unreachable(_)) => {
+                // It lives and closed a connection that did nothing but wait.
+                let what = trouble.to_string();
+                self.keep(&Problem::new(Kind::ClosedWithoutReason, "", what), None, number);
+                if let Err(trouble) = self.world.watch() {
+                    self.stopped = Some(Verdict::Inconclusive(trouble.to_string()));
+                }
+            }
+            None if self.troubles > TROUBLES_MAX => {
+                self.stopped = Some(Verdict::Inconclusive(trouble.to_string()));
+            }
+            None => {}
+        }
+    }
+
+    /// Whether the process is gone, or another one is in its place.
+    pub fn death(&mut self, panic: Option<&Problem>) -> Option<Problem> {
+        let vitals = self.process.vitals();
+        let is_another = vitals.map(|vitals| vitals.started) != self.started_at;
+        let is_away = self.world.connect().is_err();
+        let is_dead = is_away || panic.is_some() || (self.process.is_watched() && is_another);
+        if !is_dead {
+            return None;
+        }
+        let about = panic.map_or(String::new(), |panic| panic.about.clone());
+        let what = panic.map_or("the server is gone".to_owned(), |panic| panic.what.clone());
+        Some(Problem::new(Kind::Died, about, what))
+    }
+
+    /// Waits until the server is back, if that is to be expected; whether it is.
+    pub fn recover(&mut self) -> bool {
+        let deadline = Instant::now() + self.options.recovery;
+        while Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(50));
+            if self.world.connect().is_ok() && self.world.watch().is_ok() {
+                self.process.panic_in_log();
+                let vitals = self.process.vitals();
+                if vitals.is_none() {
+                    self.process.forget_pid();
+                }
+                self.started_at = self.process.vitals().map(|vitals| vitals.started);
+                self.baseline = None;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Reads the log and looks at memory; whatever grew too much is looked into.
+    pub fn checkpoint(&mut self, number: u64) {
+        self.checked = Instant::now();
+        if let Some(problem) = self.process.panic_in_log() {
+            self.keep(&problem, None, number);
+        }
+        if let Some(problem) = self.pair.as_ref().and_then(|pair| pair.report().problem) {
+            let is_dead = self.world.connect().is_err();
+            self.keep(&problem, None, number);
+            if !is_dead {
+                self.start_pair();
+            }
+        }
+        if let Err(trouble) = self.world.heartbeat() {
+            return self.handle_trouble(&trouble, number);
+        }
+        let Some(now) = self.rest(SHORT_REST_MAX) else { return };
+        let before = *self.baseline.get_or_insert(now);
+        if now.memory_bytes > before.memory_bytes + self.growth_allowed_bytes {
+            self.look_into_memory(now.memory_bytes - before.memory_bytes);
+        }
+        (self.options.say)(&format!(
+            "{:>5.0} s, {} cases, {} cells, {} findings, {} MiB",
+            self.started.elapsed().as_secs_f64(),
+            self.played,
+            self.coverage.len(),
+            self.findings.len(),
+            now.memory_bytes >> 20,
+        ));
+    }
+
+    pub fn rest(&self, time: Duration) -> Option<Vitals> {
+        leak::rest(&self.process, self.baseline.as_ref(), time)
+    }
+
+    /// Memory has grown: by a case that takes it each time, or by what a server may keep?
+    fn look_into_memory(&mut self, grown_bytes: u64) {
+        let mib = grown_bytes >> 20;
+        (self.options.say)(&format!("memory has grown by {mib} MiB: which case is it?"));
+        let cases: Vec<(u64, Case)> = std::mem::take(&mut self.recent).into();
+        let found = leak::culprit(&cases, &mut |cases, rounds| {
+            let cases: Vec<&Case> = cases.iter().map(|(_, case)| case).collect();
+            self.growth_by(&cases, rounds)
+        });
+        match found {
+            Some(((number, case), each)) => {
+                let what = format!("memory grows by {each} bytes each time, {mib} MiB so far");
+                self.keep(&Problem::new(Kind::Memory, "", what), Some(&case), number);
+            }
+            None => {
+                self.notes.push(format!("memory grew by {mib} MiB, and by none of the cases again"))
+            }
+        }
+        // Once more after as much again.
+        self.growth_allowed_bytes += grown_bytes;
+    }
+
+    /// Bytes by which memory at rest grows when these are played so often.
+    pub fn growth_by(&mut self, cases: &[&Case], rounds: usize) -> Option<u64> {
+        let before = self.rest(SHORT_REST_MAX)?;
+        for case in cases.iter().cycle().take(cases.len() * rounds) {
+            play(&mut self.world, case).ok()?;
+        }
+        let after = self.rest(SHORT_REST_MAX)?;
+        Some(after.memory_bytes.saturating_sub(before.memory_bytes))
+    }
+}
