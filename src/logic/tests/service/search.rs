@@ -2,7 +2,7 @@
 
 use aldis_logic::job::{IndexBlock, ReadResult, SearchPage, Written};
 use aldis_logic::{Admit, Effect, job};
-use aldis_wire::{Code, Command, Message, Seq, pb};
+use aldis_wire::{Code, Command, Message, pb};
 use bytes::Bytes;
 
 use crate::harness::*;
