@@ -32,7 +32,9 @@ pub const CONVERSATIONS_DEFAULT: usize = 50;
 pub const PINNED_MAX: usize = 100;
 /// Bytes of content, and as many of extra, of the last message in CONVERSATION_LIST.
 pub const PREVIEW_BYTES_MAX: usize = 1 << 10;
-/// Newest entries of a conversation among which one's own message counts as a read mark.
+/// Newest entries of a conversation among which one's own message counts as a read mark. To count further
+/// away, every send would have to write a row of its sender's besides, or the bodies would need an index
+/// by sender: both cost each message, for those who wrote long ago and never marked anything since.
 pub const OWN_MARK_ENTRIES_MAX: usize = 200;
 /// Length of a reaction, bytes.
 pub const REACTION_BYTES_MAX: usize = 64;

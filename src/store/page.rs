@@ -119,17 +119,7 @@ pub(crate) fn plan_stream(
     after: u64,
     limit: usize,
 ) -> Option<StreamPlan> {
-    let of_stay = |&(join_seq, leave_seq): &(u64, u64)| {
-        let last = match leave_seq {
-            0 => conversation_head,
-            left if left == stream.end_seq => left,
-            left => left - 1,
-        };
-        Span { first: join_seq.max(stream.begin_seq) + 1, last }
-    };
-    let is_of_stream =
-        |&&(_, leave_seq): &&(u64, u64)| leave_seq == 0 || leave_seq > stream.begin_seq;
-    let spans: Vec<Span> = stays.iter().filter(is_of_stream).map(of_stay).collect();
+    let spans = stream_spans(stream, stays, conversation_head);
     let newest = spans.last()?;
     let head = newest.last.max(newest.first - 1);
     let is_over = stays.last().is_some_and(|&(_, leave_seq)| leave_seq != 0);
@@ -145,6 +135,25 @@ pub(crate) fn plan_stream(
         None => (if head > after { head } else { 0 }, None),
     };
     Some(StreamPlan { head, skipped_to, span, is_over })
+}
+
+/// What is in a stream for a reader with these stays, ascending; some may be empty.
+pub(crate) fn stream_spans(
+    stream: StreamState,
+    stays: &[(u64, u64)],
+    conversation_head: u64,
+) -> Vec<Span> {
+    let of_stay = |&(join_seq, leave_seq): &(u64, u64)| {
+        let last = match leave_seq {
+            0 => conversation_head,
+            left if left == stream.end_seq => left,
+            left => left - 1,
+        };
+        Span { first: join_seq.max(stream.begin_seq) + 1, last }
+    };
+    let is_of_stream =
+        |&&(_, leave_seq): &&(u64, u64)| leave_seq == 0 || leave_seq > stream.begin_seq;
+    stays.iter().filter(is_of_stream).map(of_stay).collect()
 }
 
 /// Counts the bytes of a page.

@@ -2,7 +2,7 @@
 //! protocol allows for what was asked. Knows nothing of the server.
 
 use aldis_client::core::{Request, RequestError, RequestNo, Response};
-use aldis_wire::{ClientMsgId, Code, GroupId, Message as _, UserId, pb};
+use aldis_wire::{ClientMsgId, Code, ConversationKey, GroupId, Message as _, UserId, pb};
 
 use crate::agenda::Event;
 use crate::app::Asked;
@@ -85,8 +85,13 @@ impl World {
             Code::Conflict if is_conflict => {
                 self.out.coverage.hit("client: conflicting id refused");
             }
-            Code::NotFound if !is_conflict && conversation.as_group().is_some() => {
-                self.out.coverage.hit("client: send refused, not a member");
+            Code::NotFound | Code::Forbidden
+                if !is_conflict && self.may_be_refused(conversation, code) =>
+            {
+                self.out.coverage.hit(match code {
+                    Code::NotFound => "client: send refused, not a member",
+                    _ => "client: send refused, blocked",
+                });
                 // A copy's refusal may be older than the acknowledgement, and come later.
                 let is_acked = self.ledger.record(key).is_some_and(|record| record.ack.is_some());
                 if is_acked && !self.ledger.is_copied(key) {
@@ -96,6 +101,14 @@ impl World {
             _ => self.out.violation(format!(
                 "{key:?} was refused: {code:?} (perhaps committed: {maybe}, changed: {is_conflict})"
             )),
+        }
+    }
+
+    /// Whether the rules may refuse a message there so.
+    fn may_be_refused(&self, conversation: ConversationKey, code: Code) -> bool {
+        match code {
+            Code::NotFound => conversation.as_group().is_some(),
+            _ => self.ledger.may_be_blocked(conversation),
         }
     }
 
@@ -144,6 +157,7 @@ impl World {
                     self.left.insert((group, user.0));
                 }
             }
+            (Asked::Change(what), Ok(_)) => self.out.coverage.hit(what),
             (Asked::Logout, Ok(_)) => {
                 self.out.coverage.hit("client: logged out");
                 self.devices[d].rest = Rest::LoggedOut;

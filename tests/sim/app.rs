@@ -29,6 +29,8 @@ pub enum Asked {
     Invite(GroupId),
     /// Out of a group.
     Leave(GroupId),
+    /// A change that happened, by the name of its count, when it is answered OK.
+    Change(&'static str),
     /// The end of the session.
     Logout,
     /// A page of the full sync at the end, above this.
@@ -100,12 +102,13 @@ impl World {
             return;
         };
         match self.out.dice.below(100) {
-            0..55 => {
+            0..45 => {
                 let target = self.pick_target();
                 for _ in 0..self.out.dice.range(1, 6) {
                     self.send_new(d, user, target);
                 }
             }
+            45..55 => self.change_something(d, user),
             55..60 => self.create_group(d),
             60..66 => self.invite(d),
             66..70 => self.leave_group(d),
@@ -212,7 +215,8 @@ impl World {
         }
     }
 
-    fn some_users(&mut self) -> Vec<u64> {
+    /// Some of all.
+    pub fn some_users(&mut self) -> Vec<u64> {
         let mut users: Vec<u64> =
             self.people.iter().filter_map(|person| person.user.map(|user| user.0)).collect();
         users.retain(|_| self.out.dice.chance(600));
@@ -227,7 +231,8 @@ impl World {
         self.ask(d, Request::GroupCreate(body.clone()), Asked::GroupCreate(body));
     }
 
-    fn pick_group(&mut self) -> Option<GroupId> {
+    /// One of those that somebody was told of.
+    pub fn pick_group(&mut self) -> Option<GroupId> {
         let groups: Vec<GroupId> = self.ledger.groups.iter().copied().collect();
         (!groups.is_empty()).then(|| *self.out.dice.pick(&groups))
     }

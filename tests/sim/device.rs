@@ -11,6 +11,7 @@ use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, HEADER_LEN, UserId, 
 
 use crate::agenda::Event;
 use crate::app::Asked;
+use crate::changing::is_version_of;
 use crate::network::{LinkId, Owner, Side};
 use crate::recorder::Recorder;
 use crate::world::World;
@@ -378,7 +379,7 @@ impl World {
             let what = format!("device {d} applied {seq} after {last:?}");
             self.out.violation(what);
         }
-        if let Some(known) = known.filter(|known| *known != entry) {
+        if let Some(known) = known.filter(|known| !is_version_of(known, &entry)) {
             let what =
                 format!("device {d} had {known:?} at {seq}, and by {via:?} it has {entry:?}");
             self.out.violation(what);
@@ -395,7 +396,7 @@ impl World {
         let seq = entry.seq;
         let last = device.last_streamed.insert(stream, seq);
         let known = device.streamed.insert((stream, seq), entry.clone());
-        let is_known = known.as_ref().is_none_or(|known| *known == entry);
+        let is_known = known.as_ref().is_none_or(|known| is_version_of(known, &entry));
         if last.is_some_and(|last| seq <= last) || !is_known || entry.conv_seq != seq {
             let what =
                 format!("device {d} applied {entry:?} of {stream} after {last:?}: {known:?}");

@@ -26,6 +26,13 @@ impl World {
         if !self.run(SETTLE_MS_MAX, World::is_settled) {
             return self.explain("do not come to rest");
         }
+        if !self.make_peace() {
+            return;
+        }
+        // Those who came back for that have something to say and to read.
+        if !self.run(SETTLE_MS_MAX, World::is_settled) {
+            return self.explain("do not come to rest after peace was made");
+        }
         self.probe_nodes();
         if !self.out.violations.is_empty() {
             return;

@@ -36,6 +36,8 @@ pub struct Ledger {
     /// Tried more than once: an answer to it may have been lost.
     repeated: BTreeSet<SendKey>,
     copied: BTreeSet<SendKey>,
+    /// Who began to block whom at some time.
+    pub blocks: BTreeSet<(UserId, UserId)>,
     /// Groups that somebody was told of.
     pub groups: BTreeSet<GroupId>,
 }
@@ -106,15 +108,22 @@ impl Ledger {
         self.orders.iter().map(|((device, conversation), ids)| (*device, *conversation, &ids[..]))
     }
 
+    /// Whether one of the two may have blocked the other at some time.
+    pub fn may_be_blocked(&self, conversation: ConversationKey) -> bool {
+        let (lo, hi) = (UserId(conversation.lo), UserId(conversation.hi));
+        self.blocks.contains(&(lo, hi)) || self.blocks.contains(&(hi, lo))
+    }
+
     /// Whether two devices sent it.
     pub fn is_copied(&self, key: SendKey) -> bool {
         self.copied.contains(&key)
     }
 
-    /// Whether it can be out of its device's order. One that two devices sent may overtake. One to
-    /// a group may have been refused while its sender was no member, and that answer was lost.
+    /// Whether it can be out of its device's order. One that two devices sent may overtake. One may
+    /// have been refused while its sender was no member, or behind a block, and that answer was lost.
     pub fn may_be_out_of_order(&self, key: SendKey) -> bool {
         let is_group = key.conversation.as_group().is_some();
-        self.copied.contains(&key) || (is_group && self.repeated.contains(&key))
+        let may_be_refused = is_group || self.may_be_blocked(key.conversation);
+        self.copied.contains(&key) || (may_be_refused && self.repeated.contains(&key))
     }
 }

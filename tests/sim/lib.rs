@@ -3,7 +3,7 @@
 //! seed is the same history, byte for byte. Real sockets, threads and files are the scenario tests'
 //! business.
 //!
-//! A run: people register, log in, write, make groups; connections break, nodes crash, stop and go on,
+//! A run: people register, log in, write, recall, edit, block, make groups and end them; connections break, nodes crash, stop and go on,
 //! lose sight of each other and of the directory; then everything heals, everybody catches up in bounded
 //! virtual time, what the link promises is tried out, and the promises are checked against the store,
 //! against what devices applied, and by aldis-check on the recorded history.
@@ -12,6 +12,7 @@ mod agenda;
 mod answers;
 mod app;
 mod asking;
+mod changing;
 mod cluster;
 mod conn;
 mod coverage;

@@ -178,10 +178,7 @@ impl Recorder {
                 ("sync", args)
             }
             Request::History(req) => {
-                let conv = match req.group_id {
-                    0 => ConversationKey::direct(UserId(user), UserId(req.receiver_id)),
-                    group => ConversationKey::group(GroupId(group)),
-                };
+                let conv = self.conversation(req.receiver_id, req.group_id);
                 let (before, after) = (req.before_conv_seq, req.after_conv_seq);
                 let (lo, hi, limit) = (conv.lo, conv.hi, req.limit);
                 let args = format!(
@@ -204,8 +201,46 @@ impl Recorder {
             Request::GroupLeave(req) => {
                 ("group_leave", format!(r#"{{"user":{user},"group_id":{}}}"#, req.group_id))
             }
+            Request::GroupRemove(req) => {
+                let (group, members) = (req.group_id, &req.user_ids);
+                let args =
+                    format!(r#"{{"user":{user},"group_id":{group},"member_ids":{members:?}}}"#);
+                ("group_remove", args)
+            }
+            Request::GroupDissolve(req) => {
+                ("group_dissolve", format!(r#"{{"user":{user},"group_id":{}}}"#, req.group_id))
+            }
+            Request::Recall(req) => {
+                let conv = self.conversation(req.receiver_id, req.group_id);
+                (
+                    "recall",
+                    format!(r#"{{"conv":[{},{}],"conv_seq":{}}}"#, conv.lo, conv.hi, req.conv_seq),
+                )
+            }
+            Request::Edit(req) => {
+                let conv = self.conversation(req.receiver_id, req.group_id);
+                let (id, hash) = (hex(&req.request_id), content_hash(&req.content));
+                let (lo, hi, conv_seq) = (conv.lo, conv.hi, req.conv_seq);
+                let args = format!(
+                    r#"{{"conv":[{lo},{hi}],"conv_seq":{conv_seq},"request_id":"{id}","hash":"{hash}"}}"#
+                );
+                ("edit", args)
+            }
+            Request::Block(req) => ("block", self.peer_args(req.user_id)),
+            Request::Unblock(req) => ("unblock", self.peer_args(req.user_id)),
             _ => return None,
         })
+    }
+
+    fn conversation(&self, receiver_id: u64, group_id: u64) -> ConversationKey {
+        match group_id {
+            0 => ConversationKey::direct(UserId(self.user), UserId(receiver_id)),
+            group => ConversationKey::group(GroupId(group)),
+        }
+    }
+
+    fn peer_args(&self, peer: u64) -> String {
+        format!(r#"{{"user":{},"peer":{peer}}}"#, self.user)
     }
 
     fn invoke(&mut self, lines: &mut Lines, op: &'static str, args: String) -> Open {
@@ -248,7 +283,9 @@ fn response_json(response: &Response) -> String {
         }
         Response::GroupCreate(resp) => format!(r#"{{"group_id":{}}}"#, resp.group_id),
         Response::GroupInvite(resp) => format!(r#"{{"added_ids":{:?}}}"#, resp.added_ids),
-        Response::GroupLeave(_) => "{}".to_owned(),
+        Response::GroupLeave(_) | Response::GroupRemove(_) | Response::GroupDissolve(_) => {
+            "{}".to_owned()
+        }
         _ => "null".to_owned(),
     }
 }
@@ -267,7 +304,7 @@ fn entry_json(entry: &pb::MessageData) -> String {
         _ => String::new(),
     };
     format!(
-        r#"{{"seq":{},"msg_id":{},"conv":[{},{}],"conv_seq":{},"sender":{},"client_msg_id":"{}","kind":{},"hash":"{}"{event}}}"#,
+        r#"{{"seq":{},"msg_id":{},"conv":[{},{}],"conv_seq":{},"sender":{},"client_msg_id":"{}","kind":{},"hash":"{}","flags":{}{event}}}"#,
         entry.seq,
         entry.msg_id,
         conv.lo,
@@ -276,7 +313,8 @@ fn entry_json(entry: &pb::MessageData) -> String {
         entry.sender_id,
         hex(&entry.client_msg_id),
         entry.r#type,
-        content_hash(&entry.content)
+        content_hash(&entry.content),
+        entry.flags
     )
 }
 

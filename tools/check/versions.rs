@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use crate::history::History;
-use crate::model::{Seen, SendKey, Value, ValueId};
+use crate::model::{Attempt, Body, Outcome, Seen, SendKey, Value, ValueId};
 
 /// What all versions of an entry have in common.
 type Place = (SendKey, u64, u64);
@@ -23,8 +23,7 @@ pub fn unite(history: &mut History, changed: &[bool]) {
             first.entry(place(value)).or_insert(id);
         }
     }
-    let sent: HashMap<SendKey, _> =
-        history.attempts.iter().map(|attempt| (attempt.key, attempt.body)).collect();
+    let sent = sent_bodies(history);
     let mut renamed: HashMap<ValueId, ValueId> = HashMap::new();
     for (at, _) in changed.iter().enumerate().filter(|(_, is_changed)| **is_changed) {
         let Some(value) = history.values.get(at) else { continue };
@@ -51,6 +50,22 @@ pub fn unite(history: &mut History, changed: &[bool]) {
         };
         entries.iter_mut().for_each(rename);
     }
+}
+
+/// What was sent under each id, as far as that is known: a try with another content is refused.
+fn sent_bodies(history: &History) -> HashMap<SendKey, Body> {
+    let mut sent = HashMap::new();
+    let ranks: [fn(&Attempt) -> bool; 3] = [
+        |attempt| matches!(attempt.outcome, Outcome::Ok(_)),
+        |attempt| attempt.outcome == Outcome::Info,
+        |_| true,
+    ];
+    for is_of_rank in ranks {
+        for attempt in history.attempts.iter().filter(|attempt| is_of_rank(attempt)) {
+            sent.entry(attempt.key).or_insert(attempt.body);
+        }
+    }
+    sent
 }
 
 fn place(value: &Value) -> Place {

@@ -1,7 +1,7 @@
-//! SEARCH: texts in one's mailbox, friends, groups.
+//! SEARCH: texts in one's mailbox and streams, friends, groups.
 
 use aldis_wire::limits::{SEARCH_HITS_DEFAULT, SEARCH_HITS_MAX, SEARCH_QUERY_BYTES_MAX};
-use aldis_wire::{Seq, UserId, pb};
+use aldis_wire::{UserId, pb};
 
 use super::{bad_request, conversation, online, page_rows, too_large};
 use crate::acts::NO_CONN;
@@ -38,7 +38,7 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
                 true => Some(conversation(user, body.receiver_id, body.group_id)?),
                 false => None,
             },
-            before: Seq(body.cursor),
+            cursor: body.cursor,
             limit,
             now_ms: service.now.unix_ms,
         }),
@@ -54,7 +54,7 @@ pub(super) fn handle_page(service: &mut Service, ticket: Ticket, page: SearchPag
     let entries = page.entries.iter().map(|(seq, message)| message_data(message, *seq));
     let body = pb::SearchResp {
         entries: entries.collect(),
-        cursor: page.next.0,
+        cursor: page.cursor,
         ..pb::SearchResp::default()
     };
     service.respond(ticket, &body);

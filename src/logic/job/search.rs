@@ -1,12 +1,12 @@
 //! SEARCH as the store is asked for it. Data only.
 
-use aldis_wire::{ConversationKey, Seq, UserId};
+use aldis_wire::{ConversationKey, GroupId, Seq, UserId};
 use bytes::Bytes;
 
 use super::StoredMessage;
 use crate::search::SearchQuery;
 
-/// Texts in a mailbox, newest first.
+/// Texts in a mailbox and in the streams that its owner follows or followed; of each newest first.
 #[derive(Clone, Debug)]
 pub struct SearchMessages {
     /// Whose.
@@ -15,8 +15,8 @@ pub struct SearchMessages {
     pub query: SearchQuery,
     /// Only of this one.
     pub conversation: Option<ConversationKey>,
-    /// Below this; 0: from the newest one.
-    pub before: Seq,
+    /// Of the page before; 0: from the beginning.
+    pub cursor: u64,
     /// At most so many.
     pub limit: usize,
     /// Unix time: what is old enough can be indexed.
@@ -32,20 +32,22 @@ pub enum SearchNames {
     Groups,
 }
 
-/// A page of what was found in a mailbox.
+/// A page of what was found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SearchPage {
-    /// Newest first.
+    /// Of a mailbox or stream newest first, with their places there.
     pub entries: Vec<(Seq, StoredMessage)>,
-    /// `before` of the next page; 0: everything was looked at.
-    pub next: Seq,
+    /// Of the next page; 0: everything was looked at.
+    pub cursor: u64,
     /// Parts of the index that were found missing, for the writer to store.
     pub blocks: Vec<IndexBlock>,
 }
 
-/// A part of the index of a mailbox; only the store knows what is in it.
+/// A part of the index of a mailbox or stream; only the store knows what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexBlock {
+    /// Of this group's stream; `None`: of the mailbox.
+    pub group: Option<GroupId>,
     /// Which part.
     pub number: u64,
     /// It.

@@ -1,5 +1,5 @@
-//! Search without the server: what the index costs and saves in a long mailbox, beside a table with a
-//! row for each word. Knows the store's traits; no network, no queue.
+//! Search without the server: what the index costs and saves in a long mailbox or the stream of a
+//! large group, beside a table with a row for each word. Knows the store's traits; no network, no queue.
 //!
 //! A database is migrated and gets users of its own: take an empty one.
 
@@ -7,17 +7,17 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use aldis_logic::job::{
-    Append, BootId, JobError, ReactorId, ReadJob, ReadResult, SearchMessages, SearchPage, Ticket,
-    WriteJob, WriteRequest,
+    Append, BootId, CreateGroup, GroupLimits, JobError, ReactorId, ReadJob, ReadResult,
+    SearchMessages, SearchPage, Ticket, WriteJob, WriteRequest, Written,
 };
 use aldis_logic::search::{SearchQuery, Units};
 use aldis_store::mysql::{ClaimOutcome, Claimant, MysqlOptions, MysqlStore, migrate};
 use aldis_store::sqlite::SqliteStore;
 use aldis_store::{Reader, SeedUsers, Store, Writer};
-use aldis_wire::{ClientMsgId, Command, ConnId, ConversationKey, Seq, UserId, pb};
+use aldis_wire::{ClientMsgId, Command, ConnId, ConversationKey, GroupId, RequestId, UserId, pb};
 use bytes::Bytes;
 
-const USAGE: &str = "search (--sqlite FILE | --mysql URL) [--entries N]";
+const USAGE: &str = "search (--sqlite FILE | --mysql URL) [--entries N] [--in mailbox|stream]";
 /// Number of the node, which a running installation hardly uses.
 const NODE: u16 = 902;
 /// Messages of one transaction while the mailbox is filled.
@@ -44,6 +44,7 @@ fn main() {
 
 fn run() -> Result<(), Error> {
     let (mut sqlite, mut mysql, mut entries) = (None, None, 200_000);
+    let mut is_stream = false;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().ok_or(USAGE)?;
@@ -51,11 +52,12 @@ fn run() -> Result<(), Error> {
             "--sqlite" => sqlite = Some(PathBuf::from(value)),
             "--mysql" => mysql = Some(value),
             "--entries" => entries = value.parse()?,
+            "--in" => is_stream = value == "stream",
             _ => return Err(USAGE.into()),
         }
     }
     match (sqlite, mysql) {
-        (Some(path), None) => measure(&SqliteStore::open(&path, NODE)?, entries),
+        (Some(path), None) => measure(&SqliteStore::open(&path, NODE)?, entries, is_stream),
         (None, Some(url)) => {
             migrate::migrate(&url)?;
             let store = MysqlStore::open(MysqlOptions {
@@ -69,7 +71,7 @@ fn run() -> Result<(), Error> {
             if let ClaimOutcome::HeldBy { who, .. } = store.claim_node(&claimant, unix_ms())? {
                 return Err(format!("node {NODE} belongs to {who}").into());
             }
-            measure(&store, entries)?;
+            measure(&store, entries, is_stream)?;
             store.release_node();
             Ok(())
         }
@@ -77,13 +79,14 @@ fn run() -> Result<(), Error> {
     }
 }
 
-fn measure(store: &impl Store, entries: u64) -> Result<(), Error> {
+fn measure(store: &impl Store, entries: u64, is_stream: bool) -> Result<(), Error> {
     let seed = SeedUsers { prefix: "searcher".into(), count: SENDER_COUNT + 1 };
     let users = store.seed_users(&seed, unix_ms())?;
     let (&owner, senders) = users.split_first().ok_or("no users")?;
     let mut writer = store.writer()?;
     let begun = Instant::now();
-    fill(&mut writer, owner, senders, entries)?;
+    let group = if is_stream { Some(large_group(&mut writer, &users)?) } else { None };
+    fill(&mut writer, owner, group, senders, entries)?;
     per_entry("filling", begun, entries);
     let begun = Instant::now();
     let units = (0..entries).map(|n| Units::of(&text(n)).iter().len()).sum::<usize>();
@@ -104,7 +107,7 @@ fn measure(store: &impl Store, entries: u64) -> Result<(), Error> {
         let pages = walk(&mut reader, &mut writer, owner, query, false)?;
         pages.print(&format!("all hits of {query:?}"), entries);
         let begun = Instant::now();
-        let page = search(&mut reader, owner, query, Seq(0))?;
+        let page = search(&mut reader, owner, query, 0)?;
         let ms = begun.elapsed().as_secs_f64() * 1e3;
         println!("    first page: {} hits, {ms:.2} ms", page.entries.len());
     }
@@ -143,10 +146,10 @@ fn walk(
     stores: bool,
 ) -> Result<Pages, Error> {
     let mut pages = Pages::default();
-    let mut before = Seq(0);
+    let mut cursor = 0;
     loop {
         let begun = Instant::now();
-        let page = search(reader, owner, query, before)?;
+        let page = search(reader, owner, query, cursor)?;
         let ms = begun.elapsed().as_secs_f64() * 1e3;
         pages.requests += 1;
         pages.hits += page.entries.len() as u64;
@@ -158,10 +161,10 @@ fn walk(
             commit(writer, vec![WriteJob::StoreIndex { user: owner, blocks: page.blocks }])?;
             pages.store_us += begun.elapsed().as_secs_f64() * 1e6;
         }
-        if page.next == Seq(0) {
+        if page.cursor == 0 {
             return Ok(pages);
         }
-        before = page.next;
+        cursor = page.cursor;
     }
 }
 
@@ -169,20 +172,36 @@ fn search(
     reader: &mut impl Reader,
     user: UserId,
     query: &str,
-    before: Seq,
+    cursor: u64,
 ) -> Result<SearchPage, Error> {
     let query = SearchQuery::parse(query).ok_or("no query")?;
     let now_ms = unix_ms() + AGE_MS;
-    let job = SearchMessages { user, query, conversation: None, before, limit: 20, now_ms };
+    let job = SearchMessages { user, query, conversation: None, cursor, limit: 20, now_ms };
     match reader.read(&ReadJob::SearchMessages(job))? {
         ReadResult::SearchedMessages(page) => Ok(page),
         _ => Err(JobError::Internal.into()),
     }
 }
 
+/// A group of all of them that is a stream.
+fn large_group(writer: &mut impl Writer, users: &[UserId]) -> Result<GroupId, Error> {
+    let create = CreateGroup {
+        owner: users[0],
+        name: "large".into(),
+        members: users[1..].to_vec(),
+        request_id: RequestId([7; 16]),
+        limits: GroupLimits { fanout_max: 1, ..GroupLimits::default() },
+    };
+    match commit(writer, vec![WriteJob::CreateGroup(create)])?.pop() {
+        Some(Written::GroupCreated { group, .. }) => Ok(group),
+        _ => Err("no group".into()),
+    }
+}
+
 fn fill(
     writer: &mut impl Writer,
     owner: UserId,
+    group: Option<GroupId>,
     senders: &[UserId],
     entries: u64,
 ) -> Result<(), Error> {
@@ -194,7 +213,8 @@ fn fill(
             id[..6].copy_from_slice(&unix_ms().to_be_bytes()[2..]);
             id[8..].copy_from_slice(&number.to_be_bytes());
             WriteJob::Append(Append {
-                conversation: ConversationKey::direct(sender, owner),
+                conversation: group
+                    .map_or_else(|| ConversationKey::direct(sender, owner), ConversationKey::group),
                 sender,
                 client_msg_id: ClientMsgId(id),
                 kind: pb::MsgType::Text,
@@ -233,16 +253,16 @@ fn text(number: u64) -> String {
     text
 }
 
-fn commit(writer: &mut impl Writer, jobs: Vec<WriteJob>) -> Result<(), Error> {
+fn commit(writer: &mut impl Writer, jobs: Vec<WriteJob>) -> Result<Vec<Written>, Error> {
     let conn = ConnId { index: 0, generation: 0 };
     let command = Command::MsgSend;
     let ticket = Ticket { reactor: ReactorId(0), conn, request: 0, command, bytes: 0 };
     let batch: Vec<_> =
         jobs.into_iter().map(|job| WriteRequest { ticket, fence: 0, job }).collect();
-    for result in writer.commit(unix_ms(), &batch).results {
-        result?;
-    }
-    Ok(writer.maintain(unix_ms())?)
+    let results = writer.commit(unix_ms(), &batch).results.into_iter();
+    let written = results.collect::<Result<Vec<_>, _>>()?;
+    writer.maintain(unix_ms())?;
+    Ok(written)
 }
 
 fn per_entry(what: &str, begun: Instant, entries: u64) {

@@ -96,6 +96,7 @@ impl Run<'_> {
             return Err(NO_SUCH_USER);
         }
         let ties = self.state.conversations.get(&key).map_or(Ties::default(), |found| found.ties);
+        let ties = if self.bug == Some(Bug::BlocksForgotten) { Ties::default() } else { ties };
         ties.check_sender(key, job.sender, job.friends_only)?;
         Ok((owners, None))
     }

@@ -17,6 +17,10 @@ pub enum Bug {
     NoDedupe,
     /// Head checks do not say which sessions are the newest ones.
     NoEpochCheck,
+    /// A recall marks the message and leaves what it says.
+    RecallKeepsContent,
+    /// A message is taken whoever blocks whom.
+    BlocksForgotten,
 }
 
 impl Shared {
@@ -37,7 +41,7 @@ impl Shared {
                 self.durable.heads = heads;
                 None
             }
-            Some(Bug::NoDedupe | Bug::NoEpochCheck) | None => None,
+            _ => None,
         }
     }
 

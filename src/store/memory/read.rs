@@ -12,7 +12,7 @@ use crate::lists;
 use crate::page::{PageBytes, Span, above, blank, plan, plan_stream};
 use crate::record::{Follow, GroupSetting, Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
-use crate::search::{search_messages, search_names};
+use crate::search::{self, search_messages, search_names};
 use crate::sight;
 
 impl State {
@@ -213,9 +213,7 @@ impl State {
     ) -> Result<SyncPage, JobError> {
         let key = ConversationKey::group(id);
         let group = self.groups.get(&id).ok_or(NO_SUCH_GROUP)?;
-        let own = group.stays.iter().filter(|stay| stay.member.user == reader);
-        let stays: Vec<_> =
-            own.map(|stay| (stay.member.join_seq, stay.leave_seq.unwrap_or(0))).collect();
+        let stays = group.stay_rows(reader);
         let head = self.conversation_head(key);
         let limit = limit.min(SYNC_ENTRIES_MAX);
         let plan = group.stream.and_then(|is| plan_stream(is, &stays, head, after.0, limit));
@@ -236,6 +234,16 @@ impl State {
             .take_while(|(_, message)| bytes.take(message))
             .collect();
         Ok(plan.page(id, entries))
+    }
+
+    /// The places of a stream that are there for a reader.
+    pub(super) fn seen_of_stream(&self, reader: UserId, id: GroupId) -> Vec<Span> {
+        let group = self.groups.get(&id);
+        let Some((group, state)) = group.and_then(|group| Some((group, group.stream?))) else {
+            return Vec::new();
+        };
+        let head = self.conversation_head(ConversationKey::group(id));
+        search::visible(state, &group.stay_rows(reader), head)
     }
 
     fn history(

@@ -8,6 +8,7 @@ use aldis_wire::{
 };
 use bytes::Bytes;
 
+use super::Bug;
 use super::append::Draft;
 use super::state::{self, Run, Sent};
 use crate::group::{Group, Stay};
@@ -214,7 +215,10 @@ impl Rows for Run<'_> {
         let entry = conversation.entries.get_mut(conv_seq.0 as usize - 1);
         let entry = entry.ok_or(NO_SUCH_MESSAGE)?;
         let mut changed = (**entry).clone();
-        (changed.content, changed.extra) = (change.content, change.extra);
+        let is_kept = self.bug == Some(Bug::RecallKeepsContent) && change.content.is_empty();
+        if !is_kept {
+            (changed.content, changed.extra) = (change.content, change.extra);
+        }
         changed.flags = change.flags;
         if change.flags & RECALLED != 0 {
             changed.refs = Bytes::new();

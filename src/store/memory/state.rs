@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aldis_logic::job::{Appended, Event, JobError, StoredMessage, WriteJob, WriteRequest, Written};
+use aldis_logic::job::{
+    Appended, Event, IndexBlock, JobError, StoredMessage, WriteJob, WriteRequest, Written,
+};
 use aldis_wire::{
     ClientMsgId, ConvSeq, ConversationKey, DeviceClass, GroupId, MsgId, RequestId, UserId, pb,
 };
@@ -13,6 +15,7 @@ use super::Bug;
 use crate::group::{self, Member, Role, StreamState};
 use crate::record::{Key, Row, Table};
 use crate::rules::{self, Deferred, Ties};
+use crate::search::Log;
 use crate::snowflake::Snowflake;
 
 /// Where ids of users and groups begin.
@@ -35,7 +38,7 @@ pub(super) struct State {
     pub sent: BTreeMap<(ConversationKey, UserId, ClientMsgId), Sent>,
     pub rows: BTreeMap<(Table, Key), Row>,
     /// Parts of the index of mailboxes.
-    pub search_blocks: BTreeMap<(UserId, u64), Bytes>,
+    pub search_blocks: BTreeMap<(u64, u64), Bytes>,
     /// Cursors of devices in streams of groups.
     pub stream_cursors: BTreeMap<(UserId, String, GroupId), u64>,
 }
@@ -137,6 +140,12 @@ impl State {
 }
 
 impl Group {
+    /// Where a user's stays begin and end (0: it goes on), ascending.
+    pub(super) fn stay_rows(&self, user: UserId) -> Vec<(u64, u64)> {
+        let own = self.stays.iter().filter(|stay| stay.member.user == user);
+        own.map(|stay| (stay.member.join_seq, stay.leave_seq.unwrap_or(0))).collect()
+    }
+
     /// The members now, as rules see them.
     pub(super) fn now(&self) -> group::Group {
         let members = self.current().map(|stay| stay.member).collect();
@@ -194,7 +203,8 @@ impl Run<'_> {
                 self.mark_delivered(*user, device_id, *seq)
             }
             WriteJob::StoreIndex { user, blocks } => {
-                let blocks = blocks.iter().map(|one| ((*user, one.number), one.data.clone()));
+                let key = |one: &IndexBlock| (Log::of(*user, one.group).index_key(), one.number);
+                let blocks = blocks.iter().map(|one| (key(one), one.data.clone()));
                 self.state.search_blocks.extend(blocks);
                 Ok(Written::IndexStored)
             }

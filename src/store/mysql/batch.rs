@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use aldis_logic::job::{
-    InStream, JobError, StoredMessage, Ticket, WriteJob, WriteRequest, Written,
+    InStream, IndexBlock, JobError, StoredMessage, Ticket, WriteJob, WriteRequest, Written,
 };
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, RequestId, Seq, UserId};
 use smallvec::SmallVec;
@@ -19,6 +19,7 @@ use super::working_set::{Caches, DeviceKey, WorkingSet};
 use crate::group::Stay;
 use crate::record::{Key, Table};
 use crate::rules::{self, BodyChange, Deferred};
+use crate::search::Log;
 use crate::stored_hash::StoredHash;
 
 /// What a job gave, but for the seq, which is known once the mailboxes are locked.
@@ -100,8 +101,8 @@ pub(super) struct Made<'a> {
     pub bodies: BTreeMap<(ConversationKey, ConvSeq), BodyChange>,
     /// Rows that are dropped before others are written, by the first numbers of their keys.
     pub dropped: Vec<(Table, Key)>,
-    /// Parts of mailboxes' index.
-    pub search_blocks: BTreeMap<(UserId, u64), &'a [u8]>,
+    /// Parts of the index of mailboxes and streams.
+    pub search_blocks: BTreeMap<(u64, u64), &'a [u8]>,
     pub accounts: Vec<NewAccount<'a>>,
     pub groups: Vec<NewGroup>,
     /// In the order in which they happened.
@@ -164,7 +165,8 @@ impl<'r> Batch<'r, '_> {
                 self.mark_delivered(*user, device_id, *seq)
             }
             WriteJob::StoreIndex { user, blocks } => {
-                let blocks = blocks.iter().map(|block| ((*user, block.number), &block.data[..]));
+                let key = |one: &IndexBlock| (Log::of(*user, one.group).index_key(), one.number);
+                let blocks = blocks.iter().map(|block| (key(block), &block.data[..]));
                 self.made.search_blocks.extend(blocks);
                 Ok(Written::IndexStored.into())
             }

@@ -17,6 +17,7 @@ use super::sync::OPTIMISTIC_BYTES_MAX;
 use crate::group::StreamState;
 use crate::page::{PageBytes, Plan, Span, above, blank, plan, plan_stream};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
+use crate::search;
 
 /// Counters of a conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,6 +100,20 @@ impl MysqlReader {
         let mut entries = trim(entries, &plan, ConvSeq(planned.head)).entries;
         entries.iter_mut().filter(|entry| entry.conv_seq.0 <= cleared_seq).for_each(blank);
         Ok(planned.page(group, entries.into_iter().map(|e| (Seq(e.conv_seq.0), e)).collect()))
+    }
+
+    /// The places of a stream that are there for a reader, up to a head that is on disk.
+    pub(super) fn seen_of_stream(
+        &mut self,
+        reader: UserId,
+        group: GroupId,
+    ) -> Result<Vec<Span>, Abort> {
+        let key = ConversationKey::group(group);
+        let session = self.primary.session()?;
+        let Standing { head, stays, .. } = read_standing(session, &mut self.sql, key, reader)?;
+        let Some(state) = read_state(session, &mut self.sql, group)? else { return Ok(vec![]) };
+        self.secure_conversation(key, head)?;
+        Ok(search::visible(state, &stays, head.max_seq))
     }
 
     /// Makes sure that what the head counts is on disk.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aldis_logic::job::{JobError, ReadJob, ReadResult};
-use aldis_wire::{ConversationKey, GroupId, Seq, UserId};
+use aldis_wire::{ConversationKey, GroupId, UserId};
 
 use super::Shared;
 use super::connection::Purpose;
@@ -16,7 +16,7 @@ use super::link::Link;
 use super::look::Snapshot;
 use super::lookups::{self, Head};
 use super::replica::ReplicaLinks;
-use super::search::{self, MailboxAt};
+use super::search::Searched;
 use super::sql_text::SqlText;
 use crate::lists;
 use crate::search::{search_messages, search_names};
@@ -111,11 +111,7 @@ impl MysqlReader {
                 ReadResult::Audience(sight::audiences(&mut Snapshot { session, sql }, job)?)
             }
             ReadJob::SearchMessages(job) => {
-                let head = search::head(session, sql, job.user)?;
-                self.secure(&[(job.user, head)])?;
-                let session = self.primary.session()?;
-                let mut mailbox = MailboxAt { session, sql: &mut self.sql, head: Seq(head.seq) };
-                ReadResult::SearchedMessages(search_messages(&mut mailbox, job)?)
+                ReadResult::SearchedMessages(search_messages(&mut Searched(self), job)?)
             }
             ReadJob::SearchNames { user, names, query, after, limit } => {
                 let mut snapshot = Snapshot { session, sql };

@@ -11,55 +11,79 @@ use super::connection::Session;
 use super::failure::{Abort, Stop};
 use super::look::Snapshot;
 use super::lookups::{self, Head};
+use super::read::MysqlReader;
 use super::rows::{TEXT_COLUMNS, bytes, message, number};
 use super::sql_text::SqlText;
 use super::sync::{first_head, write_head};
-use crate::search::{self, Mailbox, Names};
+use crate::page::Span;
+use crate::search::{self, Log, Logs, Names};
 
-/// A mailbox up to a head that is on disk.
-pub(super) struct MailboxAt<'a> {
-    pub session: &'a mut Session,
-    pub sql: &'a mut SqlText,
-    pub head: Seq,
-}
+/// What a search reads.
+pub(super) struct Searched<'a>(pub &'a mut MysqlReader);
 
 /// The head of a mailbox.
-pub(super) fn head(session: &mut Session, sql: &mut SqlText, owner: UserId) -> Result<Head, Abort> {
+fn head(session: &mut Session, sql: &mut SqlText, owner: UserId) -> Result<Head, Abort> {
     sql.clear();
     write_head(sql, owner);
     first_head(session.run(sql.as_str())?.into_iter().next())
 }
 
-impl Mailbox for MailboxAt<'_> {
+impl Logs for Searched<'_> {
     type Stop = Stop;
 
-    fn head(&mut self, _owner: UserId) -> Result<Seq, Stop> {
-        Ok(self.head)
+    /// Up to a head that is on disk.
+    fn visible(&mut self, reader: UserId, log: Log) -> Result<Vec<Span>, Stop> {
+        match log {
+            Log::Mailbox(owner) => {
+                let head = head(self.0.primary.session()?, &mut self.0.sql, owner)?;
+                self.0.secure(&[(owner, head)])?;
+                Ok(vec![Span { first: 1, last: head.seq }])
+            }
+            Log::Stream(group) => Ok(self.0.seen_of_stream(reader, group)?),
+        }
     }
 
-    fn blocks(&mut self, owner: UserId, first: u64, last: u64) -> Result<Vec<IndexBlock>, Stop> {
-        let sql = &mut *self.sql;
+    fn next_stream(&mut self, user: UserId, after: GroupId) -> Result<Option<GroupId>, Stop> {
+        search::next_stream(&mut self.snapshot()?, user, after)
+    }
+
+    fn blocks(&mut self, log: Log, first: u64, last: u64) -> Result<Vec<IndexBlock>, Stop> {
+        let (session, sql) = (self.0.primary.session()?, &mut self.0.sql);
         sql.clear();
-        sql.statement("SELECT block, data FROM im_search_block WHERE owner = ").number(owner.0);
+        sql.statement("SELECT block, data FROM im_search_block WHERE owner = ");
+        sql.number(log.index_key());
         sql.push(" AND block BETWEEN ").number(first).push(" AND ").number(last);
-        let rows = self.session.run(sql.as_str())?.into_iter().flatten();
+        let rows = session.run(sql.as_str())?.into_iter().flatten();
         rows.map(|mut row| {
-            let number = number(&mut row, 0)?;
-            Ok(IndexBlock { number, data: Bytes::from(bytes(&mut row, 1)?) })
+            let (number, data) = (number(&mut row, 0)?, Bytes::from(bytes(&mut row, 1)?));
+            Ok(IndexBlock { group: log.group(), number, data })
         })
         .collect()
     }
 
-    fn texts(&mut self, owner: UserId, seqs: &[u64]) -> Result<Vec<(Seq, StoredMessage)>, Stop> {
-        let sql = &mut *self.sql;
+    fn texts(&mut self, log: Log, seqs: &[u64]) -> Result<Vec<(Seq, StoredMessage)>, Stop> {
+        let (session, sql) = (self.0.primary.session()?, &mut self.0.sql);
         sql.clear();
-        sql.statement("SELECT i.seq, ").push(TEXT_COLUMNS);
-        sql.push(
-            " FROM im_message_index i STRAIGHT_JOIN im_message_body b ON b.msg_id = i.msg_id
-             WHERE i.owner = ",
-        );
-        sql.number(owner.0).push(" AND i.seq IN ").numbers(seqs.iter().copied());
-        let rows = self.session.run(sql.as_str())?.into_iter().flatten();
+        match log {
+            Log::Mailbox(owner) => {
+                sql.statement("SELECT i.seq, ").push(TEXT_COLUMNS);
+                sql.push(
+                    " FROM im_message_index i STRAIGHT_JOIN im_message_body b
+                      ON b.msg_id = i.msg_id WHERE i.owner = ",
+                );
+                sql.number(owner.0).push(" AND i.seq IN ");
+            }
+            Log::Stream(group) => {
+                sql.statement("SELECT b.conv_seq, ").push(TEXT_COLUMNS);
+                sql.push(
+                    " FROM im_message_body b FORCE INDEX (im_message_place)
+                      WHERE b.lo = 0 AND b.hi = ",
+                );
+                sql.number(group.0).push(" AND b.conv_seq IN ");
+            }
+        }
+        sql.numbers(seqs.iter().copied());
+        let rows = session.run(sql.as_str())?.into_iter().flatten();
         rows.map(|mut row| Ok((Seq(number(&mut row, 0)?), message(&mut row, 1)?))).collect()
     }
 
@@ -68,11 +92,13 @@ impl Mailbox for MailboxAt<'_> {
         owner: UserId,
         conversations: &[ConversationKey],
     ) -> Result<Vec<u64>, Stop> {
-        search::cleared(
-            &mut Snapshot { session: self.session, sql: self.sql },
-            owner,
-            conversations,
-        )
+        search::cleared(&mut self.snapshot()?, owner, conversations)
+    }
+}
+
+impl Searched<'_> {
+    fn snapshot(&mut self) -> Result<Snapshot<'_>, Stop> {
+        Ok(Snapshot { session: self.0.primary.session()?, sql: &mut self.0.sql })
     }
 }
 

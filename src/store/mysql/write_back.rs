@@ -169,7 +169,7 @@ impl Packets<'_> {
             &made.search_blocks,
             " ON DUPLICATE KEY UPDATE data = VALUES(data)",
             |sql, ((owner, number), data)| {
-                sql.number(owner.0).push(",").number(*number).push(",").bytes(data);
+                sql.number(*owner).push(",").number(*number).push(",").bytes(data);
             },
         )
     }

@@ -17,6 +17,7 @@ use crate::group::StreamState;
 use crate::page::{PageBytes, Span, above, blank, plan, plan_stream};
 use crate::record::{Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
+use crate::search;
 
 impl Snapshot<'_> {
     pub(super) fn history(
@@ -74,19 +75,8 @@ impl Snapshot<'_> {
         after: Seq,
         limit: usize,
     ) -> Result<SyncPage, Stop> {
-        let Ok(key) = i64::try_from(group.0) else { return Err(NO_SUCH_GROUP.into()) };
-        let state = self
-            .conn
-            .prepare_cached(
-                "SELECT begin_seq, end_seq, member_seq FROM im_group WHERE group_id = ?",
-            )?
-            .query_row([key], |row| {
-                Ok(StreamState::of_row(number(row, 0)?, number(row, 1)?, number(row, 2)?))
-            })
-            .optional()?
-            .flatten();
         let (Some(state), Some(number)) =
-            (state, self.conversation_number(ConversationKey::group(group))?)
+            (self.stream_state(group)?, self.conversation_number(ConversationKey::group(group))?)
         else {
             return Err(NO_SUCH_GROUP.into());
         };
@@ -112,6 +102,32 @@ impl Snapshot<'_> {
             }
         }
         Ok(plan.page(group, entries))
+    }
+
+    fn stream_state(&self, group: GroupId) -> Result<Option<StreamState>, Stop> {
+        let Ok(key) = i64::try_from(group.0) else { return Ok(None) };
+        let state = self
+            .conn
+            .prepare_cached(
+                "SELECT begin_seq, end_seq, member_seq FROM im_group WHERE group_id = ?",
+            )?
+            .query_row([key], |row| {
+                Ok(StreamState::of_row(number(row, 0)?, number(row, 1)?, number(row, 2)?))
+            })
+            .optional()?;
+        Ok(state.flatten())
+    }
+
+    /// The places of a stream that are there for a reader.
+    pub(super) fn seen_of_stream(&self, reader: UserId, group: GroupId) -> Result<Vec<Span>, Stop> {
+        let (Some(state), Some(number)) =
+            (self.stream_state(group)?, self.conversation_number(ConversationKey::group(group))?)
+        else {
+            return Ok(vec![]);
+        };
+        let last = Index::Conversations.last(self.conn, number)?;
+        let head = last.map_or(0, |last| last.position);
+        Ok(search::visible(state, &self.stay_rows(group, reader)?, head))
     }
 
     pub(super) fn conversation_number(&self, key: ConversationKey) -> Result<Option<u64>, Stop> {

@@ -6,11 +6,12 @@ use bytes::Bytes;
 
 use super::accounts::ID_END;
 use super::batch::Batch;
-use super::failure::Stop;
+use super::failure::{Stop, damaged};
 use super::index::Index;
 use super::read::Snapshot;
 use super::rows::{message, number};
-use crate::search::{self, Mailbox, Names};
+use crate::page::Span;
+use crate::search::{self, Log, Logs, Names};
 
 /// As the statement for any entry, but with texts only.
 const TEXT_BY_ID: &str =
@@ -21,34 +22,49 @@ const TEXT_BY_ID: &str =
 
 const _: () = assert!(pb::MsgType::Text as i32 == 1, "the statement says so");
 
-impl Mailbox for Snapshot<'_> {
+impl Logs for Snapshot<'_> {
     type Stop = Stop;
 
-    fn head(&mut self, owner: UserId) -> Result<Seq, Stop> {
-        self.mailbox_head(owner)
+    fn visible(&mut self, reader: UserId, log: Log) -> Result<Vec<Span>, Stop> {
+        match log {
+            Log::Mailbox(owner) => Ok(vec![Span { first: 1, last: self.mailbox_head(owner)?.0 }]),
+            Log::Stream(group) => self.seen_of_stream(reader, group),
+        }
     }
 
-    fn blocks(&mut self, owner: UserId, first: u64, last: u64) -> Result<Vec<IndexBlock>, Stop> {
+    fn next_stream(&mut self, user: UserId, after: GroupId) -> Result<Option<GroupId>, Stop> {
+        search::next_stream(self, user, after)
+    }
+
+    fn blocks(&mut self, log: Log, first: u64, last: u64) -> Result<Vec<IndexBlock>, Stop> {
         let blocks = self
             .conn
             .prepare_cached(
                 "SELECT block, data FROM im_search_block WHERE owner = ? AND block BETWEEN ? AND ?",
             )?
-            .query_map((owner.0 as i64, first as i64, last as i64), |row| {
+            .query_map((log.index_key() as i64, first as i64, last as i64), |row| {
                 let data = Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?);
-                Ok(IndexBlock { number: number(row, 0)?, data })
+                Ok(IndexBlock { group: log.group(), number: number(row, 0)?, data })
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         Ok(blocks)
     }
 
-    fn texts(&mut self, owner: UserId, seqs: &[u64]) -> Result<Vec<(Seq, StoredMessage)>, Stop> {
+    fn texts(&mut self, log: Log, seqs: &[u64]) -> Result<Vec<(Seq, StoredMessage)>, Stop> {
+        let (index, owner) = match log {
+            Log::Mailbox(owner) => (Index::Mailboxes, owner.0),
+            Log::Stream(group) => {
+                let number = self.conversation_number(ConversationKey::group(group))?;
+                let number = number.ok_or_else(|| damaged("a stream without a conversation"))?;
+                (Index::Conversations, number)
+            }
+        };
         let mut statement = self.conn.prepare_cached(TEXT_BY_ID)?;
         let mut entries = Vec::with_capacity(seqs.len());
         // One look into the index for all that stand together.
         for run in seqs.chunk_by(|above, below| below + 1 == *above) {
             let (Some(&last), Some(&first)) = (run.first(), run.last()) else { continue };
-            let ids = Index::Mailboxes.ids(self.conn, owner.0, first, last)?;
+            let ids = index.ids(self.conn, owner, first, last)?;
             for (seq, MsgId(id)) in (first..).zip(ids) {
                 entries.push((Seq(seq), statement.query_row([id as i64], message)?));
             }
@@ -81,14 +97,15 @@ impl Names for Snapshot<'_> {
 }
 
 impl Batch<'_> {
-    /// Parts of a mailbox's index; whoever wrote them before wrote the same.
+    /// Parts of the index of a mailbox or stream; whoever wrote them before wrote the same.
     pub(super) fn store_index(&self, user: UserId, blocks: &[IndexBlock]) -> Result<(), Stop> {
         debug_assert!(user.0 < ID_END, "whoever has a mailbox has such an id");
         let mut insert = self.conn.prepare_cached(
             "INSERT OR REPLACE INTO im_search_block (owner, block, data) VALUES (?, ?, ?)",
         )?;
         for block in blocks {
-            insert.execute((user.0 as i64, block.number as i64, &block.data[..]))?;
+            let log = Log::of(user, block.group).index_key();
+            insert.execute((log as i64, block.number as i64, &block.data[..]))?;
         }
         Ok(())
     }

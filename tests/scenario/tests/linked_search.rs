@@ -2,9 +2,11 @@
 //! never what its asker may not read at that moment.
 
 use aldis_scenario::requests::{group_text, text_to, texts};
-use aldis_scenario::{Cluster, RawClient, login};
+use aldis_scenario::{Cluster, NodeOptions, RawClient, login};
 use aldis_wire::{Code, Command, DeviceClass, pb};
 
+/// Groups of more are streams.
+const FANOUT_MAX: usize = 2;
 /// Messages, each searched for on both nodes as soon as it is answered.
 const ROUNDS: u64 = 100;
 
@@ -88,5 +90,33 @@ fn who_left_or_was_removed_finds_no_more_than_was_said_before() {
     assert_eq!(search(&mut others[2], "plan", group), ["plan three"], "as HISTORY has it");
     let nothing = pb::SearchReq { query: "%".into(), ..Default::default() };
     assert_eq!(owner.call(Command::Search, &nothing).code(), Code::BadRequest);
+    cluster.assert_quiet();
+}
+
+#[test]
+fn what_is_said_in_a_large_group_is_found_on_every_node_by_who_was_there() {
+    let cluster = Cluster::start_with(2, |_, options| {
+        let tables = format!("[policy]\nfanout_max = {FANOUT_MAX}\n");
+        NodeOptions { tables, ..options.with_link() }
+    });
+    let users = cluster.nodes[0].seed_users("user", 4, DeviceClass::Phone);
+    let mut owner = login(&cluster.nodes[0], &users[0]).0;
+    let mut others: Vec<_> =
+        users[1..].iter().map(|user| login(&cluster.nodes[1], user).0).collect();
+    let group = owner.create_group(vec![users[1].id, users[2].id]);
+    let first = owner.send_message(&group_text(group, "plan one"));
+    others[0].send_message(&text_to(users[0].id, "plan for two"));
+    owner.invite(group, vec![users[3].id]).ok::<pb::GroupInviteResp>();
+    let remove = pb::GroupRemoveReq { group_id: group, user_ids: vec![users[2].id] };
+    owner.call(Command::GroupRemove, &remove).ok::<pb::GroupRemoveResp>();
+    others[0].send_message(&group_text(group, "plan two"));
+    assert_eq!(search(&mut owner, "plan", group), ["plan two", "plan one"]);
+    assert_eq!(search(&mut owner, "plan", 0), ["plan for two", "plan two", "plan one"]);
+    assert_eq!(search(&mut others[0], "plan", group), ["plan two", "plan one"]);
+    assert_eq!(search(&mut others[1], "plan", 0), ["plan one"], "removed");
+    assert_eq!(search(&mut others[2], "plan", 0), ["plan two"], "came later");
+    let recall = pb::RecallReq { receiver_id: 0, group_id: group, conv_seq: first.conv_seq };
+    owner.call(Command::Recall, &recall).ok::<pb::RecallResp>();
+    assert_eq!(search(&mut others[1], "plan", 0), [""; 0], "recalled");
     cluster.assert_quiet();
 }

@@ -48,6 +48,18 @@ fn sessions_that_a_login_on_another_node_does_not_end_are_noticed() {
 }
 
 #[test]
+fn a_recall_that_leaves_the_content_is_noticed() {
+    let found = find_in_store(Bug::RecallKeepsContent);
+    assert!(found.contains("I9"), "{found}");
+}
+
+#[test]
+fn a_block_that_is_forgotten_is_noticed() {
+    let found = find_in_store(Bug::BlocksForgotten);
+    assert!(found.contains("I14"), "{found}");
+}
+
+#[test]
 fn kicks_that_no_other_node_is_told_of_are_noticed() {
     let found = find_in_hub(HubBug::NoKick, SEED_COUNT);
     assert!(found.contains("kick"), "{found}");

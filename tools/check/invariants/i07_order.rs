@@ -4,10 +4,11 @@
 //! A sender's order is that of the first tries of one process, because clients send again in order
 //! and a server that refused one for now refuses those behind it. Left out are messages that another
 //! process of the sender tried to send too before they were acknowledged: the other's try may have
-//! overtaken what went before them here. In groups a message that was sent again is left out: it may
-//! have been refused while its sender was no member, and that answer lost.
+//! overtaken what went before them here. In groups, and where one of the two blocked the other at some
+//! time, a message that was sent again is left out: it may have been refused while its sender was no
+//! member, or behind the block, and that answer lost.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aldis_wire::{ConversationKey, UserId};
 
@@ -34,9 +35,13 @@ struct Placed {
 
 /// See the file's head.
 pub fn check(facts: &Facts<'_>, findings: &mut Findings) {
-    for sends in placed_by_conversation(facts).values() {
-        check_acknowledged_before(sends, findings);
-        check_own_order(sends, findings);
+    let blocks = facts.history.blocks.iter().filter(|block| !block.is_lifted);
+    let blocked: HashSet<ConversationKey> =
+        blocks.map(|block| ConversationKey::direct(block.user, block.peer)).collect();
+    for (conv, sends) in placed_by_conversation(facts) {
+        check_acknowledged_before(&sends, findings);
+        let may_be_refused = conv.as_group().is_some() || blocked.contains(&conv);
+        check_own_order(&sends, may_be_refused, findings);
     }
 }
 
@@ -101,10 +106,10 @@ fn check_acknowledged_before(sends: &[Placed], findings: &mut Findings) {
     }
 }
 
-fn check_own_order(sends: &[Placed], findings: &mut Findings) {
+fn check_own_order(sends: &[Placed], may_be_refused: bool, findings: &mut Findings) {
     let mut last: HashMap<(u32, UserId), Placed> = HashMap::new();
     let counts = |send: &&Placed| {
-        let is_doubtful = send.was_repeated && send.key.conv.as_group().is_some();
+        let is_doubtful = send.was_repeated && may_be_refused;
         !send.is_shared && !is_doubtful
     };
     for send in sends.iter().filter(counts) {

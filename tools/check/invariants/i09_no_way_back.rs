@@ -182,6 +182,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_edited_before_anybody_saw_it_was_sent_as_it_was_accepted() {
+        let mut lines = Lines::default();
+        lines.ack([1, 2], 1, 1, 1);
+        lines.hash = 2;
+        lines.refused([1, 2], 1, 1);
+        lines.edit(1, [1, 2], 1, (1, 21), "ok");
+        (lines.hash, lines.flags) = (21, 2);
+        lines.final_sync(1, &[(1, [1, 2], 1, 1, 1)]);
+        lines.final_sync(2, &[(1, [1, 2], 1, 1, 1)]);
+        assert!(found(&lines.history()).is_empty());
+    }
+
+    #[test]
     fn a_mark_does_not_fall_behind_what_was_acknowledged_or_told() {
         let mut lines = Lines::default();
         lines.create_group(7, 1, &[2]);

@@ -2,7 +2,7 @@
 
 use aldis_logic::job::{IndexBlock, ReadResult, SearchPage, Written};
 use aldis_logic::{Admit, Effect, job};
-use aldis_wire::{Code, Command, Message, Seq, pb};
+use aldis_wire::{Code, Command, Message, pb};
 use bytes::Bytes;
 
 use crate::harness::*;
@@ -22,8 +22,8 @@ fn a_search_waits_for_the_page_before_it_and_its_index_is_stored_for_nobody() {
         let (admit, out) = request(&mut service, conn(1), 3, command, &search("hi"));
         assert!(matches!(admit, Admit::Wait) && out.is_empty(), "{command:?}");
     }
-    let blocks = vec![IndexBlock { number: 4, data: Bytes::from_static(b"data") }];
-    let page = SearchPage { entries: vec![], next: Seq(257), blocks: blocks.clone() };
+    let blocks = vec![IndexBlock { group: None, number: 4, data: Bytes::from_static(b"data") }];
+    let page = SearchPage { entries: vec![], cursor: 257, blocks: blocks.clone() };
     let out = read(&mut service, ticket, ReadResult::SearchedMessages(page));
     let answer = pb::SearchResp::decode(frames(&out)[0].2.as_slice()).unwrap();
     assert_eq!((answer.cursor, answer.entries.len()), (257, 0));

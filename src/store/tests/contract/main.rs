@@ -17,6 +17,7 @@ mod random;
 mod reactions;
 mod search;
 mod search_random;
+mod search_streams;
 mod sight;
 mod streams;
 mod views;

@@ -13,11 +13,11 @@ use aldis_wire::{
 use crate::harness::{Bench, append, appended, create_group, login, on_every_backend};
 
 /// Groups of more than three are streams.
-const LIMITS: GroupLimits = GroupLimits { fanout_max: 3, members_max: 6 };
+pub const LIMITS: GroupLimits = GroupLimits { fanout_max: 3, members_max: 6 };
 /// The entries that make a group of four a stream: GROUP_CREATED, GROUP_BECAME_STREAM.
-const BEGIN: u64 = 2;
+pub const BEGIN: u64 = 2;
 
-fn large_group(bench: &mut Bench, users: &[UserId]) -> GroupId {
+pub fn large_group(bench: &mut Bench, users: &[UserId]) -> GroupId {
     let id = bench.fresh_id();
     let WriteJob::CreateGroup(group) = create_group(users[0], &users[1..], RequestId(id.0)) else {
         panic!("a creation")
@@ -28,11 +28,11 @@ fn large_group(bench: &mut Bench, users: &[UserId]) -> GroupId {
     }
 }
 
-fn invite(actor: UserId, group: GroupId, members: &[UserId]) -> WriteJob {
+pub fn invite(actor: UserId, group: GroupId, members: &[UserId]) -> WriteJob {
     WriteJob::InviteMembers { actor, group, members: members.to_vec(), limits: LIMITS }
 }
 
-fn change(actor: UserId, group: GroupId, change: GroupChange) -> WriteJob {
+pub fn change(actor: UserId, group: GroupId, change: GroupChange) -> WriteJob {
     WriteJob::Group(GroupJob { actor, group, change, limits: LIMITS })
 }
 
