@@ -49,8 +49,16 @@ impl Hasher {
     }
 }
 
+/// Nice value of the pool's threads: a message that is to be delivered gets the core at once, also
+/// where there is but one and hundreds wait for their passwords to be checked.
+const NICE: i32 = 10;
+
 /// Works until the queue's senders are gone.
 pub fn run(hasher: &Hasher, jobs: &Receiver<HashRequest>, done: impl Fn(HashReply)) {
+    // On Linux the value is the calling thread's own (setpriority(2)).
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        log::warn!("password hashing runs beside the reactors as their equal: {error}");
+    }
     for request in jobs {
         let result = match request.job {
             HashJob::Hash { password } => match hasher.hash(&password) {

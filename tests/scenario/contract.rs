@@ -73,10 +73,32 @@ const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
     (Command::PresenceSubscribe, &[Code::Busy, Code::TooLarge]),
 ];
 
+/// What a node with too much to do answers BUSY.
+const IS_SHED_FIRST: [Command; 15] = [
+    Command::Login,
+    Command::Register,
+    Command::UserFind,
+    Command::ConversationList,
+    Command::Receipts,
+    Command::Reactions,
+    Command::Search,
+    Command::GroupList,
+    Command::GroupMembers,
+    Command::GroupRequests,
+    Command::FriendList,
+    Command::DeviceList,
+    Command::PresenceQuery,
+    Command::PresenceSubscribe,
+    Command::Typing,
+];
+
 /// Whether a request can be answered with this code.
 pub fn is_allowed(command: Command, code: Code) -> bool {
     let also = ALSO.iter().find(|(listed, _)| *listed == command).map_or(&[][..], |(_, c)| c);
-    COMMON.contains(&code) || also.contains(&code) || is_common_after_login(command, code)
+    COMMON.contains(&code)
+        || also.contains(&code)
+        || is_common_after_login(command, code)
+        || code == Code::Busy && IS_SHED_FIRST.contains(&command)
 }
 
 /// Codes that every request can get that needs a login.
