@@ -50,8 +50,9 @@ impl Hasher {
 }
 
 /// Nice value of the pool's threads: a message that is to be delivered gets the core at once, also
-/// where there is but one and hundreds wait for their passwords to be checked.
-const NICE: i32 = 10;
+/// where there is but one and hundreds wait for their passwords to be checked. Not more, because
+/// logins shall end in time beside a busy database, too.
+const NICE: i32 = 5;
 
 /// Works until the queue's senders are gone.
 pub fn run(hasher: &Hasher, jobs: &Receiver<HashRequest>, done: impl Fn(HashReply)) {
