@@ -70,6 +70,22 @@ const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
     (Command::PresenceSubscribe, &[Code::Busy, Code::TooLarge]),
 ];
 
+/// What a node with too much to do answers BUSY, besides those whose row has it anyway.
+const IS_SHED_FIRST: [Command; 12] = [
+    Command::UserFind,
+    Command::ConversationList,
+    Command::Receipts,
+    Command::Reactions,
+    Command::Search,
+    Command::GroupList,
+    Command::GroupMembers,
+    Command::GroupRequests,
+    Command::FriendList,
+    Command::DeviceList,
+    Command::PresenceQuery,
+    Command::Typing,
+];
+
 /// The codes that can answer this request, ascending.
 pub fn codes_of(command: Command) -> Vec<Code> {
     Code::ALL.into_iter().filter(|code| is_allowed(command, *code)).collect()
@@ -79,7 +95,15 @@ pub fn codes_of(command: Command) -> Vec<Code> {
 /// request.
 pub fn is_allowed(command: Command, code: Code) -> bool {
     let also = ALSO.iter().find(|(listed, _)| *listed == command).map_or(&[][..], |(_, c)| c);
-    COMMON.contains(&code) || also.contains(&code) || is_common_after_login(command, code)
+    COMMON.contains(&code)
+        || also.contains(&code)
+        || is_common_after_login(command, code)
+        || is_of_overload(command, code)
+}
+
+/// Whether a node with too much to do answers so.
+fn is_of_overload(command: Command, code: Code) -> bool {
+    code == Code::Busy && IS_SHED_FIRST.contains(&command)
 }
 
 /// Codes that every request can get that needs a login.
@@ -109,7 +133,8 @@ mod tests {
             rows += 1;
             let also: Vec<&str> = also.split(", ").filter(|name| !name.is_empty()).collect();
             for code in Code::ALL {
-                let is_common = is_common_after_login(command, code);
+                let is_common =
+                    is_common_after_login(command, code) || is_of_overload(command, code);
                 let common = COMMON.contains(&code) || code == Code::NotLoggedIn || is_common;
                 let documented = also.contains(&code.name());
                 let listed = !common && is_allowed(command, code);

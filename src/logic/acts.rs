@@ -182,8 +182,32 @@ impl Service {
         self.effects.push_back(Effect::Locate(LocateRequest { ticket, users }));
     }
 
+    /// Whether the password pool has room for one more of this connection's.
+    pub(crate) fn has_hash(&mut self, conn: ConnId) -> bool {
+        let node = self.node.clone();
+        let has_share =
+            self.session(conn).is_none_or(|session| node.addresses.has_check(session.address));
+        has_share && self.credits.has_hash()
+    }
+
+    /// Somebody has logged in on a connection.
+    pub(crate) fn note_logged_in(&mut self, conn: ConnId) {
+        let node = self.node.clone();
+        if let Some(session) = self.session(conn)
+            && std::mem::take(&mut session.is_stranger)
+        {
+            node.addresses.log_in(session.address);
+        }
+        self.effects.push_back(Effect::LoggedIn { conn });
+    }
+
     pub(crate) fn start_hash(&mut self, ticket: Ticket, job: HashJob) {
         self.credits.take_hash();
+        if let Some(session) = self.session(ticket.conn) {
+            let address = session.address;
+            self.node.addresses.begin_check(address);
+            self.checks.insert(ticket.conn, address);
+        }
         self.effects.push_back(Effect::Hash(HashRequest { ticket, job }));
     }
 

@@ -52,6 +52,16 @@ impl Class {
     }
 }
 
+/// What a node with too much to do refuses, so that messages, their syncs and heartbeats go on: what
+/// people look at, what is told and not stored, and who is not in yet.
+pub(crate) fn is_shed_first(command: Command) -> bool {
+    match command {
+        Command::Login | Command::Register => true,
+        Command::MsgSync | Command::History | Command::UserGet => false,
+        _ => matches!(Class::of(command), Class::Query | Class::Ephemeral),
+    }
+}
+
 /// What a request needs before it may start.
 pub(crate) fn need_of(command: Command) -> Need {
     match (Class::of(command), command) {
@@ -68,6 +78,16 @@ pub(crate) fn need_of(command: Command) -> Need {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_and_their_syncs_are_never_shed() {
+        for command in [Command::MsgSend, Command::MsgSync, Command::Heartbeat, Command::Logout] {
+            assert!(!is_shed_first(command), "{command:?}");
+        }
+        for command in [Command::Search, Command::FriendList, Command::Typing, Command::Login] {
+            assert!(is_shed_first(command), "{command:?}");
+        }
+    }
 
     #[test]
     fn whatever_starts_a_job_needs_room_for_it() {

@@ -14,6 +14,11 @@ pub struct CreditLimits {
     pub write_bytes: u64,
     /// Read jobs under way.
     pub reads: u32,
+    /// Write jobs under way from which on only what matters most is taken: the rest is left
+    /// for it.
+    pub shed_writes: u32,
+    /// The same for read jobs.
+    pub shed_reads: u32,
     /// Hash jobs under way; at 13 ms each this is the time a login may wait.
     pub hashes: u32,
     /// Logins and registrations under way. Their later steps may exceed the limits above by this
@@ -23,7 +28,15 @@ pub struct CreditLimits {
 
 impl Default for CreditLimits {
     fn default() -> Self {
-        Self { writes: 16_384, write_bytes: 64 << 20, reads: 1_024, hashes: 64, accounts: 256 }
+        Self {
+            writes: 16_384,
+            write_bytes: 64 << 20,
+            reads: 1_024,
+            shed_writes: 12_288,
+            shed_reads: 768,
+            hashes: 64,
+            accounts: 256,
+        }
     }
 }
 
@@ -101,6 +114,11 @@ impl Credits {
             Need::Read => can_read,
             Need::Account => can_write && can_read && self.accounts < limits.accounts,
         }
+    }
+
+    /// Whether what matters less should be refused.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.writes >= self.limits.shed_writes || self.reads >= self.limits.shed_reads
     }
 
     /// Whether the password pool has room.

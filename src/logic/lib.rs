@@ -2,6 +2,7 @@
 //! randomness of its own: the same code runs in the server and in the simulation.
 
 mod acts;
+mod addresses;
 mod api;
 mod aside;
 mod bucket;
@@ -34,6 +35,7 @@ mod table;
 mod throttle;
 mod token;
 
+pub use addresses::AddressLimits;
 pub use api::{ApiEffect, ApiLogin, ApiRequest, ApiService};
 pub use bucket::Rate;
 pub use check_times::HeadCheckTimes;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use aldis_wire::Code;
 use parking_lot::Mutex;
 
+use crate::addresses::Addresses;
 use crate::check_times::HeadCheckTimes;
 use crate::job::{BootId, GroupLimits, NodeId};
 use crate::now::Now;
@@ -103,6 +104,8 @@ pub struct Node {
     pub(crate) watch_count: AtomicUsize,
     /// What is left of the rates.
     pub(crate) rate_limits: RateLimits,
+    /// What each address has here.
+    pub(crate) addresses: Addresses,
 }
 
 /// Occasions on which every session of the node may have missed something: the link to another node
@@ -174,6 +177,7 @@ impl Node {
         let (throttle, outages) = (Mutex::new(Throttle::default()), Outages::default());
         let (alarms, departures) = (Alarms::default(), Alarms::default());
         let rate_limits = RateLimits::default();
+        let addresses = Addresses::new(config.rates.addresses, config.rates.on_loopback);
         let watch_count = AtomicUsize::new(0);
         Self {
             config,
@@ -186,6 +190,7 @@ impl Node {
             departures,
             watch_count,
             rate_limits,
+            addresses,
         }
     }
 }

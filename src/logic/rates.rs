@@ -7,6 +7,7 @@ use aldis_wire::{Code, UserId};
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 
+use crate::addresses::AddressLimits;
 use crate::bucket::{Bucket, Rate};
 use crate::class::Class;
 use crate::now::Now;
@@ -20,7 +21,7 @@ const SHARD_USERS_MAX: usize = 4_096;
 /// Kinds with a rate.
 const KIND_COUNT: usize = 4;
 
-/// How often one user may ask, on one node.
+/// How often one user may ask and how much one address may have, on one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
     /// MSG_SEND.
@@ -31,6 +32,8 @@ pub struct Rates {
     pub queries: Rate,
     /// What is told and not stored.
     pub told: Rate,
+    /// See there.
+    pub addresses: AddressLimits,
     /// They hold for connections from this machine, too: its own tools may ask as often as they like
     /// else.
     pub on_loopback: bool,
@@ -44,6 +47,7 @@ impl Default for Rates {
             changes: Rate { per_s: 50, burst: 500 },
             queries: Rate { per_s: 100, burst: 1_000 },
             told: Rate { per_s: 20, burst: 200 },
+            addresses: AddressLimits::default(),
             on_loopback: false,
         }
     }

@@ -79,6 +79,9 @@ impl Service {
     pub fn handle_hash_reply(&mut self, now: Now, reply: HashReply) {
         self.now = now;
         self.credits.give_hash();
+        if let Some(address) = self.checks.remove(&reply.ticket.conn) {
+            self.node.addresses.end_check(address);
+        }
         match self.finish(reply.ticket) {
             Finished::Gone => {}
             Finished::Step => {

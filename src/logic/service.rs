@@ -2,14 +2,14 @@
 //! This file owns connections and the dispatch of their frames; what each command does is in
 //! `handlers`, what other threads answer in `replies`, what handlers can do in `acts`.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use aldis_wire::limits::PIPELINED_REQUESTS_MAX;
 use aldis_wire::{Code, Command, ConnId, Frame, FrameError, OutFrame};
 
-use crate::class::need_of;
+use crate::class::{is_shed_first, need_of};
 use crate::credits::{CreditLimits, Credits, Need};
 use crate::effect::{Admit, Effect, Goodbye, Lane};
 use crate::handlers;
@@ -34,6 +34,9 @@ pub struct Service {
     pub(crate) sessions: Vec<Option<Session>>,
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) credits: Credits,
+    /// Connections of which a password is at the pool, gone ones too, and their addresses; bounded
+    /// by the credits for hashes.
+    pub(crate) checks: HashMap<ConnId, IpAddr>,
     /// Failures of the writer that this service knows of.
     pub(crate) fence: u32,
     /// Which sessions are compared with the store, and when.
@@ -58,6 +61,7 @@ impl Service {
             sessions: Vec::new(),
             effects: VecDeque::new(),
             credits: Credits::new(limits),
+            checks: HashMap::new(),
             fence: 0,
             head_checks,
             holds: Holds::default(),
@@ -91,6 +95,11 @@ impl Service {
         self.credits.is_idle()
     }
 
+    /// Whether another connection of this address may come.
+    pub fn admits(&self, address: IpAddr) -> bool {
+        self.node.addresses.admits(address)
+    }
+
     /// A connection was accepted.
     pub fn handle_open(&mut self, now: Now, conn: ConnId, address: IpAddr) {
         self.now = now;
@@ -99,6 +108,7 @@ impl Service {
             self.sessions.resize_with(index + 1, || None);
         }
         debug_assert!(self.sessions[index].is_none(), "the slot's last connection was closed");
+        self.node.addresses.enter(address);
         self.sessions[index] = Some(Session::new(conn.generation, address));
     }
 
@@ -148,6 +158,10 @@ impl Service {
             session.is_waiting = true;
             return Admit::Wait;
         }
+        if is_shed_first(command) && self.credits.is_overloaded() {
+            self.refuse(conn, header.cmd, header.seq, OVERLOADED);
+            return Admit::Taken;
+        }
         let need = need_of(command);
         if !self.credits.has(need) {
             self.credits.wait(conn, need);
@@ -195,6 +209,7 @@ impl Service {
         }
         self.retire(conn);
         let Some(session) = self.sessions[conn.index as usize].take() else { return };
+        self.node.addresses.leave(session.address, session.is_stranger);
         if matches!(session.state, State::LoggingIn(_) | State::Registering(_)) {
             self.credits.give_account();
         }
@@ -242,6 +257,11 @@ impl Service {
         }
     }
 }
+
+/// Messages and their syncs go first while the store has much to do. The pause is about what it needs
+/// to get through its queues.
+const OVERLOADED: Refusal =
+    Refusal { code: Code::Busy, message: "the node has too much to do", retry_after_ms: 1_000 };
 
 /// Whether something of the session itself must be over first.
 fn must_wait(session: &Session, command: Command, fence: u32) -> bool {

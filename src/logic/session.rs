@@ -39,6 +39,8 @@ pub(crate) struct Session {
     pub is_unlisted: bool,
     /// Its close was asked for: nothing is taken or sent any more.
     pub is_closing: bool,
+    /// It counts among those of its address that are not logged in.
+    pub is_stranger: bool,
     /// Where it came from.
     pub address: IpAddr,
     /// See there.
@@ -173,6 +175,7 @@ impl Session {
             is_behind: false,
             is_unlisted: false,
             is_closing: false,
+            is_stranger: true,
             address,
             state: State::Fresh,
             aside: None,

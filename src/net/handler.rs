@@ -12,6 +12,11 @@ pub trait Handler {
     /// What other threads post to this reactor.
     type Mail: Send;
 
+    /// Whether a connection of this peer may come; if not it is closed before anything is said.
+    fn admits(&mut self, _peer: SocketAddr) -> bool {
+        true
+    }
+
     /// A connection was accepted.
     fn handle_open(&mut self, io: &mut Io, conn: ConnId, peer: SocketAddr);
 

@@ -127,6 +127,10 @@ pub fn expect_room<T>(result: Result<(), TrySendError<T>>) {
 impl Handler for ClientHandler {
     type Mail = Mail;
 
+    fn admits(&mut self, peer: SocketAddr) -> bool {
+        self.service.admits(peer.ip())
+    }
+
     fn handle_open(&mut self, io: &mut Io, conn: ConnId, peer: SocketAddr) {
         let now = self.turn.at(io.now());
         self.service.handle_open(now, conn, peer.ip());

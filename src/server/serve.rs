@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use aldis_logic::job::{BootId, GroupLimits, NodeId};
 use aldis_logic::{
-    DirectMessages, HeadCheckTimes, Keyring, MessageTimes, Node, NodeConfig, Rate, Rates,
-    SigningKey,
+    AddressLimits, DirectMessages, HeadCheckTimes, Keyring, MessageTimes, Node, NodeConfig, Rate,
+    Rates, SigningKey,
 };
 use aldis_net::Listeners;
 use aldis_store::{Boot, Store};
 use anyhow::Context;
 
-use crate::config::{Config, RateTable, Senders, StoreKind};
+use crate::config::{Config, Connection, RateTable, Senders, StoreKind};
 use crate::data_dir;
 use crate::directories::AnyDirectory;
 use crate::edge::EdgeListeners;
@@ -84,7 +84,7 @@ fn serve(
             recall_ms: u64::from(*config.policy.recall_s.get_ref()) * 1_000,
             edit_ms: u64::from(*config.policy.edit_s.get_ref()) * 1_000,
         },
-        rates: rates(&config.rates),
+        rates: rates(&config.rates, &config.connection),
         group_limits: GroupLimits {
             fanout_max: *config.policy.fanout_max.get_ref() as usize,
             members_max: *config.policy.group_members_max.get_ref() as usize,
@@ -109,13 +109,18 @@ fn serve(
 }
 
 /// Ten times as many at once as in a second over a longer time.
-fn rates(table: &RateTable) -> Rates {
+fn rates(table: &RateTable, connection: &Connection) -> Rates {
     let rate = |per_s: u32| Rate { per_s, burst: per_s.saturating_mul(10) };
     Rates {
         sends: rate(*table.sends_per_second.get_ref()),
         changes: rate(*table.changes_per_second.get_ref()),
         queries: rate(*table.queries_per_second.get_ref()),
         told: rate(*table.told_per_second.get_ref()),
+        addresses: AddressLimits {
+            connections: *connection.per_address_max.get_ref(),
+            strangers: *connection.before_login_per_address_max.get_ref(),
+            password_checks: *table.password_checks_per_address.get_ref(),
+        },
         on_loopback: table.on_loopback,
     }
 }
@@ -155,6 +160,8 @@ fn start(
         output_soft_bytes: *config.connection.output_soft_kib.get_ref() as usize * 1024,
         output_hard_bytes: *config.connection.output_hard_kib.get_ref() as usize * 1024,
         connections_max: connections_max.div_ceil(counts.reactors),
+        login_deadline: Duration::from_secs((*config.connection.login_s.get_ref()).into()),
+        frame_deadline: Duration::from_secs((*config.connection.frame_s.get_ref()).into()),
         idle_deadline: heartbeat * IDLE_HALF_INTERVALS / 2,
         ..aldis_net::Config::default()
     };

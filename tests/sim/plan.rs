@@ -200,6 +200,8 @@ impl Plan {
                 writes: if tight { dice.range(1, 8) as u32 } else { 256 },
                 write_bytes: if tight { 2_000 } else { 1 << 20 },
                 reads: if tight { dice.range(1, 3) as u32 } else { 300 },
+                shed_writes: 256,
+                shed_reads: 300,
                 hashes: if tight { 1 } else { 8 },
                 accounts: if tight { dice.range(1, 2) as u32 } else { 16 },
             },

@@ -46,6 +46,8 @@ pub fn why_out_of_reach(command: Command, code: Code) -> Option<&'static str> {
         (Command::Login, Code::TokenExpired) => Some("tokens hold for an hour at least"),
         (Command::FriendHandle, Code::TooLarge) => Some("it takes 5,000 friends"),
         (Command::PresenceSubscribe, Code::Busy) => Some("it takes a million subscriptions"),
+        (Command::Login | Command::Register | Command::ChangePassword, Code::Busy) => None,
+        (_, Code::Busy) => Some("it takes a store that does not keep up"),
         (Command::Register, Code::RateLimited) => Some("not from the server's own machine"),
         (Command::Login, Code::Unavailable) => None,
         (_, Code::Unavailable) => Some("it takes a store that fails"),

@@ -82,7 +82,7 @@ fn hash(
     change: Box<PasswordChange>,
     job: HashJob,
 ) -> Result<(), Refusal> {
-    if !service.credits.has_hash() {
+    if !service.has_hash(ticket.conn) {
         return Err(account::POOL_FULL);
     }
     if let Some(session) = service.session(ticket.conn) {

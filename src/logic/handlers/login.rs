@@ -73,7 +73,7 @@ fn begin_with_password(
         return Err(too_large("the password is over its limit"));
     }
     let username = normalize_username(&body.username).ok_or(BAD_CREDENTIALS)?;
-    if !service.credits.has_hash() {
+    if !service.has_hash(request.conn) {
         return Err(account::POOL_FULL);
     }
     let now = service.now;
@@ -157,7 +157,7 @@ pub(super) fn handle_credentials(
     ticket: Ticket,
     found: Option<Credentials>,
 ) {
-    if !service.credits.has_hash() {
+    if !service.has_hash(ticket.conn) {
         return account::fail(service, ticket, account::POOL_FULL);
     }
     let Some(login) = logging_in(service, ticket) else { return };
@@ -294,7 +294,7 @@ pub(super) fn handle_state(service: &mut Service, ticket: Ticket, state: LoginSt
         nickname: state.nickname.clone(),
     };
     service.respond(ticket, &body);
-    service.emit(Effect::LoggedIn { conn: ticket.conn });
+    service.note_logged_in(ticket.conn);
     let device_id = device_id.into_boxed_str();
     let mut session =
         OnlineSession { user, online, generations, head, hold: None, streams: None, device_id };

@@ -20,7 +20,7 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         return Err(Refusal::new(Code::Forbidden, "already logged in"));
     }
     let (user, password) = check(body)?;
-    if !service.credits.has_hash() {
+    if !service.has_hash(request.conn) {
         return Err(account::POOL_FULL);
     }
     let now = service.now;

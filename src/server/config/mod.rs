@@ -178,6 +178,12 @@ impl Config {
         source.within("session.heartbeat_s", &self.session.heartbeat_s, 1, 3_600)?;
         source.within("session.token_hours", &self.session.token_hours, 1, 24 * 365)?;
         source.within("connection.max", &self.connection.max, 1, 10_000_000)?;
+        let Connection { per_address_max, before_login_per_address_max, .. } = &self.connection;
+        source.at_most("connection.per_address_max", per_address_max, 10_000_000)?;
+        let key = "connection.before_login_per_address_max";
+        source.at_most(key, before_login_per_address_max, 10_000_000)?;
+        source.within("connection.login_s", &self.connection.login_s, 1, 300)?;
+        source.within("connection.frame_s", &self.connection.frame_s, 1, 300)?;
         let (soft, hard) = (&self.connection.output_soft_kib, &self.connection.output_hard_kib);
         source.within("connection.output_soft_kib", soft, 16, 64 << 10)?;
         // Two of the largest frames fit between the two, or an answer could close its connection.
@@ -193,6 +199,8 @@ impl Config {
         source.at_most("rates.changes_per_second", changes_per_second, RATE_MAX)?;
         source.at_most("rates.queries_per_second", &self.rates.queries_per_second, RATE_MAX)?;
         source.at_most("rates.told_per_second", &self.rates.told_per_second, RATE_MAX)?;
+        let checks = &self.rates.password_checks_per_address;
+        source.at_most("rates.password_checks_per_address", checks, RATE_MAX)?;
         self.check_cluster(source)
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use aldis_wire::limits::{GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX};
+use aldis_wire::limits::{FRAME_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX, LOGIN_MS_MAX};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -140,6 +140,15 @@ pub struct Session {
 pub struct Connection {
     /// Open connections of the node; further ones are closed at once.
     pub max: Spanned<u32>,
+    /// Open connections of one IPv4 address or IPv6 network of 64 bits; further ones are closed at
+    /// once. 0 is no limit. What is said of addresses holds for loopback with rates.on_loopback.
+    pub per_address_max: Spanned<u32>,
+    /// Those of them that are not logged in.
+    pub before_login_per_address_max: Spanned<u32>,
+    /// Time from connecting to being logged in, seconds.
+    pub login_s: Spanned<u32>,
+    /// Time to complete a frame after its first byte, seconds.
+    pub frame_s: Spanned<u32>,
     /// Queued output, KiB, above which a slow reader's pushes are replaced by one hint.
     pub output_soft_kib: Spanned<u32>,
     /// Queued output, KiB, above which a connection is closed.
@@ -187,6 +196,9 @@ pub struct RateTable {
     pub queries_per_second: Spanned<u32>,
     /// What is told and not stored, as that one writes something.
     pub told_per_second: Spanned<u32>,
+    /// Passwords of one address that are checked or wait for it; further ones are told to come back. 0
+    /// is no limit.
+    pub password_checks_per_address: Spanned<u32>,
     /// The limits hold for connections from this machine, too.
     pub on_loopback: bool,
 }
@@ -274,6 +286,10 @@ impl Default for Connection {
     fn default() -> Self {
         Self {
             max: unspanned(200_000),
+            per_address_max: unspanned(4_096),
+            before_login_per_address_max: unspanned(256),
+            login_s: unspanned((LOGIN_MS_MAX / 1_000) as u32),
+            frame_s: unspanned((FRAME_MS_MAX / 1_000) as u32),
             output_soft_kib: unspanned(128),
             output_hard_kib: unspanned(4096),
         }
@@ -305,6 +321,7 @@ impl Default for RateTable {
             changes_per_second: unspanned(50),
             queries_per_second: unspanned(100),
             told_per_second: unspanned(20),
+            password_checks_per_address: unspanned(16),
             on_loopback: false,
         }
     }

@@ -32,8 +32,15 @@ use crate::reactor_handler::{Workers, expect_room};
 
 /// Jobs of the api that may be under way: at 13 ms for a hash what a login may wait for stays below
 /// a second, and the share of the workers that the api can take stays small.
-pub const LIMITS: CreditLimits =
-    CreditLimits { writes: 32, write_bytes: 1 << 20, reads: 64, hashes: 48, accounts: 48 };
+pub const LIMITS: CreditLimits = CreditLimits {
+    writes: 32,
+    write_bytes: 1 << 20,
+    reads: 64,
+    shed_writes: 32,
+    shed_reads: 64,
+    hashes: 48,
+    accounts: 48,
+};
 /// For clients, each of which comes once in a long while.
 const HTTP_LIMITS: HttpLimits = HttpLimits {
     connections_max: 1_024,

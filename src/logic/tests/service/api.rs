@@ -13,8 +13,15 @@ use bytes::Bytes;
 
 use crate::harness::{ADA, ADDRESS, NOW, login_body, node};
 
-const LIMITS: CreditLimits =
-    CreditLimits { writes: 4, write_bytes: 1 << 20, reads: 4, hashes: 3, accounts: 3 };
+const LIMITS: CreditLimits = CreditLimits {
+    writes: 4,
+    write_bytes: 1 << 20,
+    reads: 4,
+    shed_writes: 4,
+    shed_reads: 4,
+    hashes: 3,
+    accounts: 3,
+};
 
 fn api(node: &Arc<Node>) -> ApiService {
     ApiService::new(node.clone(), ReactorId(7), LIMITS)
