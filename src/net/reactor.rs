@@ -74,7 +74,9 @@ impl<H: Handler> Reactor<H> {
         Ok(self.handler)
     }
 
-    fn turn(&mut self) -> io::Result<()> {
+    /// One turn: sleeps until something happens, then does all of it. For tests; `run` is for everyone
+    /// else.
+    pub fn turn(&mut self) -> io::Result<()> {
         self.sleep()?;
         let begin = Instant::now();
         self.io.now = begin;

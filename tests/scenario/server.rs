@@ -26,6 +26,8 @@ pub struct ServerOptions {
     pub program: Option<PathBuf>,
     /// Where it listens for clients, if not on loopback: an address of the wrapper's making.
     pub listen: Option<IpAddr>,
+    /// Where its data lie, if not in the directory of its own.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// A user made by `aldisd admin seed-users`: without password, with a token.
@@ -284,7 +286,8 @@ fn spawn(
 /// Keys without a table come first in TOML; `options.config` holds tables.
 fn write_config(dir: &Path, address: SocketAddr, options: &ServerOptions) -> PathBuf {
     let path = dir.join("aldisd.toml");
-    let data_dir = dir.join("data").display().to_string();
+    let data_dir = options.data_dir.clone().unwrap_or_else(|| dir.join("data"));
+    let data_dir = data_dir.display().to_string();
     let tables = &options.config;
     let is_plain = !address.ip().is_loopback();
     let listen = format!("[listen]\nclient = \"{address}\"\nallow_plaintext = {is_plain}\n");

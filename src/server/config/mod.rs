@@ -1,6 +1,8 @@
 //! The configuration file: every key, its default, and errors that name key and line.
 
 mod cluster;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod tables;
 
 use std::net::SocketAddr;

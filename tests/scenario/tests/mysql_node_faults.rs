@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use aldis_scenario::audit::assert_consistent;
 use aldis_scenario::hammer::{Crowd, Hammer, HammerOptions};
-use aldis_scenario::{NodeOptions, Server, seed};
+use aldis_scenario::requests::{text_to, texts};
+use aldis_scenario::{NodeOptions, RawClient, Server, seed};
 use aldis_services::{MariaDb, Redis};
+use aldis_wire::{Code, Command, DeviceClass};
 use rustix::process::Signal;
 
 /// Kills of a node.
@@ -16,6 +18,8 @@ const KILLS: usize = 8;
 const ACKS_BETWEEN: usize = 300;
 /// How long a node stands still: longer than its lease, and than the database keeps its connection.
 const STANDSTILL: Duration = Duration::from_secs(15);
+/// Until then a process without its number has ended.
+const FENCED_MAX: Duration = Duration::from_secs(30);
 /// Until then the other node serves as before: a few lock wait timeouts, on slow machines.
 const DISTURBANCE_MAX: Duration = Duration::from_secs(15);
 
@@ -73,6 +77,46 @@ fn kills_of_a_node_lose_nothing_and_repeat_nothing() {
         stage.hammer.wait_for_acks(ACKS_BETWEEN);
     }
     stage.finish();
+}
+
+/// Of two processes with one number, one serves: the second is refused while the first lives. When the
+/// first stands still for longer than its lease, the second takes the number over, and the first,
+/// going on, finds out before it answers anybody, and ends.
+#[test]
+fn of_two_processes_with_one_number_one_serves() {
+    let (mariadb, redis) = (MariaDb::start(), Redis::start());
+    let url = mariadb.fresh_database();
+    let options = NodeOptions::new(1, &url).with_redis(redis.url());
+    let mut first = options.start();
+    let users = first.seed_users("twin", 2, DeviceClass::Phone);
+    let mut sender = RawClient::login_seeded(first.address(), &users[0]);
+    sender.send_message(&text_to(users[1].id, "through the first"));
+    let refused = Server::try_start_with(options.server_options()).err().expect("it is refused");
+    assert!(refused.contains("another running process"), "{refused}");
+    sender.send_message(&text_to(users[1].id, "through the first, still"));
+
+    first.signal(Signal::STOP);
+    sender.send(Command::MsgSend, &text_to(users[1].id, "to a process that stands still"));
+    let second = options.start();
+    let mut reader = RawClient::login_seeded(second.address(), &users[1]);
+    first.signal(Signal::CONT);
+    assert!(!first.wait_end(FENCED_MAX), "it ends with an error");
+    assert!(!first.is_running(), "it found out");
+    assert!(first.log().contains("was claimed by another process"), "{}", first.log());
+    let answered = sender.receive().is_some_and(|reply| reply.code() == Code::Ok);
+    let mut again = RawClient::login_seeded(second.address(), &users[0]);
+    again.send_message(&text_to(users[1].id, "through the second"));
+    let read = texts(&reader.sync_all(0));
+    let expected = [
+        "through the first",
+        "through the first, still",
+        "to a process that stands still",
+        "through the second",
+    ];
+    let is_there = read.contains(&expected[2].to_owned());
+    assert!(is_there || !answered, "an acknowledged message is lost: {read:?}");
+    let expected = expected.into_iter().filter(|text| is_there || *text != expected[2]);
+    assert_eq!(read, expected.collect::<Vec<_>>());
 }
 
 #[test]
