@@ -26,8 +26,15 @@ pub const USERS: usize = 4;
 pub const REACTORS: usize = 2;
 const UNIX_MS_AT_START: u64 = 1_800_000_000_000;
 /// Few of each, so that requests have to wait for them.
-pub const CREDITS: CreditLimits =
-    CreditLimits { writes: 3, write_bytes: 64 << 10, reads: 2, hashes: 1, accounts: 2 };
+pub const CREDITS: CreditLimits = CreditLimits {
+    writes: 3,
+    write_bytes: 64 << 10,
+    reads: 2,
+    shed_reads: 1,
+    shed_writes: 2,
+    hashes: 1,
+    accounts: 2,
+};
 
 /// Rounds in which a login is complete.
 const HURRIED_ROUNDS: usize = 6;
