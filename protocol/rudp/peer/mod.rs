@@ -316,7 +316,8 @@ impl Peer {
             Verdict::Open => {
                 let Some((_, newest)) = self.sent.newest() else { return Time(u64::MAX) };
                 let held_back_ns = if newest.extras.at_once { 0 } else { ACK_DELAY_MAX_NS };
-                self.probe.deadline(newest.sent, self.rtt.probe_timeout() + held_back_ns)
+                let timeout_ns = self.rtt.probe_timeout() + held_back_ns;
+                self.probe.deadline(newest.sent, timeout_ns, self.rtt.least())
             }
         }
     }
