@@ -13,8 +13,8 @@ use aldis_check::{History, Invariant, Verdict, check};
 use serde_json::Value;
 
 use tools::{
-    append_to_final, expect, final_entries, final_pages, for_each_entry, is, lines_of,
-    pick_message, replace_final, verdict,
+    append_to_final, expect, final_entries, final_pages, for_each_entry, is, is_ever_changed,
+    lines_of, pick_message, replace_final, verdict,
 };
 
 #[test]
@@ -89,8 +89,8 @@ fn another_value_at_the_same_seq() {
         let pushes: Vec<usize> = (0..lines.len())
             .filter(|index| is(&lines[*index], "push", "ok"))
             .filter(|index| lines[*index]["result"]["entries"].as_array().unwrap().len() == 1)
-            // One that was changed is another promise's.
-            .filter(|index| lines[*index]["result"]["entries"][0]["flags"] == 0)
+            // One that is ever changed is another promise's.
+            .filter(|index| !is_ever_changed(lines, &lines[*index]["result"]["entries"][0]))
             .collect();
         let push = pushes[rng.below(pushes.len() as u64) as usize];
         lines[push]["result"]["entries"][0]["hash"] = "00000000000000ff".into();

@@ -53,6 +53,13 @@ pub fn is(line: &Value, op: &str, phase: &str) -> bool {
     line["op"] == op && line["phase"] == phase
 }
 
+/// Whether anybody ever saw the entry's message recalled or edited.
+pub fn is_ever_changed(lines: &[Value], entry: &Value) -> bool {
+    let seen = lines.iter().filter_map(|line| line["result"]["entries"].as_array()).flatten();
+    let mut versions = seen.filter(|other| other["msg_id"] == entry["msg_id"]);
+    versions.any(|version| version["flags"] != 0)
+}
+
 /// Indices of the pages of a user's last final sync.
 pub fn final_pages(lines: &[Value], user: u64) -> Vec<usize> {
     let pages = (0..lines.len()).filter(|index| {
