@@ -46,6 +46,6 @@ pub(crate) fn is_active(_: RequestBug) -> bool {
 pub(crate) fn leak() {
     if is_active(RequestBug::Leak) {
         // Not zeros: those would take no memory before they are touched.
-        std::mem::forget(vec![1_u8; 256 << 10]);
+        std::mem::forget(vec![1_u8; 1 << 20]);
     }
 }

@@ -1,6 +1,7 @@
 //! Looks at the server between cases: does it live, is it the same, has it come to rest, and what has grown
 //! meanwhile. Part of a campaign.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use crate::campaign::{Campaign, RECENT_MAX, SHORT_REST_MAX};
@@ -16,8 +17,10 @@ use crate::world::Trouble;
 const TROUBLES_MAX: u32 = 20;
 /// Cases among which the one that leaks is searched at a time.
 const SUSPECTS_MAX: usize = 32;
+/// Times that each of those is played to see among which it is.
+const GLANCES: usize = 2;
 /// Times that it is searched: more would take minutes.
-const SEARCHES_MAX: usize = 4;
+const SEARCHES_MAX: usize = 2;
 
 impl Campaign<'_> {
     /// A case could not be played: is it the server?
@@ -114,15 +117,17 @@ impl Campaign<'_> {
     fn look_into_memory(&mut self, grown_bytes: u64) {
         let mib = grown_bytes >> 20;
         (self.options.say)(&format!("memory has grown by {mib} MiB: which case is it?"));
-        // What leaks does so often, or memory would not have grown: the newest cases first.
+        // What leaks does so often, or memory would not have grown: it is among the newest cases.
         let mut cases = self.last_cases(RECENT_MAX);
         cases.retain(|(_, case)| !case.fresh && case.send_count() <= STEPS_MAX);
-        let found = cases.chunks(SUSPECTS_MAX).take(SEARCHES_MAX).find_map(|cases| {
-            leak::culprit(cases, &mut |cases, rounds| {
-                let cases: Vec<&Case> = cases.iter().map(|(_, case)| case).collect();
-                self.growth_by(&cases, rounds)
-            })
-        });
+        let mut grow = |cases: &[(u64, Case)], rounds: usize| {
+            let cases: Vec<&Case> = cases.iter().map(|(_, case)| case).collect();
+            self.growth_by(&cases, rounds)
+        };
+        let mut parts: Vec<_> = cases.chunks(SUSPECTS_MAX).collect();
+        parts.sort_by_cached_key(|part| Reverse(grow(part, GLANCES)));
+        let mut searched = parts.into_iter().take(SEARCHES_MAX);
+        let found = searched.find_map(|part| leak::culprit(part, &mut grow));
         match found {
             Some(((number, case), each)) => {
                 let what = format!("memory grows by {each} bytes each time, {mib} MiB so far");
