@@ -55,6 +55,8 @@ impl Stage {
             group_percent: 5,
             sends_per_s_max: 400,
             has_late_logins: true,
+            // What the two of a feud are refused is no matter of the database.
+            feuds: 0,
             ..HammerOptions::new(nodes.iter().map(Server::address).collect(), seed())
         };
         let crowd = Crowd::seed(&nodes[0], "crowd", options.users());
