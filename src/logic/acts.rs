@@ -7,14 +7,15 @@ use crate::effect::{Effect, Goodbye, Lane};
 use crate::handlers::{account, presence, presence_subscribe};
 use crate::hold_back;
 use crate::job::{
-    DirectoryJob, DirectoryRequest, HashJob, HashRequest, LocateRequest, ReadJob, ReadRequest,
-    SessionRecord, Ticket, WriteJob, WriteRequest,
+    AttemptJob, AttemptRequest, DirectoryJob, DirectoryRequest, HashJob, HashRequest,
+    LocateRequest, ReadJob, ReadRequest, SessionRecord, Ticket, WriteJob, WriteRequest,
 };
 use crate::node::NodeConfig;
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::{Session, State};
 use crate::table::Online;
+use crate::throttle::Attempt;
 
 /// The connection in the ticket of a job of the service's own: no reactor has so many.
 pub(crate) const NO_CONN: ConnId = ConnId { index: u32::MAX, generation: 0 };
@@ -180,6 +181,27 @@ impl Service {
     pub(crate) fn start_locate(&mut self, ticket: Ticket, users: Vec<UserId>) {
         self.credits.take_read();
         self.effects.push_back(Effect::Locate(LocateRequest { ticket, users }));
+    }
+
+    /// Asks the directory whether other nodes' attempts stand against this one, in place of a read
+    /// job. False: this node counts alone, and nobody will answer.
+    pub(crate) fn start_attempt(&mut self, ticket: Ticket, attempt: Attempt) -> bool {
+        if !self.node.config.shares_attempts {
+            return false;
+        }
+        self.credits.take_read();
+        let job = AttemptJob::Begin(attempt);
+        self.effects.push_back(Effect::Attempt(AttemptRequest { ticket, job }));
+        true
+    }
+
+    /// An attempt was the right password.
+    pub(crate) fn forgive(&mut self, conn: ConnId, attempt: Attempt) {
+        self.node.throttle.lock().succeeded(&attempt);
+        if self.node.config.shares_attempts {
+            let (ticket, job) = (self.own_ticket(conn), AttemptJob::Forgive(attempt));
+            self.effects.push_back(Effect::Attempt(AttemptRequest { ticket, job }));
+        }
     }
 
     /// Whether the password pool has room for one more of this connection's.

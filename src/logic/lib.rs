@@ -37,7 +37,7 @@ mod token;
 
 pub use addresses::AddressLimits;
 pub use api::{ApiEffect, ApiLogin, ApiRequest, ApiService};
-pub use bucket::Rate;
+pub use bucket::{Bucket, Rate};
 pub use check_times::HeadCheckTimes;
 pub use credits::{CreditLimits, Credits};
 pub use effect::{Admit, Effect, Goodbye, Lane, PeerMail};
@@ -52,5 +52,5 @@ pub use request::Refusal;
 pub use service::Service;
 pub use streams::{StreamEntry, StreamTable};
 pub use table::{Entered, Online, SessionTable};
-pub use throttle::Throttle;
+pub use throttle::{Attempt, AttemptKey, AttemptRule, AttemptRules, Throttle};
 pub use token::{Claims, Keyring, KeyringError, SignError, SigningKey, TokenError};

@@ -13,7 +13,7 @@ use crate::rates::{RateLimits, Rates};
 use crate::request::Refusal;
 use crate::streams::StreamTable;
 use crate::table::SessionTable;
-use crate::throttle::Throttle;
+use crate::throttle::{AttemptRules, Throttle};
 use crate::token::{Claims, Keyring};
 
 /// Settings of a node that the logic needs.
@@ -42,6 +42,11 @@ pub struct NodeConfig {
     pub rates: Rates,
     /// See there.
     pub group_limits: GroupLimits,
+    /// How attempts at passwords are slowed down.
+    pub attempts: AttemptRules,
+    /// The directory counts them for all nodes together. What this node counts holds besides, and alone
+    /// while the directory is away.
+    pub shares_attempts: bool,
 }
 
 /// How long after sending a message its sender may change it.
@@ -174,7 +179,7 @@ impl Node {
     /// A node without sessions.
     pub fn new(config: NodeConfig, keyring: Keyring) -> Self {
         let (table, streams) = (SessionTable::default(), StreamTable::default());
-        let (throttle, outages) = (Mutex::new(Throttle::default()), Outages::default());
+        let (throttle, outages) = (Mutex::new(Throttle::new(config.attempts)), Outages::default());
         let (alarms, departures) = (Alarms::default(), Alarms::default());
         let rate_limits = RateLimits::default();
         let addresses = Addresses::new(config.rates.addresses, config.rates.on_loopback);

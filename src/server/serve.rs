@@ -14,7 +14,7 @@ use aldis_net::Listeners;
 use aldis_store::{Boot, Store};
 use anyhow::Context;
 
-use crate::config::{Config, Connection, RateTable, Senders, StoreKind};
+use crate::config::{Config, Connection, DirectoryKind, RateTable, Senders, StoreKind};
 use crate::data_dir;
 use crate::directories::AnyDirectory;
 use crate::edge::EdgeListeners;
@@ -89,6 +89,8 @@ fn serve(
             fanout_max: *config.policy.fanout_max.get_ref() as usize,
             members_max: *config.policy.group_members_max.get_ref() as usize,
         },
+        attempts: config.attempts.rules(),
+        shares_attempts: *config.directory.kind.get_ref() == DirectoryKind::Redis,
     };
     let node = Arc::new(Node::new(node_config, keyring(&boot)?));
     let link = LinkSetup::open(config, life)?;

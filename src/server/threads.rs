@@ -11,7 +11,8 @@ use std::time::Instant;
 use aldis_directory::{Conflict, Directory, DirectoryJobs, DirectoryOutput, run_directory};
 use aldis_logic::cluster::KickOrder;
 use aldis_logic::job::{
-    DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, WriteReply, WriteRequest,
+    AttemptRequest, DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, WriteReply,
+    WriteRequest,
 };
 use aldis_logic::{CreditLimits, Delivery, Node, Service, fan_out};
 use aldis_net::{Listeners, Reactor, Tls};
@@ -32,6 +33,10 @@ use crate::reactor_handler::{ClientHandler, Workers};
 /// Directory jobs that may wait: some of a reconnect storm; the directory of one machine takes
 /// millions per second.
 const DIRECTORY_QUEUE_LEN: usize = 16_384;
+
+/// Attempts at passwords that may wait for the directory: more than one hasher checks in a minute.
+/// Those that find no room are counted by this node alone.
+const ATTEMPT_QUEUE_LEN: usize = 4_096;
 
 /// Questions of the link that may wait for the directory: it has two under way at most.
 const LOOKUP_QUEUE_LEN: usize = 2;
@@ -120,6 +125,7 @@ pub fn start(
     let (hashers, hash_jobs) = bounded::<HashRequest>(hash_len);
     let (directory_way, directory_jobs) = bounded::<DirectoryRequest>(DIRECTORY_QUEUE_LEN);
     let (locates, locate_jobs) = bounded(per_reactor(limits.locate_queue_len()));
+    let (attempts, attempt_jobs) = bounded::<AttemptRequest>(ATTEMPT_QUEUE_LEN);
     let (lookups, lookup_jobs) = bounded(LOOKUP_QUEUE_LEN);
     let wants_lookups = link.as_ref().is_some_and(LinkSetup::has_directory);
     let link = match link {
@@ -137,6 +143,7 @@ pub fn start(
         hashers,
         directory: directory_way,
         locates,
+        attempts,
         link: link_post.clone(),
     };
 
@@ -165,7 +172,12 @@ pub fn start(
     }
     let lookups = wants_lookups.then_some(lookup_jobs);
     let (jobs, flag) = (
-        DirectoryJobs { sessions: directory_jobs, locates: locate_jobs, lookups },
+        DirectoryJobs {
+            sessions: directory_jobs,
+            locates: locate_jobs,
+            attempts: attempt_jobs,
+            lookups,
+        },
         is_draining.clone(),
     );
     workers.push(match directory {
@@ -295,6 +307,9 @@ fn start_directory(
             }
             DirectoryOutput::Located(reply) => {
                 office.reply(reply.ticket.reactor, Mail::Located(reply));
+            }
+            DirectoryOutput::Attempted(reply) => {
+                office.reply(reply.ticket.reactor, Mail::Attempted(reply));
             }
             DirectoryOutput::Departed => {
                 node.departures.raise();

@@ -1,5 +1,6 @@
 //! The configuration file: every key, its default, and errors that name key and line.
 
+mod attempts;
 mod cluster;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
@@ -13,6 +14,7 @@ use aldis_wire::limits::{EDIT_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX};
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use attempts::AttemptTable;
 pub use cluster::{ClusterTable, ControllerName};
 pub use tables::{
     AdminTable, ApiTable, Connection, DirectoryKind, DirectoryTable, Drain, Listen, NodeTable,
@@ -86,6 +88,8 @@ pub struct Config {
     /// See there.
     pub rates: RateTable,
     /// See there.
+    pub attempts: AttemptTable,
+    /// See there.
     pub drain: Drain,
     /// The link to other nodes; without this table there is none.
     pub cluster: Option<ClusterTable>,
@@ -108,6 +112,7 @@ impl Default for Config {
             connection: Connection::default(),
             policy: Policy::default(),
             rates: RateTable::default(),
+            attempts: AttemptTable::default(),
             drain: Drain::default(),
             cluster: None,
             admin: AdminTable::default(),
@@ -203,6 +208,7 @@ impl Config {
         source.at_most("rates.told_per_second", &self.rates.told_per_second, RATE_MAX)?;
         let checks = &self.rates.password_checks_per_address;
         source.at_most("rates.password_checks_per_address", checks, RATE_MAX)?;
+        self.attempts.check(source)?;
         self.check_cluster(source)
     }
 
