@@ -103,16 +103,24 @@ impl Service {
     }
 
     /// Counts a request of a user, or says when the next one may come.
-    pub(crate) fn limit(&mut self, conn: ConnId, class: Class) -> Result<(), Refusal> {
-        let (node, now) = (self.node.clone(), self.now);
-        let Some(session) = self.session(conn) else { return Ok(()) };
-        let is_exempt = session.address.is_loopback() && !node.config.rates.on_loopback;
-        match session.online() {
-            Some(online) if !is_exempt => {
-                node.rate_limits.take(&node.config.rates, online.user, class, now)
-            }
-            _ => Ok(()),
-        }
+    pub(crate) fn limit(&mut self, request: &Request<'_>, class: Class) -> Result<(), Refusal> {
+        let Some(user) = self.limited_user(request.conn) else { return Ok(()) };
+        let bytes = request.body.len() as u32;
+        self.node.rate_limits.take(&self.node.config.rates, user, (class, bytes), self.now)
+    }
+
+    /// Counts a group that a user makes or asks to come into, or says when the next one may come.
+    pub(crate) fn limit_groups(&mut self, conn: ConnId) -> Result<(), Refusal> {
+        let Some(user) = self.limited_user(conn) else { return Ok(()) };
+        self.node.rate_limits.take_group(&self.node.config.rates, user, self.now)
+    }
+
+    /// Whose requests are counted, if those of this connection are.
+    fn limited_user(&mut self, conn: ConnId) -> Option<UserId> {
+        let on_loopback = self.node.config.rates.on_loopback;
+        let session = self.session(conn)?;
+        let is_counted = on_loopback || !session.address.is_loopback();
+        session.online().filter(|_| is_counted).map(|online| online.user)
     }
 
     /// Tells a session its head, without entries.

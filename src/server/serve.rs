@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 
 use aldis_logic::job::{BootId, GroupLimits, NodeId};
 use aldis_logic::{
-    AddressLimits, DirectMessages, HeadCheckTimes, Keyring, MessageTimes, Node, NodeConfig, Rate,
-    Rates, SigningKey,
+    DirectMessages, HeadCheckTimes, Keyring, MessageTimes, Node, NodeConfig, SigningKey,
 };
 use aldis_net::Listeners;
 use aldis_store::{Boot, Store};
 use anyhow::Context;
 
-use crate::config::{Config, Connection, DirectoryKind, RateTable, Senders, StoreKind};
+use crate::config::{Config, DirectoryKind, Senders, StoreKind};
 use crate::data_dir;
 use crate::directories::AnyDirectory;
 use crate::edge::EdgeListeners;
@@ -84,10 +83,11 @@ fn serve(
             recall_ms: u64::from(*config.policy.recall_s.get_ref()) * 1_000,
             edit_ms: u64::from(*config.policy.edit_s.get_ref()) * 1_000,
         },
-        rates: rates(&config.rates, &config.connection),
+        rates: config.rates.rates(&config.connection),
         group_limits: GroupLimits {
             fanout_max: *config.policy.fanout_max.get_ref() as usize,
             members_max: *config.policy.group_members_max.get_ref() as usize,
+            per_user_max: *config.policy.groups_per_user_max.get_ref() as usize,
         },
         attempts: config.attempts.rules(),
         shares_attempts: *config.directory.kind.get_ref() == DirectoryKind::Redis,
@@ -108,23 +108,6 @@ fn serve(
     });
     drain(config, &running, &node, ending);
     running.join()
-}
-
-/// Ten times as many at once as in a second over a longer time.
-fn rates(table: &RateTable, connection: &Connection) -> Rates {
-    let rate = |per_s: u32| Rate { per_s, burst: per_s.saturating_mul(10) };
-    Rates {
-        sends: rate(*table.sends_per_second.get_ref()),
-        changes: rate(*table.changes_per_second.get_ref()),
-        queries: rate(*table.queries_per_second.get_ref()),
-        told: rate(*table.told_per_second.get_ref()),
-        addresses: AddressLimits {
-            connections: *connection.per_address_max.get_ref(),
-            strangers: *connection.before_login_per_address_max.get_ref(),
-            password_checks: *table.password_checks_per_address.get_ref(),
-        },
-        on_loopback: table.on_loopback,
-    }
 }
 
 /// Random: no two lives of a node have the same.

@@ -77,7 +77,7 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     let class = Class::of(request.command);
     // A message that is refused holds up those behind it: its own handler sees to that.
     if class != Class::Send {
-        service.limit(request.conn, class)?;
+        service.limit(request, class)?;
     }
     match request.command {
         Command::Login => login::handle(service, request),

@@ -4,13 +4,14 @@ mod attempts;
 mod cluster;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
+mod rates;
 mod tables;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use aldis_store::NODE_MAX;
-use aldis_wire::limits::{EDIT_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX};
+use aldis_wire::limits::{EDIT_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -20,9 +21,6 @@ pub use tables::{
     AdminTable, ApiTable, Connection, DirectoryKind, DirectoryTable, Drain, Listen, NodeTable,
     Policy, RateTable, SecretUrl, Senders, Session, StoreKind, StoreTable, Threads, TlsTable,
 };
-
-/// More a second than one connection can ask.
-const RATE_MAX: u32 = 1_000_000;
 
 /// Overrides `store.url`.
 const STORE_URL_VARIABLE: &str = "ALDIS_STORE_URL";
@@ -200,14 +198,10 @@ impl Config {
         let (fanout, members) = (&self.policy.fanout_max, &self.policy.group_members_max);
         source.within("policy.fanout_max", fanout, 1, GROUP_FANOUT_MAX as u32)?;
         source.within("policy.group_members_max", members, 1, GROUP_MEMBERS_MAX as u32)?;
+        let groups = &self.policy.groups_per_user_max;
+        source.within("policy.groups_per_user_max", groups, 1, GROUPS_PER_USER_MAX as u32)?;
         source.at_most("drain.seconds", &self.drain.seconds, 3_600)?;
-        let RateTable { sends_per_second, changes_per_second, .. } = &self.rates;
-        source.at_most("rates.sends_per_second", sends_per_second, RATE_MAX)?;
-        source.at_most("rates.changes_per_second", changes_per_second, RATE_MAX)?;
-        source.at_most("rates.queries_per_second", &self.rates.queries_per_second, RATE_MAX)?;
-        source.at_most("rates.told_per_second", &self.rates.told_per_second, RATE_MAX)?;
-        let checks = &self.rates.password_checks_per_address;
-        source.at_most("rates.password_checks_per_address", checks, RATE_MAX)?;
+        self.rates.check(source)?;
         self.attempts.check(source)?;
         self.check_cluster(source)
     }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use aldis_wire::limits::{FRAME_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX, LOGIN_MS_MAX};
+use aldis_wire::limits::{
+    FRAME_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX, LOGIN_MS_MAX,
+};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -170,6 +172,8 @@ pub struct Policy {
     pub fanout_max: Spanned<u32>,
     /// Members of a group.
     pub group_members_max: Spanned<u32>,
+    /// Groups that a user is in, the own ones included.
+    pub groups_per_user_max: Spanned<u32>,
 }
 
 /// Who may write to a user who has said nothing else of them.
@@ -196,6 +200,10 @@ pub struct RateTable {
     pub queries_per_second: Spanned<u32>,
     /// What is told and not stored, as that one writes something.
     pub told_per_second: Spanned<u32>,
+    /// Bytes of all requests together, KiB.
+    pub kib_per_second: Spanned<u32>,
+    /// Groups made, or asked to let one in, in an hour; as many at once.
+    pub groups_per_hour: Spanned<u32>,
     /// Passwords of one address that are checked or wait for it; further ones are told to come back. 0
     /// is no limit.
     pub password_checks_per_address: Spanned<u32>,
@@ -310,6 +318,7 @@ impl Default for Policy {
             edit_s: unspanned(24 * 3600),
             fanout_max: unspanned(GROUP_FANOUT_MAX as u32),
             group_members_max: unspanned(GROUP_MEMBERS_MAX as u32),
+            groups_per_user_max: unspanned(GROUPS_PER_USER_MAX as u32),
         }
     }
 }
@@ -321,6 +330,8 @@ impl Default for RateTable {
             changes_per_second: unspanned(50),
             queries_per_second: unspanned(100),
             told_per_second: unspanned(20),
+            kib_per_second: unspanned(1_024),
+            groups_per_hour: unspanned(200),
             password_checks_per_address: unspanned(16),
             on_loopback: false,
         }

@@ -127,7 +127,7 @@ impl World {
             link: LinkUse::Off,
             direct_messages: Default::default(),
             message_times: Default::default(),
-            group_limits: GroupLimits { fanout_max: 3, members_max: 20 },
+            group_limits: GroupLimits { fanout_max: 3, members_max: 20, per_user_max: 2_000 },
             rates: Default::default(),
             attempts: Default::default(),
             shares_attempts: false,
