@@ -19,9 +19,11 @@ use crate::job::{
     HashRequest, HashResult, JobError, LoginState, NewUser, ReactorId, ReadJob, ReadReply,
     ReadRequest, ReadResult, Ticket, Verdict, WriteJob, WriteReply, WriteRequest, Written,
 };
+use crate::memory::MemoryLevel;
 use crate::node::Node;
 use crate::now::Now;
 use crate::request::Refusal;
+use crate::service::OVERLOADED;
 use crate::throttle::Attempt;
 use crate::token::Claims;
 
@@ -123,6 +125,9 @@ impl ApiService {
     pub fn handle_request(&mut self, now: Now, request: ApiRequest) -> Result<u32, Refusal> {
         self.now = now;
         let ApiRequest { register: new_user, login: body, address } = request;
+        if self.node.memory.level() > MemoryLevel::Plenty {
+            return Err(OVERLOADED);
+        }
         let class = login::check_device(&body)?;
         let new_user = new_user.map(register::check).transpose()?;
         if body.password.len() > PASSWORD_BYTES_MAX {

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use crate::addresses::Addresses;
 use crate::check_times::HeadCheckTimes;
 use crate::job::{BootId, GroupLimits, NodeId};
+use crate::memory::Memory;
 use crate::now::Now;
 use crate::rates::{RateLimits, Rates};
 use crate::request::Refusal;
@@ -109,6 +110,8 @@ pub struct Node {
     pub(crate) watch_count: AtomicUsize,
     /// What is left of the rates.
     pub(crate) rate_limits: RateLimits,
+    /// Whether there is memory left.
+    pub memory: Memory,
     /// What each address has here.
     pub(crate) addresses: Addresses,
 }
@@ -176,6 +179,11 @@ impl Node {
         }
     }
 
+    /// Forgets what is only there to be quick: memory is short.
+    pub fn drop_caches(&self) {
+        self.rate_limits.shrink();
+    }
+
     /// A node without sessions.
     pub fn new(config: NodeConfig, keyring: Keyring) -> Self {
         let (table, streams) = (SessionTable::default(), StreamTable::default());
@@ -195,6 +203,7 @@ impl Node {
             departures,
             watch_count,
             rate_limits,
+            memory: Memory::default(),
             addresses,
         }
     }

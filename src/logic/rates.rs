@@ -122,6 +122,13 @@ impl RateLimits {
         })
     }
 
+    /// Gives back the room of those who were forgotten.
+    pub fn shrink(&self) {
+        for shard in &self.shards {
+            shard.lock().shrink_to_fit();
+        }
+    }
+
     fn change(
         &self,
         user: UserId,

@@ -18,6 +18,7 @@ use crate::handlers::presence::{self, Presence};
 use crate::handlers::receipt_notify::{self, Receipts};
 use crate::hold_back::{self, Holds};
 use crate::job::ReactorId;
+use crate::memory::MemoryLevel;
 use crate::node::Node;
 use crate::now::Now;
 use crate::planted::{self, RequestBug};
@@ -97,7 +98,7 @@ impl Service {
 
     /// Whether another connection of this address may come.
     pub fn admits(&self, address: IpAddr) -> bool {
-        self.node.addresses.admits(address)
+        self.node.memory.level() < MemoryLevel::Spent && self.node.addresses.admits(address)
     }
 
     /// A connection was accepted.
@@ -158,9 +159,12 @@ impl Service {
             session.is_waiting = true;
             return Admit::Wait;
         }
-        if is_shed_first(command) && self.credits.is_overloaded() {
-            self.refuse(conn, header.cmd, header.seq, OVERLOADED);
-            return Admit::Taken;
+        if is_shed_first(command) {
+            let is_short = self.node.memory.level() > MemoryLevel::Plenty;
+            if is_short || self.credits.is_overloaded() {
+                self.refuse(conn, header.cmd, header.seq, OVERLOADED);
+                return Admit::Taken;
+            }
         }
         let need = need_of(command);
         if !self.credits.has(need) {
@@ -260,7 +264,7 @@ impl Service {
 
 /// Messages and their syncs go first while the store has much to do. The pause is about what it needs
 /// to get through its queues.
-const OVERLOADED: Refusal =
+pub(crate) const OVERLOADED: Refusal =
     Refusal { code: Code::Busy, message: "the node has too much to do", retry_after_ms: 1_000 };
 
 /// Whether something of the session itself must be over first.

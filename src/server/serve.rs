@@ -19,6 +19,7 @@ use crate::directories::AnyDirectory;
 use crate::edge::EdgeListeners;
 use crate::link::{LinkSetup, link_use};
 use crate::mail::{Mail, PostOffice};
+use crate::memory::MemoryBudget;
 use crate::signals::Ending;
 use crate::stores::{self, AnyStore};
 use crate::threads::{self, Counts, Outside, Running};
@@ -98,7 +99,9 @@ fn serve(
     let directory = AnyDirectory::open(config, life, boot.store_epoch, actual, advertised)?;
     let files = config.listen.tls.as_ref().map(TlsFiles::open).transpose()?;
     let tls = files.as_ref().map(|files| files.tls.clone());
-    let outside = Outside { directory, link, edge: EdgeListeners::bind(config, actual)?, tls };
+    let edge = EdgeListeners::bind(config, actual)?;
+    let memory = MemoryBudget::of(&config.memory);
+    let outside = Outside { directory, link, edge, tls, memory };
     let running = start(config, counts, listeners, node.clone(), store, outside)?;
     banner(config, actual);
     let mut ending = ending;

@@ -18,7 +18,7 @@ use aldis_logic::{CreditLimits, Delivery, Node, Service, fan_out};
 use aldis_net::{Listeners, Reactor, Tls};
 use aldis_store::{Store, Writer, run_reader, run_writer};
 use anyhow::{Context, anyhow};
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::clock::Clock;
 use crate::directories::AnyDirectory;
@@ -27,6 +27,7 @@ use crate::hash_pool::{self, Hasher};
 use crate::http::WatchedDirectory;
 use crate::link::{LinkPost, LinkSetup};
 use crate::mail::{Mail, PostOffice};
+use crate::memory::{self, MemoryBudget};
 use crate::metrics::{LinkCounts, Metrics, Sources, TimedWriter};
 use crate::reactor_handler::{ClientHandler, Workers};
 
@@ -65,6 +66,7 @@ pub struct Running {
     reactors: Vec<JoinHandle<io::Result<()>>>,
     edges: EdgeThreads,
     workers: Vec<JoinHandle<()>>,
+    memory: Option<(Sender<()>, JoinHandle<()>)>,
     link: Option<(LinkPost, JoinHandle<()>)>,
 }
 
@@ -78,6 +80,8 @@ pub struct Outside {
     pub edge: EdgeListeners,
     /// What clients' connections are encrypted with.
     pub tls: Option<Arc<Tls>>,
+    /// How much memory there is; `None`: nobody looks.
+    pub memory: Option<MemoryBudget>,
 }
 
 impl Running {
@@ -88,6 +92,10 @@ impl Running {
             result.context("a reactor failed")?;
         }
         self.edges.stop()?;
+        if let Some((stop, memory)) = self.memory {
+            drop(stop);
+            memory.join().map_err(|_| anyhow!("the watcher of memory panicked"))?;
+        }
         // These held the ways to the workers; with them gone the queues end.
         for worker in self.workers {
             worker.join().map_err(|_| anyhow!("a worker panicked"))?;
@@ -112,7 +120,7 @@ pub fn start(
 ) -> anyhow::Result<Running> {
     let limits = CreditLimits::default();
     let metrics = Arc::new(Metrics::new(counts.reactors).context("metrics")?);
-    let Outside { directory, link, edge, tls } = outside;
+    let Outside { directory, link, edge, tls, memory } = outside;
     let gateways = edge.gateways.clone();
     let (office, ends) = PostOffice::new(counts.reactors, limits);
     let (edge, office) = edge.open_mailboxes(office);
@@ -199,8 +207,9 @@ pub fn start(
         let run = move || reactor.run().map(drop);
         reactors.push(Builder::new().name(format!("client-{number}")).spawn(run)?);
     }
+    let memory = memory.map(|budget| start_memory(budget, node.clone())).transpose()?;
     let edges = edge.start(counts.reactors, sources, ways, node, store)?;
-    Ok(Running { office, is_draining, reactors, edges, workers, link })
+    Ok(Running { office, is_draining, reactors, edges, workers, memory, link })
 }
 
 /// Where what a worker found out goes.
@@ -289,6 +298,15 @@ fn start_hasher(
         });
     };
     Ok(Builder::new().name(format!("hash-{number}")).spawn(run)?)
+}
+
+fn start_memory(
+    budget: MemoryBudget,
+    node: Arc<Node>,
+) -> anyhow::Result<(Sender<()>, JoinHandle<()>)> {
+    let (stop, stopped) = bounded(0);
+    let run = move || memory::watch(budget, &node, &stopped);
+    Ok((stop, Builder::new().name("memory".into()).spawn(run)?))
 }
 
 fn start_directory(

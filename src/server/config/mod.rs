@@ -4,6 +4,7 @@ mod attempts;
 mod cluster;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
+mod memory;
 mod rates;
 mod tables;
 
@@ -17,6 +18,7 @@ use toml::Spanned;
 
 pub use attempts::AttemptTable;
 pub use cluster::{ClusterTable, ControllerName};
+pub use memory::MemoryTable;
 pub use tables::{
     AdminTable, ApiTable, Connection, DirectoryKind, DirectoryTable, Drain, Listen, NodeTable,
     Policy, RateTable, SecretUrl, Senders, Session, StoreKind, StoreTable, Threads, TlsTable,
@@ -88,6 +90,8 @@ pub struct Config {
     /// See there.
     pub attempts: AttemptTable,
     /// See there.
+    pub memory: MemoryTable,
+    /// See there.
     pub drain: Drain,
     /// The link to other nodes; without this table there is none.
     pub cluster: Option<ClusterTable>,
@@ -111,6 +115,7 @@ impl Default for Config {
             policy: Policy::default(),
             rates: RateTable::default(),
             attempts: AttemptTable::default(),
+            memory: MemoryTable::default(),
             drain: Drain::default(),
             cluster: None,
             admin: AdminTable::default(),
@@ -203,6 +208,7 @@ impl Config {
         source.at_most("drain.seconds", &self.drain.seconds, 3_600)?;
         self.rates.check(source)?;
         self.attempts.check(source)?;
+        self.memory.check(source)?;
         self.check_cluster(source)
     }
 
