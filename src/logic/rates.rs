@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use aldis_wire::limits::PIPELINED_REQUESTS_MAX;
 use aldis_wire::{Code, UserId};
 use foldhash::fast::FixedState;
 use parking_lot::Mutex;
@@ -42,6 +43,8 @@ pub struct Rates {
     pub bytes: Rate,
     /// Groups that are made, or asked to let one in, in an hour; as many at once. 0 is no limit.
     pub groups_per_hour: u32,
+    /// Requests of one connection without an answer; further ones are not read.
+    pub in_flight: usize,
     /// See there.
     pub addresses: AddressLimits,
     /// They hold for connections from this machine, too: its own tools may ask as often as they like
@@ -59,6 +62,7 @@ impl Default for Rates {
             told: Rate { per_s: 20, burst: 200 },
             bytes: Rate { per_s: 1 << 20, burst: 10 << 20 },
             groups_per_hour: 200,
+            in_flight: PIPELINED_REQUESTS_MAX,
             addresses: AddressLimits::default(),
             on_loopback: false,
         }

@@ -117,6 +117,7 @@ impl Service {
     pub fn handle_frame(&mut self, now: Now, conn: ConnId, frame: Frame<'_>) -> Admit {
         self.now = now;
         let (header, fence) = (frame.header, self.fence);
+        let in_flight_max = self.node.config.rates.in_flight;
         let Some(session) = self.session(conn) else { return Admit::Taken };
         if session.is_closing {
             return Admit::Taken;
@@ -155,7 +156,7 @@ impl Service {
         if session.in_flight == 0 {
             session.fence = fence;
         }
-        if must_wait(session, command, fence) {
+        if must_wait(session, command, fence, in_flight_max) {
             session.is_waiting = true;
             return Admit::Wait;
         }
@@ -268,8 +269,8 @@ pub(crate) const OVERLOADED: Refusal =
     Refusal { code: Code::Busy, message: "the node has too much to do", retry_after_ms: 1_000 };
 
 /// Whether something of the session itself must be over first.
-fn must_wait(session: &Session, command: Command, fence: u32) -> bool {
-    let is_full = usize::from(session.in_flight) >= PIPELINED_REQUESTS_MAX;
+fn must_wait(session: &Session, command: Command, fence: u32, in_flight_max: usize) -> bool {
+    let is_full = usize::from(session.in_flight) >= in_flight_max;
     match command {
         // The writer will refuse what was asked in ignorance of its last failure. A send that knows
         // of it would overtake the ones before it.

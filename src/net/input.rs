@@ -98,7 +98,8 @@ fn read<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u8], id: ConnId
         io.counters.read_calls += 1;
         io.counters.bytes_in += taken as u64;
         budget = budget.saturating_sub(taken);
-        if len > 0 && feed(io, handler, id, &scratch[..len]) != Flow::More {
+        let fresh = scratch.get(..len).unwrap_or_default();
+        if !fresh.is_empty() && feed(io, handler, id, fresh) != Flow::More {
             return;
         }
     }
@@ -139,7 +140,7 @@ fn feed<H: Handler>(io: &mut Io, handler: &mut H, id: ConnId, fresh: &[u8]) -> F
         }
     }
     let (used, flow) = handle_frames(io, handler, id, rest);
-    let left = &rest[used..];
+    let left = rest.get(used..).unwrap_or_default();
     if !left.is_empty() && flow != Flow::Closed {
         let mut tail = Box::<Tail>::default();
         tail.append(left, 0);
@@ -194,7 +195,7 @@ fn handle_frames<H: Handler>(
             conn.output_paused = true;
             return (used, Flow::Paused);
         }
-        match parse_frame(&bytes[used..], conn.body_bytes_max()) {
+        match parse_frame(bytes.get(used..).unwrap_or_default(), conn.body_bytes_max()) {
             Ok(Some(frame)) => {
                 io.counters.frames_in += 1;
                 match handler.handle_frame(io, id, frame) {

@@ -144,12 +144,15 @@ fn start(
 ) -> anyhow::Result<Running> {
     let heartbeat = Duration::from_secs((*config.session.heartbeat_s.get_ref()).into());
     let connections_max = *config.connection.max.get_ref() as usize;
+    let handshakes_max = *config.connection.handshakes_max.get_ref() as usize;
     let net = aldis_net::Config {
         output_soft_bytes: *config.connection.output_soft_kib.get_ref() as usize * 1024,
         output_hard_bytes: *config.connection.output_hard_kib.get_ref() as usize * 1024,
         connections_max: connections_max.div_ceil(counts.reactors),
+        handshakes_max: handshakes_max.div_ceil(counts.reactors),
         login_deadline: Duration::from_secs((*config.connection.login_s.get_ref()).into()),
         frame_deadline: Duration::from_secs((*config.connection.frame_s.get_ref()).into()),
+        write_stall_deadline: Duration::from_secs((*config.connection.stall_s.get_ref()).into()),
         idle_deadline: heartbeat * IDLE_HALF_INTERVALS / 2,
         ..aldis_net::Config::default()
     };

@@ -313,7 +313,7 @@ pub(super) fn handle_state(service: &mut Service, ticket: Ticket, state: LoginSt
         store_epoch: config.store_epoch,
         server_time_ms: service.now.unix_ms,
         heartbeat_interval_ms: config.heartbeat_interval_ms,
-        limits: Some(limits_message(config.group_limits.members_max)),
+        limits: Some(limits_message(config)),
         features: Vec::new(),
         cursor: state.cursor.0,
         username: state.username.clone(),
@@ -369,13 +369,13 @@ fn heads(head: Seq, state: &LoginState) -> Vec<pb::StreamHead> {
     std::iter::once(mailbox).chain(streams).collect()
 }
 
-fn limits_message(members_max: usize) -> pb::Limits {
+fn limits_message(config: &NodeConfig) -> pb::Limits {
     pb::Limits {
         body_bytes_max: limits::BODY_BYTES_MAX as u32,
         text_bytes_max: limits::TEXT_BYTES_MAX as u32,
-        pipelined_requests_max: limits::PIPELINED_REQUESTS_MAX as u32,
+        pipelined_requests_max: config.rates.in_flight as u32,
         sync_entries_max: limits::SYNC_ENTRIES_MAX as u32,
-        group_members_max: members_max as u32,
+        group_members_max: config.group_limits.members_max as u32,
     }
 }
 

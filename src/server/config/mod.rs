@@ -2,6 +2,7 @@
 
 mod attempts;
 mod cluster;
+mod connection;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
 mod memory;
@@ -187,18 +188,7 @@ impl Config {
         source.at_most("threads.hashers", &self.threads.hashers, 64)?;
         source.within("session.heartbeat_s", &self.session.heartbeat_s, 1, 3_600)?;
         source.within("session.token_hours", &self.session.token_hours, 1, 24 * 365)?;
-        source.within("connection.max", &self.connection.max, 1, 10_000_000)?;
-        let Connection { per_address_max, before_login_per_address_max, .. } = &self.connection;
-        source.at_most("connection.per_address_max", per_address_max, 10_000_000)?;
-        let key = "connection.before_login_per_address_max";
-        source.at_most(key, before_login_per_address_max, 10_000_000)?;
-        source.within("connection.login_s", &self.connection.login_s, 1, 300)?;
-        source.within("connection.frame_s", &self.connection.frame_s, 1, 300)?;
-        let (soft, hard) = (&self.connection.output_soft_kib, &self.connection.output_hard_kib);
-        source.within("connection.output_soft_kib", soft, 16, 64 << 10)?;
-        // Two of the largest frames fit between the two, or an answer could close its connection.
-        let hard_min = soft.get_ref() + 2_560;
-        source.within("connection.output_hard_kib", hard, hard_min, 1 << 20)?;
+        self.connection.check(source)?;
         source.at_most("policy.edit_s", &self.policy.edit_s, (EDIT_MS_MAX / 1_000) as u32)?;
         let (fanout, members) = (&self.policy.fanout_max, &self.policy.group_members_max);
         source.within("policy.fanout_max", fanout, 1, GROUP_FANOUT_MAX as u32)?;

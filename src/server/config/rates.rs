@@ -30,6 +30,7 @@ impl RateTable {
                 burst: bytes_per_s.saturating_mul(BURST_S).max(BURST_BYTES_MIN),
             },
             groups_per_hour: *self.groups_per_hour.get_ref(),
+            in_flight: *connection.requests_in_flight_max.get_ref() as usize,
             addresses: AddressLimits {
                 connections: *connection.per_address_max.get_ref(),
                 strangers: *connection.before_login_per_address_max.get_ref(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use aldis_wire::limits::{
     FRAME_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX, LOGIN_MS_MAX,
+    PIPELINED_REQUESTS_MAX,
 };
 use serde::Deserialize;
 use toml::Spanned;
@@ -151,6 +152,12 @@ pub struct Connection {
     pub login_s: Spanned<u32>,
     /// Time to complete a frame after its first byte, seconds.
     pub frame_s: Spanned<u32>,
+    /// Time without progress while output is queued, seconds.
+    pub stall_s: Spanned<u32>,
+    /// Requests without an answer; further ones are not read. Clients are told.
+    pub requests_in_flight_max: Spanned<u32>,
+    /// Connections of the node that are agreeing on keys (TLS); further ones are closed at once.
+    pub handshakes_max: Spanned<u32>,
     /// Queued output, KiB, above which a slow reader's pushes are replaced by one hint.
     pub output_soft_kib: Spanned<u32>,
     /// Queued output, KiB, above which a connection is closed.
@@ -298,6 +305,9 @@ impl Default for Connection {
             before_login_per_address_max: unspanned(256),
             login_s: unspanned((LOGIN_MS_MAX / 1_000) as u32),
             frame_s: unspanned((FRAME_MS_MAX / 1_000) as u32),
+            stall_s: unspanned(30),
+            requests_in_flight_max: unspanned(PIPELINED_REQUESTS_MAX as u32),
+            handshakes_max: unspanned(8_192),
             output_soft_kib: unspanned(128),
             output_hard_kib: unspanned(4096),
         }
