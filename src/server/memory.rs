@@ -73,7 +73,8 @@ pub fn watch(budget: MemoryBudget, node: &Arc<Node>, stop: &Receiver<()>) {
                 return;
             }
         };
-        let before = std::mem::replace(&mut level, budget.level(used, level));
+        let before = level;
+        level = budget.level(used, before);
         looks = if before == level { looks.wrapping_add(1) } else { 0 };
         if level > MemoryLevel::Plenty && looks.is_multiple_of(TRIM_LOOKS) {
             node.drop_caches();
