@@ -23,6 +23,7 @@ mod listen;
 mod mailbox;
 mod output;
 mod reactor;
+mod share;
 #[deny(clippy::indexing_slicing)]
 mod tail;
 mod timer;

@@ -156,6 +156,9 @@ pub struct Connection {
     pub stall_s: Spanned<u32>,
     /// Requests without an answer; further ones are not read. Clients are told.
     pub requests_in_flight_max: Spanned<u32>,
+    /// Frames of a connection per second over ten of them; who sends more is not read for a second. 0 is no
+    /// limit. What is said of addresses holds for loopback with rates.on_loopback.
+    pub frames_per_second: Spanned<u16>,
     /// Connections of the node that are agreeing on keys (TLS); further ones are closed at once.
     pub handshakes_max: Spanned<u32>,
     /// Queued output, KiB, above which a slow reader's pushes are replaced by one hint.
@@ -307,6 +310,7 @@ impl Default for Connection {
             frame_s: unspanned((FRAME_MS_MAX / 1_000) as u32),
             stall_s: unspanned(30),
             requests_in_flight_max: unspanned(PIPELINED_REQUESTS_MAX as u32),
+            frames_per_second: unspanned(250),
             handshakes_max: unspanned(8_192),
             output_soft_kib: unspanned(128),
             output_hard_kib: unspanned(4096),
