@@ -10,6 +10,7 @@ mod hash_pool;
 mod http;
 mod link;
 mod mail;
+mod memory;
 mod metrics;
 #[cfg(feature = "planted-bugs")]
 mod planted;
@@ -20,6 +21,7 @@ mod stores;
 mod sys;
 mod threads;
 mod tls;
+mod urgency;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

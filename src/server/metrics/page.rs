@@ -77,6 +77,8 @@ impl Page {
         let is_draining = sources.is_draining.load(Ordering::Relaxed);
         let help = "1 while the node is going away and takes no new clients.";
         self.gauge("aldis_draining", help, is_draining.into());
+        let help = "0: memory is there; 1: logins and lists are refused; 2: connections, too.";
+        self.gauge("aldis_memory_level", help, sources.node.memory.level() as u64);
     }
 
     fn connections(&mut self, metrics: &Metrics) {
@@ -116,7 +118,7 @@ impl Page {
     fn traffic(&mut self, metrics: &Metrics) {
         let sum =
             |of: CountOf| metrics.reactors.iter().map(|reactor| of(reactor).get()).sum::<u64>();
-        let of_reactors: [(_, _, CountOf); 12] = [
+        let of_reactors: [(_, _, CountOf); 13] = [
             ("aldis_frames_received_total", "Frames from clients.", |one| &one.frames_in),
             ("aldis_frames_sent_total", "Frames queued for clients.", |one| &one.frames_out),
             ("aldis_received_bytes_total", "Bytes from clients.", |one| &one.bytes_in),
@@ -126,6 +128,11 @@ impl Page {
             ("aldis_pushes_dropped_total", "Pushes replaced by a hint: slow readers.", |one| {
                 &one.pushes_dropped
             }),
+            (
+                "aldis_pauses_total",
+                "Connections that sent too much and were not read for a while.",
+                |one| &one.pauses,
+            ),
             ("aldis_reactor_turns_total", "Turns of the reactors.", |one| &one.turns),
             ("aldis_reactor_wakeups_total", "Times that mail woke a reactor.", |one| &one.wakeups),
             ("aldis_kicks_total", "Sessions ended by a newer login or a revocation.", |one| {
