@@ -190,6 +190,11 @@ impl Session {
         core.login(now, self.credentials.clone());
     }
 
+    /// The password that logged in is no longer the one: further logins use the token.
+    pub fn forget_password(&mut self) {
+        self.credentials = Credentials::SavedToken;
+    }
+
     /// Does something that is safe to repeat, logging in again when another command of the same
     /// device class took the session meanwhile.
     pub fn with_retry<T>(

@@ -80,6 +80,7 @@ impl Model {
             Act::Friends => self.show_friends(),
             Act::Groups => self.show_groups(),
             Act::Search => self.ask_search(),
+            Act::Account => self.show_profile(),
             Act::OpenSomebody => self.ask_to_open(),
             Act::NextChat => self.open_neighbour(1),
             Act::PreviousChat => self.open_neighbour(-1),
@@ -218,7 +219,35 @@ impl Model {
         for (user, reaction) in log.map_or(&[][..], |log| log.reactions(conv_seq)) {
             text.push_str(&format!("\n{}: {}", self.names.user(*user), escape(reaction)));
         }
+        text.push_str(&self.fate_text(message));
         self.panel = Some(Panel::Reading { title, text, top: 0 });
+    }
+
+    /// Who has an own message, as far as that is known.
+    fn fate_text(&self, message: &Message) -> String {
+        let (Some(target), true) = (self.current(), message.sender_id == self.setting.me) else {
+            return String::new();
+        };
+        let names = |ids: Vec<u64>| {
+            let names: Vec<String> = ids.into_iter().map(|id| self.names.user(id)).collect();
+            if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+        };
+        match (target, self.read_by(message), self.chats.get(target)) {
+            (Target::Group(_), Some((read, unread)), _) => {
+                format!("\n\nRead by: {}\nNot yet by: {}", names(read), names(unread))
+            }
+            (Target::User(user), _, Some(chat)) if user.0 != self.setting.me => {
+                let fate = if chat.other_read_conv_seq >= message.conv_seq {
+                    "Read"
+                } else if chat.other_received_conv_seq >= message.conv_seq {
+                    "On a device of the other's, not read yet"
+                } else {
+                    "On the server, on no device of the other's yet"
+                };
+                format!("\n\n{fate}")
+            }
+            _ => String::new(),
+        }
     }
 }
 

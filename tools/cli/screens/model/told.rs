@@ -57,7 +57,8 @@ impl Model {
             }
             Told::Receipt(receipt) => {
                 let target = Target::User(UserId(receipt.user_id));
-                self.chats.note_receipt(target, receipt.read_conv_seq);
+                let (read, received) = (receipt.read_conv_seq, receipt.delivered_conv_seq);
+                self.chats.note_receipt(target, read, received);
             }
             Told::Presence(notify) => self.note_presence(notify.users),
         }

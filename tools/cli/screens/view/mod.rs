@@ -1,6 +1,7 @@
 //! Draws the model: where everything stands, and the parts that are not worth a file. Changes
 //! nothing and asks nobody.
 
+mod account;
 mod chats;
 mod compose;
 mod messages;

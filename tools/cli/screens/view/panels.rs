@@ -5,11 +5,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
+use super::account::{device_row, draw_own_name, field_row};
 use super::messages::{name_of, preview_of};
 use super::put;
 use super::theme::Theme;
 use crate::screens::keys::{Act, Table};
-use crate::screens::model::{Hit, Model, Panel};
+use crate::screens::model::{FIELDS, Hit, Model, Panel};
 use crate::screens::text::{cells, fit, pad, wrap};
 use crate::terminal::escape_line;
 
@@ -20,7 +21,7 @@ const NAME_COLUMNS: usize = 28;
 const HIT_CHARS: usize = 160;
 
 /// A row of a list, and whether it is quiet.
-type ListRow = (String, bool);
+pub(super) type ListRow = (String, bool);
 
 pub(super) fn draw(model: &Model, panel: &Panel, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
@@ -36,6 +37,8 @@ pub(super) fn draw(model: &Model, panel: &Panel, theme: Theme, area: Rect, buffe
         Panel::Friends { selected, .. }
         | Panel::Groups { selected }
         | Panel::Search { selected }
+        | Panel::Profile { selected }
+        | Panel::Devices { selected }
         | Panel::Members { selected, .. } => {
             let rows = rows(model, panel);
             let body = draw_head(model, panel, theme, body, buffer);
@@ -68,12 +71,19 @@ fn title(model: &Model, panel: &Panel) -> String {
         Panel::Members { group, .. } => {
             format!("{} (group:{group})", model.names.group(*group))
         }
+        Panel::Profile { .. } => "[Yourself]  Your devices".to_owned(),
+        Panel::Devices { .. } => {
+            format!(" Yourself  [Your devices {}]", model.account.devices.len())
+        }
         Panel::Reading { title, .. } => escape_line(title),
     }
 }
 
 /// What is to be known of a group, above its members; the rest of the area.
 fn draw_head(model: &Model, panel: &Panel, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
+    if let Panel::Profile { .. } = panel {
+        return draw_own_name(model, theme, area, buffer);
+    }
     let Panel::Members { group, .. } = panel else { return area };
     let Some(info) = model.groups.get(group) else { return area };
     let joining = match info.join_mode() {
@@ -106,6 +116,10 @@ fn rows(model: &Model, panel: &Panel) -> Vec<ListRow> {
         }
         Panel::Groups { .. } => model.groups.values().map(group_row).collect(),
         Panel::Search { .. } => model.search.hits.iter().map(|hit| hit_row(model, hit)).collect(),
+        Panel::Profile { .. } => FIELDS.iter().map(|field| field_row(model, *field)).collect(),
+        Panel::Devices { .. } => {
+            model.account.devices.iter().map(|device| device_row(model, device)).collect()
+        }
         Panel::Members { group, .. } => {
             let Some(roster) = model.roster_of(*group) else { return Vec::new() };
             let requests = roster.requests.iter().map(|request| {
