@@ -235,6 +235,8 @@ fn a_group_is_made_on_the_screen_and_its_people_are_seen() {
     ben.sees("2 members");
     ada.say("@ben noodles?");
     ben.sees("@  ada: @ben noodles?");
+    // The only other one has read it, which is asked now and then.
+    ada.sees("✓✓ you: @ben noodles?");
 
     // A friend request, with its answer.
     ada.press(&["F3"]);
@@ -267,6 +269,51 @@ fn a_taken_session_says_so_and_comes_back_when_asked() {
     // Another program of the same device class.
     let other = ada.aldis(&environment, &["sync", "--device-class", "desktop"]).output();
     assert!(other.expect("aldis runs").status.success());
+    ada.sees("another login took this session");
+    ada.press(&["C-l"]);
+    ada.wait("the connection", |shown| shown.contains("● ada at"));
+}
+
+#[test]
+fn a_password_is_changed_and_a_device_is_logged_out_on_the_screen() {
+    const NEW_PASSWORD: &str = "battery staple";
+    let server = Server::start();
+    let ada = Screen::start(&server, "ada", &[], (100, 24));
+    ada.sees("Welcome, ada");
+    let environment = ada.environment(&server);
+    let phone = ["sync", "--device-class", "phone", "--device-id", "old-phone"];
+    assert!(ada.aldis(&environment, &phone).output().expect("aldis runs").status.success());
+    ada.press(&["F6"]);
+    ada.sees("Name for others");
+    ada.press(&["Tab"]);
+    ada.wait("the devices", |shown| shown.contains("old-phone") && shown.contains("this one"));
+    // The last login stands first; this one is second, as registering logs in nobody.
+    ada.press(&["x"]);
+    ada.sees("(y/n)");
+    ada.press(&["y"]);
+    ada.sees("logged out");
+    ada.wait("one device", |shown| !shown.contains("old-phone"));
+
+    ada.press(&["Tab", "Down", "Down", "Down", "Enter"]);
+    ada.sees("your password now:");
+    for (typed, next) in [
+        (PASSWORD, "the new one:"),
+        (NEW_PASSWORD, "the new one once more:"),
+        (NEW_PASSWORD, "the password is changed"),
+    ] {
+        ada.say(typed);
+        let shown = ada.sees(next);
+        assert!(!shown.contains(typed), "{shown}");
+    }
+    // The session goes on, and comes back by its token after another one took it.
+    let log_in = |password: &str| {
+        let mut command = ada.aldis(&environment, &["sync", "--device-class", "desktop"]);
+        // Another home has no token.
+        let home = TempDir::with_prefix("aldis-screen-").expect("a temporary directory");
+        command.env("XDG_CONFIG_HOME", home.path()).env("ALDIS_PASSWORD", password);
+        command.output().expect("aldis runs").status.success()
+    };
+    assert!(!log_in(PASSWORD) && log_in(NEW_PASSWORD));
     ada.sees("another login took this session");
     ada.press(&["C-l"]);
     ada.wait("the connection", |shown| shown.contains("● ada at"));

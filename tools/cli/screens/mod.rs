@@ -8,6 +8,7 @@
 mod editor;
 mod keys;
 mod model;
+mod steady;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -96,7 +96,7 @@ impl Model {
             // Of a group that one has left there is no list.
             Purpose::Members { .. } | Purpose::JoinRequests { .. } => {}
             Purpose::Audience { .. } => self.say(&format!("not changed: {why}")),
-            Purpose::Password => self.say(&format!("the password was not changed: {why}")),
+            Purpose::Password => self.say(&format!("not changed: {why}")),
             Purpose::List { .. }
             | Purpose::Groups { .. }
             | Purpose::Relations { .. }

@@ -20,9 +20,10 @@ pub struct Ticket(u64);
 /// What a request was for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Purpose {
-    /// A page of conversations; how many are wanted with it and after it.
+    /// A page of conversations; how many are wanted with it and after it. `None`: those that come
+    /// besides, whole.
     List {
-        left: usize,
+        left: Option<usize>,
     },
     History {
         target: Target,

@@ -8,8 +8,8 @@ use aldis_wire::pb;
 
 use super::message::Message;
 
-/// Conversations in the list; the oldest ones leave it.
-const CHATS_MAX: usize = 1_000;
+/// Conversations in the list; the oldest ones leave it. Who has more finds them by name.
+pub(super) const CHATS_MAX: usize = 10_000;
 /// Unread messages that are counted; the list shows `99+` long before.
 const UNREAD_MAX: usize = 1_000;
 

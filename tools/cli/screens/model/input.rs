@@ -86,6 +86,7 @@ impl Model {
             Act::PreviousChat => self.open_neighbour(-1),
             Act::PageUp if self.panel.is_some() => self.page_panel(-1),
             Act::PageDown if self.panel.is_some() => self.page_panel(1),
+            Act::PageUp | Act::PageDown if self.focus == Focus::List => self.select_chat(act),
             Act::PageUp => self.scroll_page(-1),
             Act::PageDown => self.scroll_page(1),
             Act::ToEnd => {
@@ -157,34 +158,22 @@ impl Model {
 
     fn handle_list_key(&mut self, key: KeyEvent) {
         let Some(act) = keys::LIST.find(key) else { return };
-        let at = self.chats.selected.and_then(|target| self.chats.position(target));
-        let last = self.chats.len().saturating_sub(1);
-        let at = match act {
-            Act::Up => at.map_or(0, |at| at.saturating_sub(1)),
-            Act::Down => at.map_or(0, |at| (at + 1).min(last)),
-            Act::First => 0,
-            Act::Last => last,
+        match act {
+            Act::Up | Act::Down | Act::First | Act::Last => self.select_chat(act),
             Act::Open => {
                 if let Some(target) = self.chats.selected {
                     self.open(target);
                 }
-                return;
             }
-            Act::Pin | Act::Quiet | Act::Clear => return self.act_on_chat(act),
+            Act::Pin | Act::Quiet | Act::Clear => self.act_on_chat(act),
             Act::Members => {
                 if let Some(Target::Group(group)) = self.chats.selected {
                     self.show_members(group.0);
                 }
-                return;
             }
-            _ => {
-                if self.current().is_some() {
-                    self.focus = Focus::Compose;
-                }
-                return;
-            }
-        };
-        self.chats.selected = self.chats.nth(at).map(|chat| chat.target);
+            _ if self.current().is_some() => self.focus = Focus::Compose,
+            _ => {}
+        }
     }
 
     fn handle_message_key(&mut self, key: KeyEvent) {

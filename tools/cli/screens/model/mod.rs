@@ -143,6 +143,8 @@ pub struct Model {
     wanted_names: BTreeSet<u64>,
     asked_names: HashSet<u64>,
     are_groups_wanted: bool,
+    /// Where the list of conversations goes on; `None`: it does not, or it was asked for.
+    older_chats: Option<u64>,
 }
 
 impl Model {
@@ -177,6 +179,7 @@ impl Model {
             wanted_names: BTreeSet::from([setting.me]),
             asked_names: HashSet::new(),
             are_groups_wanted: true,
+            older_chats: None,
             setting,
         };
         model.ask_list();

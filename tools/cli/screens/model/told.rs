@@ -98,10 +98,13 @@ impl Model {
     /// Watches friends, and with whom one talks, as many as fit.
     pub(super) fn watch(&mut self) {
         let friends = self.relations.friends.iter().map(|friend| friend.user_id);
-        let others = self.chats.iter().filter_map(|chat| match chat.target {
-            Target::User(user) => Some(user.0),
-            Target::Group(_) => None,
-        });
+        let others =
+            self.chats.iter().take(limits::PRESENCE_USERS_MAX).filter_map(|chat| {
+                match chat.target {
+                    Target::User(user) => Some(user.0),
+                    Target::Group(_) => None,
+                }
+            });
         let mut users: Vec<u64> =
             others.chain(friends).filter(|id| *id != self.setting.me).collect();
         let mut seen = std::collections::HashSet::new();

@@ -59,6 +59,16 @@ fn a_narrow_terminal_shows_one_thing_at_a_time() {
     check(&mut stage, "narrow-conversation", (40, 16));
     stage.press(KeyCode::Esc);
     check(&mut stage, "narrow-list", (40, 16));
+    let mut stage = with_devices();
+    for (key, name) in [(3, "friends"), (4, "groups"), (6, "profile")] {
+        stage.press(KeyCode::F(key));
+        check(&mut stage, &format!("narrow-{name}"), (40, 12));
+    }
+    stage.press(KeyCode::Tab);
+    check(&mut stage, "narrow-devices", (40, 12));
+    stage.press(KeyCode::F(5));
+    stage.type_line("the");
+    check(&mut stage, "narrow-found", (40, 12));
 }
 
 #[test]

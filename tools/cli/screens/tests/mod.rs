@@ -267,7 +267,7 @@ impl Stage {
         })
     }
 
-    /// All conversations on one page; what follows one's own last message is not read.
+    /// A page of conversations; what follows one's own last message is not read.
     fn list(&self, body: &pb::ConversationListReq) -> pb::ConversationListResp {
         let conversations = self.histories.iter().map(|(target, entries)| {
             let (receiver_id, group_id) = match target {
@@ -292,9 +292,17 @@ impl Stage {
                 last: Some(last),
             }
         });
-        let is_other = body.pinned || body.streams;
-        let conversations = if is_other { Vec::new() } else { conversations.collect() };
-        pb::ConversationListResp { conversations, ..Default::default() }
+        let mut all: Vec<pb::ConversationInfo> = conversations.collect();
+        if body.pinned || body.streams {
+            return pb::ConversationListResp::default();
+        }
+        // The place of a conversation stands in for the seq of its newest entry.
+        all.sort_by_key(|info| std::cmp::Reverse(info.update_time_ms));
+        let first = usize::try_from(body.before_seq).expect("a few");
+        let last = (first + body.limit as usize).min(all.len());
+        let next_before_seq = if last < all.len() { last as u64 } else { 0 };
+        let conversations = all.drain(first..last).collect();
+        pb::ConversationListResp { conversations, next_before_seq, ..Default::default() }
     }
 
     fn history(&self, body: &pb::HistoryReq) -> pb::HistoryResp {

@@ -126,3 +126,23 @@ fn a_page_that_comes_too_late_leaves_no_hole() {
     seen.sort_unstable();
     assert_eq!(seen, (1..=MESSAGES).collect::<Vec<_>>());
 }
+
+#[test]
+fn the_list_goes_on_where_somebody_scrolls() {
+    let mut stage = Stage::empty();
+    for id in 0..1_000 {
+        let to = user(30_000 + id);
+        stage = stage.with_history(to, vec![entry(to, 30_000 + id, 1, id, "hello")]);
+    }
+    stage.serve();
+    let count = |stage: &Stage| stage.model.chats.iter().count();
+    assert_eq!(count(&stage), 300, "not all at once");
+    stage.screen(80, 24);
+    for _ in 0..100 {
+        stage.press(KeyCode::PageDown);
+    }
+    assert_eq!(count(&stage), 1_000);
+    assert_eq!(stage.model.chats.selected, Some(user(30_999)));
+    stage.press(KeyCode::Home);
+    assert_eq!(stage.model.chats.selected, Some(user(30_000)));
+}

@@ -13,7 +13,7 @@ use crate::screens::text::{fit, pad};
 use crate::terminal::escape_line;
 
 /// Columns of what a field is called.
-const LABEL_COLUMNS: usize = 20;
+const LABEL_COLUMNS: usize = 16;
 /// Columns of a device's name.
 const DEVICE_COLUMNS: usize = 20;
 
@@ -38,24 +38,24 @@ pub(super) fn field_row(model: &Model, field: Field) -> ListRow {
                 Some(pb::PresenceAudience::PresenceToFriends) => "friends",
                 Some(pb::PresenceAudience::PresenceToEverybody) => "everybody",
                 Some(pb::PresenceAudience::PresenceToNobody) => "nobody",
-                None => "whom you chose; friends, if you never did",
+                None => "friends, or whom you chose",
             };
             ("Seen online by", value.to_owned())
         }
-        Field::Password => ("Password", "a new one logs your other devices out".to_owned()),
+        Field::Password => ("Password", "********".to_owned()),
     };
     (format!("{} {value}", pad(label, LABEL_COLUMNS)), false)
 }
 
-pub(super) fn device_row(model: &Model, device: &pb::DeviceInfo) -> ListRow {
-    let name = pad(&escape_line(&name_of(device)), DEVICE_COLUMNS);
+pub(super) fn device_row(model: &Model, device: &pb::DeviceInfo, names: usize) -> ListRow {
+    let name = pad(&escape_line(&name_of(device)), names.min(DEVICE_COLUMNS));
     let class = device.device_class().as_str_name().to_lowercase();
     let since = match device.login_time_ms {
         0 => "at some time".to_owned(),
         at_ms => times::short(at_ms, model.now_ms, &model.setting.zone),
     };
     let online = if device.is_online { ", online" } else { "" };
-    let this = if device.is_this { ", this one" } else { "" };
+    let this = if device.is_this { "this one, " } else { "" };
     let id = escape_line(&device.device_id);
-    (format!("{name} {class:<7} logged in {since}{online}{this}  {id}"), false)
+    (format!("{name} {class:<7} {this}since {since}{online}  {id}"), false)
 }

@@ -79,6 +79,12 @@ pub fn compose_columns(size: (u16, u16)) -> usize {
     usize::from(split(size, false).1.width).saturating_sub(compose::PROMPT_COLUMNS)
 }
 
+/// Conversations that the list shows at once.
+pub fn chats_shown(size: (u16, u16)) -> usize {
+    let list = split(size, true).0;
+    chats::shown(list.height)
+}
+
 /// Columns and rows of the log.
 pub fn log_size(model: &Model) -> (usize, usize) {
     let log = Areas::of(model).log;
@@ -225,7 +231,7 @@ fn draw_log(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
 fn draw_welcome(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let rows = [
         String::new(),
-        format!(" Welcome, {}.", model.names.user(model.setting.me)),
+        format!(" Welcome, {}", model.names.user(model.setting.me)),
         String::new(),
         " ↑ ↓ Enter  open a conversation from the list".to_owned(),
         " Ctrl-T     talk to somebody by name".to_owned(),
