@@ -1,5 +1,7 @@
 //! The views of oneself and of one's devices, and the change of the password. Part of the model.
 
+use std::collections::HashMap;
+
 use aldis_client::core::Request;
 use aldis_wire::{limits, pb};
 
@@ -26,8 +28,17 @@ pub enum Field {
 pub struct Account {
     /// The last login first.
     pub devices: Vec<pb::DeviceInfo>,
+    /// Those that were logged out here, with the login that was ended: the server's list does not say it.
+    ended: HashMap<String, u64>,
     /// Unknown until it is changed, here or elsewhere: the server tells it at changes only.
     pub audience: Option<pb::PresenceAudience>,
+}
+
+impl Account {
+    /// Whether a device was logged out here, and has not logged in since.
+    pub fn is_logged_out(&self, device: &pb::DeviceInfo) -> bool {
+        self.ended.get(&device.device_id) == Some(&device.login_time_ms)
+    }
 }
 
 impl Model {
@@ -119,6 +130,20 @@ impl Model {
     pub(super) fn handle_new_password(&mut self) {
         self.effects.push_back(Effect::ForgetPassword);
         self.say("the password is changed; your other devices need it to log in");
+    }
+
+    pub(super) fn revoke(&mut self, device_id: String) {
+        let body = pb::DeviceRevokeReq { device_id: device_id.clone() };
+        self.ask(Request::DeviceRevoke(body), Purpose::Revoke { device_id });
+    }
+
+    pub(super) fn handle_revoked(&mut self, device_id: String) {
+        let mut devices = self.account.devices.iter();
+        if let Some(device) = devices.find(|device| device.device_id == device_id) {
+            self.account.ended.insert(device_id, device.login_time_ms);
+        }
+        self.say("logged out; it needs the password to come back");
+        self.ask_devices();
     }
 
     pub(super) fn act_on_device(&mut self, selected: usize, act: Act) {

@@ -64,6 +64,7 @@ impl Model {
                 self.account.audience = Some(audience);
                 self.say("changed");
             }
+            (Purpose::Revoke { device_id }, _) => self.handle_revoked(device_id),
             (Purpose::Password, _) => self.handle_new_password(),
             (Purpose::Change { done, then }, _) => {
                 self.say(&done);
@@ -96,6 +97,7 @@ impl Model {
             // Of a group that one has left there is no list.
             Purpose::Members { .. } | Purpose::JoinRequests { .. } => {}
             Purpose::Audience { .. } => self.say(&format!("not changed: {why}")),
+            Purpose::Revoke { .. } => self.say(&format!("not logged out: {why}")),
             Purpose::Password => self.say(&format!("not changed: {why}")),
             Purpose::List { .. }
             | Purpose::Groups { .. }
@@ -119,7 +121,6 @@ impl Model {
             }
             After::Groups => self.are_groups_wanted = true,
             After::Profile => self.ask_profile(),
-            After::Devices => self.ask_devices(),
         }
     }
 

@@ -70,6 +70,10 @@ pub(super) enum Purpose {
     Audience {
         audience: pb::PresenceAudience,
     },
+    /// One's own device is logged out.
+    Revoke {
+        device_id: String,
+    },
     /// Another password.
     Password,
     /// Something was changed; what to say then.
@@ -87,7 +91,6 @@ pub(super) enum After {
     Group(u64),
     Groups,
     Profile,
-    Devices,
 }
 
 /// The outcome of a request.

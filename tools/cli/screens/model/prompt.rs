@@ -207,8 +207,7 @@ impl Model {
                 self.change(Request::Block(body), "blocked", After::Relations);
             }
             Sure::Revoke { device_id } => {
-                let body = pb::DeviceRevokeReq { device_id };
-                self.change(Request::DeviceRevoke(body), "logged out", After::Devices);
+                self.revoke(device_id);
             }
         }
     }

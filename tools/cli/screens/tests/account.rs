@@ -48,12 +48,17 @@ fn a_lost_device_is_logged_out_after_a_question() {
     stage.press(KeyCode::Esc);
     stage.press(KeyCode::Char('x'));
     assert!(!stage.asked.iter().any(|request| matches!(request, Request::DeviceRevoke(_))));
-    stage.devices.remove(1);
     stage.press(KeyCode::Char('y'));
     let asked = last(&stage, |request| matches!(request, Request::DeviceRevoke(_)));
     let device_id = "0badcafe-phone".to_owned();
     assert_eq!(asked, Request::DeviceRevoke(pb::DeviceRevokeReq { device_id }));
-    assert!(stage.shows("logged out") && stage.shows("[Your devices 2]"));
+    assert!(stage.shows("logged out; it needs the password"));
+    assert!(stage.shows("phone   since 4 Mar, logged out"));
+    // It came back.
+    stage.devices[1].login_time_ms += 1;
+    stage.press(KeyCode::F(6));
+    stage.press(KeyCode::Tab);
+    assert!(stage.shows("phone   since 4 Mar, online"));
 }
 
 #[test]

@@ -54,8 +54,12 @@ pub(super) fn device_row(model: &Model, device: &pb::DeviceInfo, names: usize) -
         0 => "at some time".to_owned(),
         at_ms => times::short(at_ms, model.now_ms, &model.setting.zone),
     };
-    let online = if device.is_online { ", online" } else { "" };
+    let state = match (model.account.is_logged_out(device), device.is_online) {
+        (true, _) => ", logged out",
+        (false, true) => ", online",
+        (false, false) => "",
+    };
     let this = if device.is_this { "this one, " } else { "" };
     let id = escape_line(&device.device_id);
-    (format!("{name} {class:<7} {this}since {since}{online}  {id}"), false)
+    (format!("{name} {class:<7} {this}since {since}{state}  {id}"), false)
 }
