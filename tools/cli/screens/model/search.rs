@@ -55,10 +55,16 @@ impl Model {
             hits.map(|entry| Hit { target: target_of(entry, me), message: Message::of(entry) }),
         );
         self.search.cursor = resp.cursor;
-        // A page may be empty although there is another one.
-        if resp.entries.is_empty() && resp.cursor != 0 {
-            self.ask_hits(resp.cursor);
+        // A page may be short or empty although there is another one; who left wants no more.
+        let is_short = self.search.hits.len() < HITS as usize;
+        if is_short && matches!(self.panel, Some(Panel::Search { .. })) {
+            self.more_hits();
         }
+    }
+
+    /// Whether there is more to be looked through.
+    pub fn has_more_hits(&self) -> bool {
+        self.search.cursor != 0
     }
 
     /// The end of what was found is reached.

@@ -74,7 +74,15 @@ fn title(model: &Model, panel: &Panel) -> String {
             tabs.join(" ")
         }
         Panel::Groups { .. } => format!("Groups {}", model.groups.len()),
-        Panel::Search { .. } => format!("Found: {}", escape_line(&model.search.query)),
+        Panel::Search { .. } => {
+            let more = match (model.is_loading(panel), model.has_more_hits()) {
+                (true, _) => ", searching…",
+                (false, true) => "+",
+                (false, false) => "",
+            };
+            let count = model.search.hits.len();
+            format!("Found: {} ({count}{more})", escape_line(&model.search.query))
+        }
         Panel::Members { group, .. } => {
             format!("{} (group:{group})", model.names.group(*group))
         }
