@@ -173,6 +173,10 @@ impl Model {
         let can_change = counts.is_some_and(|(read_count, count)| read_count < count);
         let is_asked = self.asks.has(|purpose| matches!(purpose, Purpose::Receipts { .. }));
         if can_change && !is_asked {
+            // Also of a group that one is no longer in, where the answer is a refusal.
+            if let Some(readers) = &mut self.readers {
+                readers.asked_at_ms = self.now_ms;
+            }
             self.ask_receipts(target);
         }
     }

@@ -75,6 +75,21 @@ fn it_is_asked_no_more_when_all_have_read_or_nobody_looks() {
 }
 
 #[test]
+fn where_one_is_no_longer_a_member_it_is_asked_no_more_often() {
+    let mut stage = with_readers(vec![receipt(BEN, 8), receipt(CAT, 9), receipt(LI, 9)]);
+    let before = asked_count(&stage);
+    stage.is_silent = true;
+    stage.wait(NOW_MS + 2 * MINUTE_MS);
+    let ticket = stage.unanswered.pop().expect("it is asked");
+    let code = Code::NotFound;
+    let refused = RequestError::Refused { code, message: String::new(), retry_after_ms: 0 };
+    stage.model.handle_outcome(NOW_MS + 2 * MINUTE_MS, ticket, Err(refused));
+    stage.serve();
+    stage.wait(NOW_MS + 2 * MINUTE_MS + 1_000);
+    assert_eq!(asked_count(&stage), before + 1);
+}
+
+#[test]
 fn of_a_very_large_group_nobody_asks() {
     let mut stage = lunch();
     let before = asked_count(&stage);
