@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use aldis_scenario::{Server, aldis};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 const PASSWORD: &str = "correct horse";
@@ -318,4 +319,29 @@ fn a_password_is_changed_and_a_device_is_logged_out_on_the_screen() {
     ada.sees("another login took this session");
     ada.press(&["C-l"]);
     ada.wait("the connection", |shown| shown.contains("● ada at"));
+}
+
+#[test]
+fn whoever_ends_the_chat_the_terminal_is_given_back() {
+    // A shell that goes on afterwards and says what it finds.
+    const SHELL: &str = r#"sh -c 'echo $$ >"$1"; exec "$0" chat' "$0" "$1"; stty -a; sleep 600"#;
+    let server = Server::start();
+    let ada = Screen::start(&server, "ada", &[], (80, 24));
+    ada.sees("Welcome, ada");
+    assert!(ada.tmux(&["respawn-pane", "-k", "-t", "chat", "sleep", "600"]).status.success());
+    ada.wait("nothing", |shown| !shown.contains("Welcome"));
+    let aldis = aldis().get_program().to_string_lossy().into_owned();
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let pid_file = ada.home.path().join(format!("pid-{}", signal.as_raw()));
+        let file = pid_file.display().to_string();
+        let respawn = ["respawn-pane", "-k", "-t", "chat", "sh", "-c", SHELL, &aldis, &file];
+        assert!(ada.tmux(&respawn).status.success());
+        ada.sees("Welcome, ada");
+        let pid = std::fs::read_to_string(&pid_file).expect("the shell wrote it");
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw).expect("a number");
+        kill_process(pid, signal).expect("our own grandchild");
+        let shown = ada.wait("the shell", |shown| shown.contains("echoe"));
+        assert!(!shown.contains("Conversations"), "the usual screen is back: {shown}");
+        assert!(!shown.contains("-icanon") && !shown.contains("-echo "), "{signal:?}: {shown}");
+    }
 }
