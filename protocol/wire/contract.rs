@@ -94,7 +94,8 @@ pub fn codes_of(command: Command) -> Vec<Code> {
 /// Whether a request can be answered with this code. BAD_FRAME is not among them: it answers what is no
 /// request.
 pub fn is_allowed(command: Command, code: Code) -> bool {
-    let also = ALSO.iter().find(|(listed, _)| *listed == command).map_or(&[][..], |(_, c)| c);
+    let also =
+        ALSO.iter().find(|(listed, _)| *listed == command).map_or::<&[Code], _>(&[], |(_, c)| c);
     COMMON.contains(&code)
         || also.contains(&code)
         || is_common_after_login(command, code)

@@ -118,7 +118,7 @@ impl Header {
 /// The first frame in `bytes`, or `None` if it is not complete yet. A wrong magic is reported from
 /// its first two bytes on. The frame takes `HEADER_LEN + body.len()` bytes.
 pub fn parse_frame(bytes: &[u8], body_max: usize) -> Result<Option<Frame<'_>>, FrameError> {
-    let Some(head) = bytes.first_chunk::<HEADER_LEN>() else {
+    let Some((head, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else {
         let magic = MAGIC.to_be_bytes();
         return match bytes {
             [first, ..] if *first != magic[0] => Err(FrameError::Magic(u16::from(*first) << 8)),
@@ -129,7 +129,6 @@ pub fn parse_frame(bytes: &[u8], body_max: usize) -> Result<Option<Frame<'_>>, F
         };
     };
     let header = Header::decode(head, body_max)?;
-    let rest = &bytes[HEADER_LEN..];
     Ok(rest.get(..header.len as usize).map(|body| Frame { header, body }))
 }
 
@@ -150,7 +149,8 @@ impl OutFrame {
     /// Panics if the head is longer than `HEAD_BYTES_MAX`: callers know their size.
     pub fn new(head_bytes: &[u8], tail: Bytes) -> Self {
         let mut head = [0; HEAD_BYTES_MAX];
-        head[..head_bytes.len()].copy_from_slice(head_bytes);
+        let room = head.get_mut(..head_bytes.len()).expect("callers know the size of their heads");
+        room.copy_from_slice(head_bytes);
         Self { head, head_len: head_bytes.len() as u8, tail }
     }
 
@@ -205,7 +205,8 @@ impl OutFrame {
 
     /// The part of its own.
     pub fn head(&self) -> &[u8] {
-        &self.head[..usize::from(self.head_len)]
+        // It is never longer than the array.
+        self.head.get(..usize::from(self.head_len)).unwrap_or_default()
     }
 
     /// The shared part; may be empty.

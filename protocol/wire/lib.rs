@@ -3,6 +3,9 @@
 //! PROTOCOL.md is its specification, NODE.md that of what nodes say to each other; where one of them
 //! and this differ, one has a bug.
 
+// What is on the wire says how long it is, and may lie: an index that is wrong would end the process.
+#![deny(clippy::indexing_slicing)]
+
 mod code;
 mod command;
 mod contract;

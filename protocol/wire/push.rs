@@ -68,7 +68,7 @@ impl PushTail {
         out.varint(entry_len as u64);
         out.byte(KEY_SEQ);
         out.varint(seq.0);
-        OutFrame::new(&out.bytes[..out.len], self.0.clone())
+        OutFrame::new(out.bytes.get(..out.len).unwrap_or_default(), self.0.clone())
     }
 
     /// Bytes of the shared part.
@@ -106,7 +106,7 @@ impl HeadWriter {
     }
 
     fn byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
+        *self.bytes.get_mut(self.len).expect("a head holds the longest of these") = byte;
         self.len += 1;
     }
 

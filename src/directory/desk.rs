@@ -2,7 +2,8 @@
 //! of the link. Knows no queue and no clock; the simulation drives the same one.
 
 use aldis_logic::job::{
-    BootId, DirectoryReply, DirectoryRequest, LocateReply, LocateRequest, NodeId,
+    AttemptJob, AttemptReply, AttemptRequest, BootId, DirectoryReply, DirectoryRequest,
+    LocateReply, LocateRequest, NodeId,
 };
 use aldis_wire::UserId;
 
@@ -27,6 +28,8 @@ pub enum DirectoryOutput {
     },
     /// Answer to a question of a session, whose slot is reserved.
     Located(LocateReply),
+    /// Whether an attempt may be made. A slot for the answer is reserved.
+    Attempted(AttemptReply),
     /// The nodes that have a lease, now and then.
     Nodes(Vec<NodeRecord>),
     /// A node that was there has no lease any more, or is in another life: its sessions are over.
@@ -109,6 +112,23 @@ impl<D: Directory> Desk<D> {
                     ticket: request.ticket,
                     registration,
                 }));
+            }
+        }
+    }
+
+    /// Counts attempts and answers those that wait for it.
+    pub fn handle_attempts(
+        &mut self,
+        now_ms: u64,
+        batch: &[AttemptRequest],
+        done: &mut impl FnMut(DirectoryOutput),
+    ) {
+        let jobs: Vec<_> = batch.iter().map(|request| request.job.clone()).collect();
+        let verdicts = self.directory.count_attempts(now_ms, &jobs);
+        debug_assert_eq!(verdicts.len(), batch.len(), "one verdict for each job");
+        for (AttemptRequest { ticket, job }, verdict) in batch.iter().zip(verdicts) {
+            if matches!(job, AttemptJob::Begin(_)) {
+                done(DirectoryOutput::Attempted(AttemptReply { ticket: *ticket, verdict }));
             }
         }
     }

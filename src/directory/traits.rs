@@ -1,6 +1,8 @@
 //! What a directory can do, for all backends. Knows no backend.
 
-use aldis_logic::job::{BootId, DirectoryJob, NodeId, Registration, SessionRecord};
+use aldis_logic::job::{
+    AttemptJob, BootId, DirectoryJob, NodeId, Registration, SessionRecord, Verdict,
+};
 use aldis_wire::UserId;
 
 /// How long a node that is silent counts as there. ms
@@ -19,6 +21,12 @@ pub trait Directory {
     /// Carries out changes of this node's sessions in order. One result for each: what came of a
     /// `Register`, nothing for the others; of an `Assert`, `poll_conflict` tells what is wrong.
     fn apply(&mut self, now_ms: u64, jobs: &[DirectoryJob]) -> Vec<Option<Registration>>;
+
+    /// Counts attempts for all nodes together, in order: a verdict on each `Begin`, and nothing that
+    /// matters for the others. A directory of one process counts nothing: its node does.
+    fn count_attempts(&mut self, _now_ms: u64, jobs: &[AttemptJob]) -> Vec<Verdict> {
+        vec![Verdict::Unknown; jobs.len()]
+    }
 
     /// Live sessions of the users on whichever node. A session on a node that has no lease, or is in
     /// another life, is not among them: nothing can be sent there.

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aldis_logic::job::{DirectoryRequest, LocateRequest};
+use aldis_logic::job::{AttemptRequest, DirectoryRequest, LocateRequest};
 use crossbeam::channel::{Receiver, TryRecvError, never};
 use crossbeam::select;
 
@@ -21,6 +21,8 @@ pub struct DirectoryJobs {
     pub sessions: Receiver<DirectoryRequest>,
     /// Questions of sessions.
     pub locates: Receiver<LocateRequest>,
+    /// Attempts at passwords.
+    pub attempts: Receiver<AttemptRequest>,
     /// Questions of the link; `None`: there is no link, and nobody wants to know of other nodes.
     pub lookups: Option<Receiver<Lookup>>,
 }
@@ -34,7 +36,7 @@ pub fn run_directory(
     mut clock: impl FnMut() -> u64,
     mut done: impl FnMut(DirectoryOutput),
 ) {
-    let DirectoryJobs { sessions, mut locates, lookups } = jobs;
+    let DirectoryJobs { sessions, mut locates, mut attempts, lookups } = jobs;
     let mut desk = Desk::new(directory, lookups.is_some());
     let mut lookups = lookups.unwrap_or_else(never);
     loop {
@@ -53,6 +55,15 @@ pub fn run_directory(
                 Ok(request) => desk.handle_locate(clock(), request, &mut done),
                 // No session can ask any more.
                 Err(_) => locates = never(),
+            },
+            recv(attempts) -> first => match first {
+                Ok(first) => {
+                    let rest = attempts.try_iter().take(BATCH_JOBS_MAX - 1);
+                    let batch: Vec<_> = std::iter::once(first).chain(rest).collect();
+                    desk.handle_attempts(clock(), &batch, &mut done);
+                }
+                // Nobody can log in any more.
+                Err(_) => attempts = never(),
             },
             recv(lookups) -> lookup => match lookup {
                 Ok(lookup) => desk.handle_lookup(clock(), &lookup, &mut done),

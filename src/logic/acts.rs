@@ -7,14 +7,15 @@ use crate::effect::{Effect, Goodbye, Lane};
 use crate::handlers::{account, presence, presence_subscribe};
 use crate::hold_back;
 use crate::job::{
-    DirectoryJob, DirectoryRequest, HashJob, HashRequest, LocateRequest, ReadJob, ReadRequest,
-    SessionRecord, Ticket, WriteJob, WriteRequest,
+    AttemptJob, AttemptRequest, DirectoryJob, DirectoryRequest, HashJob, HashRequest,
+    LocateRequest, ReadJob, ReadRequest, SessionRecord, Ticket, WriteJob, WriteRequest,
 };
 use crate::node::NodeConfig;
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::{Session, State};
 use crate::table::Online;
+use crate::throttle::Attempt;
 
 /// The connection in the ticket of a job of the service's own: no reactor has so many.
 pub(crate) const NO_CONN: ConnId = ConnId { index: u32::MAX, generation: 0 };
@@ -102,16 +103,24 @@ impl Service {
     }
 
     /// Counts a request of a user, or says when the next one may come.
-    pub(crate) fn limit(&mut self, conn: ConnId, class: Class) -> Result<(), Refusal> {
-        let (node, now) = (self.node.clone(), self.now);
-        let Some(session) = self.session(conn) else { return Ok(()) };
-        let is_exempt = session.address.is_loopback() && !node.config.rates.on_loopback;
-        match session.online() {
-            Some(online) if !is_exempt => {
-                node.rate_limits.take(&node.config.rates, online.user, class, now)
-            }
-            _ => Ok(()),
-        }
+    pub(crate) fn limit(&mut self, request: &Request<'_>, class: Class) -> Result<(), Refusal> {
+        let Some(user) = self.limited_user(request.conn) else { return Ok(()) };
+        let bytes = request.body.len() as u32;
+        self.node.rate_limits.take(&self.node.config.rates, user, (class, bytes), self.now)
+    }
+
+    /// Counts a group that a user makes or asks to come into, or says when the next one may come.
+    pub(crate) fn limit_groups(&mut self, conn: ConnId) -> Result<(), Refusal> {
+        let Some(user) = self.limited_user(conn) else { return Ok(()) };
+        self.node.rate_limits.take_group(&self.node.config.rates, user, self.now)
+    }
+
+    /// Whose requests are counted, if those of this connection are.
+    fn limited_user(&mut self, conn: ConnId) -> Option<UserId> {
+        let on_loopback = self.node.config.rates.on_loopback;
+        let session = self.session(conn)?;
+        let is_counted = on_loopback || !session.address.is_loopback();
+        session.online().filter(|_| is_counted).map(|online| online.user)
     }
 
     /// Tells a session its head, without entries.
@@ -180,6 +189,27 @@ impl Service {
     pub(crate) fn start_locate(&mut self, ticket: Ticket, users: Vec<UserId>) {
         self.credits.take_read();
         self.effects.push_back(Effect::Locate(LocateRequest { ticket, users }));
+    }
+
+    /// Asks the directory whether other nodes' attempts stand against this one, in place of a read
+    /// job. False: this node counts alone, and nobody will answer.
+    pub(crate) fn start_attempt(&mut self, ticket: Ticket, attempt: Attempt) -> bool {
+        if !self.node.config.shares_attempts {
+            return false;
+        }
+        self.credits.take_read();
+        let job = AttemptJob::Begin(attempt);
+        self.effects.push_back(Effect::Attempt(AttemptRequest { ticket, job }));
+        true
+    }
+
+    /// An attempt was the right password.
+    pub(crate) fn forgive(&mut self, conn: ConnId, attempt: Attempt) {
+        self.node.throttle.lock().succeeded(&attempt);
+        if self.node.config.shares_attempts {
+            let (ticket, job) = (self.own_ticket(conn), AttemptJob::Forgive(attempt));
+            self.effects.push_back(Effect::Attempt(AttemptRequest { ticket, job }));
+        }
     }
 
     /// Whether the password pool has room for one more of this connection's.

@@ -129,7 +129,7 @@ fn has_room(count: u32, max: u32) -> bool {
 
 /// Whoever has one address of an IPv6 network of 64 bits has all of them (RFC 4291 2.5.4); an IPv4
 /// address that came by an IPv6 socket is that address.
-fn key_of(address: IpAddr) -> IpAddr {
+pub(crate) fn key_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

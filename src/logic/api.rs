@@ -15,13 +15,16 @@ use crate::handlers::account::POOL_FULL;
 use crate::handlers::login::{self, BAD_CREDENTIALS};
 use crate::handlers::register;
 use crate::job::{
-    Credentials, Generations, HashJob, HashReply, HashRequest, HashResult, JobError, LoginState,
-    NewUser, ReactorId, ReadJob, ReadReply, ReadRequest, ReadResult, Ticket, WriteJob, WriteReply,
-    WriteRequest, Written,
+    AttemptJob, AttemptReply, AttemptRequest, Credentials, Generations, HashJob, HashReply,
+    HashRequest, HashResult, JobError, LoginState, NewUser, ReactorId, ReadJob, ReadReply,
+    ReadRequest, ReadResult, Ticket, Verdict, WriteJob, WriteReply, WriteRequest, Written,
 };
+use crate::memory::MemoryLevel;
 use crate::node::Node;
 use crate::now::Now;
 use crate::request::Refusal;
+use crate::service::OVERLOADED;
+use crate::throttle::Attempt;
 use crate::token::Claims;
 
 /// What is asked.
@@ -55,6 +58,8 @@ pub enum ApiEffect {
     Read(ReadRequest),
     /// For the password pool. A slot in its queue is reserved.
     Hash(HashRequest),
+    /// For the directory worker; if its queue is full, the glue answers `Unknown` for a `Begin`.
+    Attempt(AttemptRequest),
     /// The request with this number is done.
     Answer(u32, Result<ApiLogin, Refusal>),
 }
@@ -72,7 +77,9 @@ struct Asking {
 
 #[derive(Debug)]
 enum Step {
-    Hashing(NewUser),
+    /// What other nodes counted is asked for; then this user is made, or one is looked for.
+    Attempting(Attempt, Option<Box<NewUser>>),
+    Hashing(Box<NewUser>),
     Registering,
     Finding,
     Verifying(UserId),
@@ -118,34 +125,40 @@ impl ApiService {
     pub fn handle_request(&mut self, now: Now, request: ApiRequest) -> Result<u32, Refusal> {
         self.now = now;
         let ApiRequest { register: new_user, login: body, address } = request;
+        if self.node.memory.level() > MemoryLevel::Plenty {
+            return Err(OVERLOADED);
+        }
         let class = login::check_device(&body)?;
         let new_user = new_user.map(register::check).transpose()?;
         if body.password.len() > PASSWORD_BYTES_MAX {
             return Err(Refusal::new(Code::TooLarge, "the password is over its limit"));
         }
         let username = normalize_username(&body.username).ok_or(BAD_CREDENTIALS)?;
-        if !self.credits.has(Need::Account) || !self.credits.has_hash() {
+        if !self.credits.has(Need::Account) || !self.has_hash(address) {
             return Err(POOL_FULL);
         }
-        match &new_user {
-            Some(_) => register::throttle(&self.node, now, address)?,
-            None => login::throttle(&self.node, now, &username, address)?,
-        }
+        let attempt = match &new_user {
+            Some(_) => Attempt::registration(address),
+            None => Attempt::password(&username, address),
+        };
+        login::throttle(&self.node, now, &attempt)?;
         self.credits.take_account();
         self.last_request = self.last_request.wrapping_add(1);
         let number = self.last_request;
-        let (step, hash) = match new_user {
-            Some((user, password)) => (Step::Hashing(user), Some(HashJob::Hash { password })),
-            None => (Step::Finding, None),
-        };
+        // The password is in `body` as well.
+        let step = Step::Attempting(attempt.clone(), new_user.map(|(user, _)| Box::new(user)));
         let (password, device_id) = (body.password, body.device_id);
         let asking = Asking { address, username, password, device_id, class, step };
         self.requests.insert(number, asking);
-        match hash {
-            Some(job) => self.hash(number, job),
-            None => self.find(number),
-        }
+        self.attempt(number, attempt);
         Ok(number)
+    }
+
+    /// The directory said whether an attempt may be made.
+    pub fn handle_attempt_reply(&mut self, now: Now, reply: AttemptReply) {
+        self.now = now;
+        self.credits.give_read();
+        self.handle_attempted(reply.ticket.request, reply.verdict);
     }
 
     /// A store writer answered.
@@ -180,6 +193,9 @@ impl ApiService {
         self.now = now;
         self.credits.give_hash();
         let number = reply.ticket.request;
+        if let Some(asking) = self.requests.get(&number) {
+            self.node.addresses.end_check(asking.address);
+        }
         match reply.result {
             HashResult::Hashed(password_phc) => self.handle_hashed(number, password_phc),
             HashResult::Verified(is_right) => self.handle_verified(number, is_right),
@@ -192,11 +208,28 @@ impl ApiService {
         self.requests.is_empty() && self.credits.is_idle()
     }
 
+    fn handle_attempted(&mut self, number: u32, verdict: Verdict) {
+        let Some(asking) = self.requests.get_mut(&number) else { return };
+        let step = std::mem::replace(&mut asking.step, Step::Finding);
+        let Step::Attempting(attempt, user) = step else { unreachable!("{step:?} asks nobody") };
+        if let Err(refusal) = login::settle(&self.node, self.now, &attempt, verdict) {
+            return self.answer(number, Err(refusal));
+        }
+        let Some(user) = user else { return self.find(number) };
+        asking.step = Step::Hashing(user);
+        let (address, password) = (asking.address, asking.password.clone());
+        // Others may have taken what room there was.
+        if !self.has_hash(address) {
+            return self.answer(number, Err(POOL_FULL));
+        }
+        self.hash(number, HashJob::Hash { password });
+    }
+
     fn handle_hashed(&mut self, number: u32, password_phc: String) {
         let Some(asking) = self.requests.get_mut(&number) else { return };
         let step = std::mem::replace(&mut asking.step, Step::Registering);
         let Step::Hashing(user) = step else { unreachable!("{step:?} waits for no hash") };
-        let job = WriteJob::Register(NewUser { password_phc, ..user });
+        let job = WriteJob::Register(NewUser { password_phc, ..*user });
         let (ticket, fence) = (self.ticket(number), self.fence);
         self.credits.take_write(ticket.bytes);
         self.effects.push_back(ApiEffect::Write(WriteRequest { ticket, fence, job }));
@@ -206,20 +239,20 @@ impl ApiService {
     /// so it has to be verified as by any login.
     fn handle_registered(&mut self, number: u32) {
         let Some(asking) = self.requests.get_mut(&number) else { return };
-        asking.step = Step::Finding;
-        let (username, address) = (asking.username.clone(), asking.address);
-        match login::throttle(&self.node, self.now, &username, address) {
-            Ok(()) => self.find(number),
+        let attempt = Attempt::password(&asking.username, asking.address);
+        asking.step = Step::Attempting(attempt.clone(), None);
+        match login::throttle(&self.node, self.now, &attempt) {
+            Ok(()) => self.attempt(number, attempt),
             Err(refusal) => self.answer(number, Err(refusal)),
         }
     }
 
     fn handle_credentials(&mut self, number: u32, found: Option<Credentials>) {
-        let has_hash = self.credits.has_hash();
-        let Some(asking) = self.requests.get_mut(&number) else { return };
-        if !has_hash {
+        let Some(address) = self.requests.get(&number).map(|asking| asking.address) else { return };
+        if !self.has_hash(address) {
             return self.answer(number, Err(POOL_FULL));
         }
+        let Some(asking) = self.requests.get_mut(&number) else { return };
         // An unknown user costs the same time as a wrong password: an empty PHC string never fits.
         let Credentials { user, password_phc } =
             found.unwrap_or(Credentials { user: UserId(0), password_phc: String::new() });
@@ -235,8 +268,9 @@ impl ApiService {
         let Some(asking) = self.requests.get_mut(&number) else { return };
         let Step::Verifying(user) = asking.step else { unreachable!("only then it is verified") };
         asking.step = Step::Reading(user);
-        self.node.throttle.lock().succeeded(&asking.username, asking.address);
+        let attempt = Attempt::password(&asking.username, asking.address);
         let device_id = asking.device_id.clone();
+        self.forgive(number, attempt);
         self.read(number, ReadJob::LoginState { user, device_id });
     }
 
@@ -259,6 +293,29 @@ impl ApiService {
         Ok(ApiLogin { user, token, token_expires_ms })
     }
 
+    /// Asks what other nodes counted, if they count together.
+    fn attempt(&mut self, number: u32, attempt: Attempt) {
+        if !self.node.config.shares_attempts {
+            return self.handle_attempted(number, Verdict::Unknown);
+        }
+        self.credits.take_read();
+        let (ticket, job) = (self.ticket(number), AttemptJob::Begin(attempt));
+        self.effects.push_back(ApiEffect::Attempt(AttemptRequest { ticket, job }));
+    }
+
+    fn forgive(&mut self, number: u32, attempt: Attempt) {
+        self.node.throttle.lock().succeeded(&attempt);
+        if self.node.config.shares_attempts {
+            let (ticket, job) = (self.ticket(number), AttemptJob::Forgive(attempt));
+            self.effects.push_back(ApiEffect::Attempt(AttemptRequest { ticket, job }));
+        }
+    }
+
+    /// Whether the password pool has room for one more of this address.
+    fn has_hash(&self, address: IpAddr) -> bool {
+        self.credits.has_hash() && self.node.addresses.has_check(address)
+    }
+
     fn find(&mut self, number: u32) {
         let Some(asking) = self.requests.get(&number) else { return };
         let username = asking.username.clone();
@@ -273,6 +330,9 @@ impl ApiService {
 
     fn hash(&mut self, number: u32, job: HashJob) {
         self.credits.take_hash();
+        if let Some(asking) = self.requests.get(&number) {
+            self.node.addresses.begin_check(asking.address);
+        }
         let ticket = self.ticket(number);
         self.effects.push_back(ApiEffect::Hash(HashRequest { ticket, job }));
     }

@@ -6,7 +6,8 @@ use aldis_wire::{ConnId, Epoch, OutFrame, UserId, pb};
 
 use crate::cluster::KickOrder;
 use crate::job::{
-    DirectoryRequest, HashRequest, LocateRequest, ReactorId, ReadRequest, WriteRequest,
+    AttemptRequest, DirectoryRequest, HashRequest, LocateRequest, ReactorId, ReadRequest,
+    WriteRequest,
 };
 use crate::notice::{Notice, NoticeMail};
 use crate::presence::Hints;
@@ -50,6 +51,8 @@ pub enum Effect {
     Directory(DirectoryRequest),
     /// For the directory worker. A slot in its queue is reserved.
     Locate(LocateRequest),
+    /// For the directory worker; if its queue is full, the glue answers `Unknown` for a `Begin`.
+    Attempt(AttemptRequest),
     /// For all services of this node that watch somebody, and for the link. What does not fit is lost.
     Hints(Arc<Hints>),
     /// For the service of another reactor of this node.

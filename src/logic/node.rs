@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 use crate::addresses::Addresses;
 use crate::check_times::HeadCheckTimes;
 use crate::job::{BootId, GroupLimits, NodeId};
+use crate::memory::Memory;
 use crate::now::Now;
 use crate::rates::{RateLimits, Rates};
 use crate::request::Refusal;
 use crate::streams::StreamTable;
 use crate::table::SessionTable;
-use crate::throttle::Throttle;
+use crate::throttle::{AttemptRules, Throttle};
 use crate::token::{Claims, Keyring};
 
 /// Settings of a node that the logic needs.
@@ -42,6 +43,11 @@ pub struct NodeConfig {
     pub rates: Rates,
     /// See there.
     pub group_limits: GroupLimits,
+    /// How attempts at passwords are slowed down.
+    pub attempts: AttemptRules,
+    /// The directory counts them for all nodes together. What this node counts holds besides, and alone
+    /// while the directory is away.
+    pub shares_attempts: bool,
 }
 
 /// How long after sending a message its sender may change it.
@@ -104,6 +110,8 @@ pub struct Node {
     pub(crate) watch_count: AtomicUsize,
     /// What is left of the rates.
     pub(crate) rate_limits: RateLimits,
+    /// Whether there is memory left.
+    pub memory: Memory,
     /// What each address has here.
     pub(crate) addresses: Addresses,
 }
@@ -171,10 +179,15 @@ impl Node {
         }
     }
 
+    /// Forgets what is only there to be quick: memory is short.
+    pub fn drop_caches(&self) {
+        self.rate_limits.shrink();
+    }
+
     /// A node without sessions.
     pub fn new(config: NodeConfig, keyring: Keyring) -> Self {
         let (table, streams) = (SessionTable::default(), StreamTable::default());
-        let (throttle, outages) = (Mutex::new(Throttle::default()), Outages::default());
+        let (throttle, outages) = (Mutex::new(Throttle::new(config.attempts)), Outages::default());
         let (alarms, departures) = (Alarms::default(), Alarms::default());
         let rate_limits = RateLimits::default();
         let addresses = Addresses::new(config.rates.addresses, config.rates.on_loopback);
@@ -190,6 +203,7 @@ impl Node {
             departures,
             watch_count,
             rate_limits,
+            memory: Memory::default(),
             addresses,
         }
     }

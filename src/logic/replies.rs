@@ -7,8 +7,8 @@ use crate::fanout::Delivery;
 use crate::handlers::{self, head_check, presence, receipt_notify};
 use crate::hold_back;
 use crate::job::{
-    DirectoryJob, DirectoryReply, DirectoryRequest, HashReply, JobError, LocateReply, ReadReply,
-    Registration, SessionRecord, Ticket, WriteReply, Written,
+    AttemptReply, DirectoryJob, DirectoryReply, DirectoryRequest, HashReply, JobError, LocateReply,
+    ReadReply, Registration, SessionRecord, Ticket, WriteReply, Written,
 };
 use crate::now::Now;
 use crate::service::Service;
@@ -103,6 +103,19 @@ impl Service {
             handlers::handle_located(self, reply.ticket, reply);
         }
         self.close_if_done(reply.ticket.conn);
+    }
+
+    /// The directory said whether an attempt may be made.
+    pub fn handle_attempt_reply(&mut self, now: Now, reply: AttemptReply) {
+        self.now = now;
+        self.credits.give_read();
+        let AttemptReply { ticket, verdict } = reply;
+        match self.finish(ticket) {
+            Finished::Gone => {}
+            Finished::Step => handlers::account::handle_attempted(self, ticket, verdict),
+            Finished::Request => handlers::handle_attempted(self, ticket, verdict),
+        }
+        self.close_if_done(ticket.conn);
     }
 
     /// The directory answered.

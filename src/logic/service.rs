@@ -18,6 +18,7 @@ use crate::handlers::presence::{self, Presence};
 use crate::handlers::receipt_notify::{self, Receipts};
 use crate::hold_back::{self, Holds};
 use crate::job::ReactorId;
+use crate::memory::MemoryLevel;
 use crate::node::Node;
 use crate::now::Now;
 use crate::planted::{self, RequestBug};
@@ -97,7 +98,7 @@ impl Service {
 
     /// Whether another connection of this address may come.
     pub fn admits(&self, address: IpAddr) -> bool {
-        self.node.addresses.admits(address)
+        self.node.memory.level() < MemoryLevel::Spent && self.node.addresses.admits(address)
     }
 
     /// Whether the limits of addresses and connections hold for this one.
@@ -121,6 +122,7 @@ impl Service {
     pub fn handle_frame(&mut self, now: Now, conn: ConnId, frame: Frame<'_>) -> Admit {
         self.now = now;
         let (header, fence) = (frame.header, self.fence);
+        let in_flight_max = self.node.config.rates.in_flight;
         let Some(session) = self.session(conn) else { return Admit::Taken };
         if session.is_closing {
             return Admit::Taken;
@@ -159,13 +161,16 @@ impl Service {
         if session.in_flight == 0 {
             session.fence = fence;
         }
-        if must_wait(session, command, fence) {
+        if must_wait(session, command, fence, in_flight_max) {
             session.is_waiting = true;
             return Admit::Wait;
         }
-        if is_shed_first(command) && self.credits.is_overloaded() {
-            self.refuse(conn, header.cmd, header.seq, OVERLOADED);
-            return Admit::Taken;
+        if is_shed_first(command) {
+            let is_short = self.node.memory.level() > MemoryLevel::Plenty;
+            if is_short || self.credits.is_overloaded() {
+                self.refuse(conn, header.cmd, header.seq, OVERLOADED);
+                return Admit::Taken;
+            }
         }
         let need = need_of(command);
         if !self.credits.has(need) {
@@ -265,12 +270,12 @@ impl Service {
 
 /// Messages and their syncs go first while the store has much to do. The pause is about what it needs
 /// to get through its queues.
-const OVERLOADED: Refusal =
+pub(crate) const OVERLOADED: Refusal =
     Refusal { code: Code::Busy, message: "the node has too much to do", retry_after_ms: 1_000 };
 
 /// Whether something of the session itself must be over first.
-fn must_wait(session: &Session, command: Command, fence: u32) -> bool {
-    let is_full = usize::from(session.in_flight) >= PIPELINED_REQUESTS_MAX;
+fn must_wait(session: &Session, command: Command, fence: u32, in_flight_max: usize) -> bool {
+    let is_full = usize::from(session.in_flight) >= in_flight_max;
     match command {
         // The writer will refuse what was asked in ignorance of its last failure. A send that knows
         // of it would overtake the ones before it.

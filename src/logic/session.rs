@@ -69,6 +69,8 @@ pub(crate) enum State {
 pub(crate) struct Registering {
     pub request: u32,
     pub user: NewUser,
+    /// Until it is hashed.
+    pub password: String,
 }
 
 /// A LOGIN under way.

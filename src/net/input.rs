@@ -106,7 +106,8 @@ fn read<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u8], id: ConnId
         io.counters.bytes_in += taken as u64;
         budget = budget.saturating_sub(taken);
         len_max = SCRATCH_BYTES;
-        if len > 0 && feed(io, handler, id, &scratch[..len]) != Flow::More {
+        let fresh = scratch.get(..len).unwrap_or_default();
+        if !fresh.is_empty() && feed(io, handler, id, fresh) != Flow::More {
             return;
         }
     }
@@ -147,7 +148,7 @@ fn feed<H: Handler>(io: &mut Io, handler: &mut H, id: ConnId, fresh: &[u8]) -> F
         }
     }
     let (used, flow) = handle_frames(io, handler, id, rest);
-    let left = &rest[used..];
+    let left = rest.get(used..).unwrap_or_default();
     if !left.is_empty() && flow != Flow::Closed {
         let mut tail = Box::<Tail>::default();
         tail.append(left, 0);
@@ -202,7 +203,7 @@ fn handle_frames<H: Handler>(
             conn.output_paused = true;
             return (used, Flow::Paused);
         }
-        match parse_frame(&bytes[used..], conn.body_bytes_max()) {
+        match parse_frame(bytes.get(used..).unwrap_or_default(), conn.body_bytes_max()) {
             Ok(Some(frame)) => {
                 if conn.visit == 0 {
                     io.mark_again(id);

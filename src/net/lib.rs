@@ -15,6 +15,8 @@ mod conn;
 mod counters;
 mod flush;
 mod handler;
+// They take frames apart, whose lengths may lie: an index that is wrong would end the process.
+#[deny(clippy::indexing_slicing)]
 mod input;
 mod io;
 mod listen;
@@ -22,6 +24,7 @@ mod mailbox;
 mod output;
 mod reactor;
 mod share;
+#[deny(clippy::indexing_slicing)]
 mod tail;
 mod timer;
 mod tls;

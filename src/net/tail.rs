@@ -14,7 +14,7 @@ pub(crate) struct Tail {
 impl Tail {
     /// What has not been handled.
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..]
+        self.buffer.get(self.start..).unwrap_or_default()
     }
 
     /// Whether everything was handled.

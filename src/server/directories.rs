@@ -43,7 +43,9 @@ impl AnyDirectory {
             DirectoryKind::Redis => {
                 let urls = config.directory.urls.get_ref().iter().map(|url| url.0.clone());
                 let urls = urls.collect();
-                let options = RedisOptions { urls, node, boot, store_epoch, announcement };
+                let attempts = config.attempts.rules();
+                let options =
+                    RedisOptions { urls, node, boot, store_epoch, announcement, attempts };
                 Self::Redis(Box::new(RedisDirectory::new(options).context("directory.urls")?))
             }
         })

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aldis_logic::job::{
-    DirectoryReply, HashReply, LocateReply, ReactorId, ReadReply, SessionRecord, WriteReply,
+    AttemptReply, DirectoryReply, HashReply, LocateReply, ReactorId, ReadReply, SessionRecord,
+    WriteReply,
 };
 use aldis_logic::{CreditLimits, Delivery, Hints, PeerMail};
 use aldis_net::{MailLimits, MailReceiver, MailSender, mailbox};
@@ -40,6 +41,8 @@ pub enum Mail {
     Directory(DirectoryReply),
     /// From the directory worker, where users are.
     Located(LocateReply),
+    /// From the directory worker, whether an attempt may be made.
+    Attempted(AttemptReply),
     /// From a store writer, the entries of one batch; or from the link.
     Deliveries(Vec<Delivery>),
     /// From another reactor's service, or from the link.

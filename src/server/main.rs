@@ -10,6 +10,7 @@ mod hash_pool;
 mod http;
 mod link;
 mod mail;
+mod memory;
 mod metrics;
 #[cfg(feature = "planted-bugs")]
 mod planted;

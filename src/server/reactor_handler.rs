@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aldis_logic::job::{DirectoryRequest, HashRequest, LocateRequest, ReadRequest, WriteRequest};
+use aldis_logic::job::{
+    AttemptJob, AttemptReply, AttemptRequest, DirectoryRequest, HashRequest, LocateRequest,
+    ReadRequest, Verdict, WriteRequest,
+};
 use aldis_logic::{Admit, Effect, Goodbye, Lane, Now, Service};
 use aldis_net::{CloseReason, Handler, Io, Sent};
 use aldis_wire::{ConnId, Frame, FrameError};
@@ -28,6 +31,8 @@ pub struct Workers {
     pub directory: Sender<DirectoryRequest>,
     /// The same, for questions.
     pub locates: Sender<LocateRequest>,
+    /// The same, for attempts at passwords.
+    pub attempts: Sender<AttemptRequest>,
     /// The link, if this node is one of a cluster.
     pub link: Option<LinkPost>,
 }
@@ -41,6 +46,17 @@ pub struct ClientHandler {
     counts: Arc<ReactorCounts>,
     turn: Turn,
     is_stopping: bool,
+}
+
+impl Workers {
+    /// Asks what attempts on other nodes mean for one. An answer at once: there is no room for the
+    /// question, and the node's own count decides.
+    pub fn attempt(&self, request: AttemptRequest) -> Option<AttemptReply> {
+        let Err(TrySendError::Full(request)) = self.attempts.try_send(request) else { return None };
+        log::debug!("the directory's queue for attempts is full");
+        let is_awaited = matches!(request.job, AttemptJob::Begin(_));
+        is_awaited.then_some(AttemptReply { ticket: request.ticket, verdict: Verdict::Unknown })
+    }
 }
 
 impl ClientHandler {
@@ -93,6 +109,11 @@ impl ClientHandler {
                     }
                 }
                 Effect::Locate(request) => expect_room(self.workers.locates.try_send(request)),
+                Effect::Attempt(request) => {
+                    if let Some(reply) = self.workers.attempt(request) {
+                        self.service.handle_attempt_reply(self.turn.last, reply);
+                    }
+                }
                 Effect::Hints(hints) => {
                     self.office.hints(&hints);
                     if let Some(link) = &self.workers.link {
@@ -189,6 +210,7 @@ impl Handler for ClientHandler {
             Mail::Hashed(reply) => self.service.handle_hash_reply(now, reply),
             Mail::Directory(reply) => self.service.handle_directory_reply(now, reply),
             Mail::Located(reply) => self.service.handle_locate_reply(now, &reply),
+            Mail::Attempted(reply) => self.service.handle_attempt_reply(now, reply),
             Mail::Deliveries(deliveries) => {
                 for delivery in &deliveries {
                     self.service.handle_delivery(now, delivery);

@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use aldis_logic::job::{BootId, GroupLimits, NodeId};
 use aldis_logic::{
-    AddressLimits, DirectMessages, HeadCheckTimes, Keyring, MessageTimes, Node, NodeConfig, Rate,
-    Rates, SigningKey,
+    DirectMessages, HeadCheckTimes, Keyring, MessageTimes, Node, NodeConfig, SigningKey,
 };
 use aldis_net::Listeners;
 use aldis_store::{Boot, Store};
 use anyhow::Context;
 
-use crate::config::{Config, Connection, RateTable, Senders, StoreKind};
+use crate::config::{Config, DirectoryKind, Senders, StoreKind};
 use crate::data_dir;
 use crate::directories::AnyDirectory;
 use crate::edge::EdgeListeners;
 use crate::link::{LinkSetup, link_use};
 use crate::mail::{Mail, PostOffice};
+use crate::memory::MemoryBudget;
 use crate::signals::Ending;
 use crate::stores::{self, AnyStore};
 use crate::threads::{self, Counts, Outside, Running};
@@ -84,11 +84,14 @@ fn serve(
             recall_ms: u64::from(*config.policy.recall_s.get_ref()) * 1_000,
             edit_ms: u64::from(*config.policy.edit_s.get_ref()) * 1_000,
         },
-        rates: rates(&config.rates, &config.connection),
+        rates: config.rates.rates(&config.connection),
         group_limits: GroupLimits {
             fanout_max: *config.policy.fanout_max.get_ref() as usize,
             members_max: *config.policy.group_members_max.get_ref() as usize,
+            per_user_max: *config.policy.groups_per_user_max.get_ref() as usize,
         },
+        attempts: config.attempts.rules(),
+        shares_attempts: *config.directory.kind.get_ref() == DirectoryKind::Redis,
     };
     let node = Arc::new(Node::new(node_config, keyring(&boot)?));
     let link = LinkSetup::open(config, life)?;
@@ -96,7 +99,9 @@ fn serve(
     let directory = AnyDirectory::open(config, life, boot.store_epoch, actual, advertised)?;
     let files = config.listen.tls.as_ref().map(TlsFiles::open).transpose()?;
     let tls = files.as_ref().map(|files| files.tls.clone());
-    let outside = Outside { directory, link, edge: EdgeListeners::bind(config, actual)?, tls };
+    let edge = EdgeListeners::bind(config, actual)?;
+    let memory = MemoryBudget::of(&config.memory);
+    let outside = Outside { directory, link, edge, tls, memory };
     let running = start(config, counts, listeners, node.clone(), store, outside)?;
     banner(config, actual);
     let mut ending = ending;
@@ -106,23 +111,6 @@ fn serve(
     });
     drain(config, &running, &node, ending);
     running.join()
-}
-
-/// Ten times as many at once as in a second over a longer time.
-fn rates(table: &RateTable, connection: &Connection) -> Rates {
-    let rate = |per_s: u32| Rate { per_s, burst: per_s.saturating_mul(10) };
-    Rates {
-        sends: rate(*table.sends_per_second.get_ref()),
-        changes: rate(*table.changes_per_second.get_ref()),
-        queries: rate(*table.queries_per_second.get_ref()),
-        told: rate(*table.told_per_second.get_ref()),
-        addresses: AddressLimits {
-            connections: *connection.per_address_max.get_ref(),
-            strangers: *connection.before_login_per_address_max.get_ref(),
-            password_checks: *table.password_checks_per_address.get_ref(),
-        },
-        on_loopback: table.on_loopback,
-    }
 }
 
 /// Random: no two lives of a node have the same.
@@ -156,13 +144,16 @@ fn start(
 ) -> anyhow::Result<Running> {
     let heartbeat = Duration::from_secs((*config.session.heartbeat_s.get_ref()).into());
     let connections_max = *config.connection.max.get_ref() as usize;
+    let handshakes_max = *config.connection.handshakes_max.get_ref() as usize;
     let net = aldis_net::Config {
         output_soft_bytes: *config.connection.output_soft_kib.get_ref() as usize * 1024,
         output_hard_bytes: *config.connection.output_hard_kib.get_ref() as usize * 1024,
         connections_max: connections_max.div_ceil(counts.reactors),
-        frames_per_second: 250,
+        handshakes_max: handshakes_max.div_ceil(counts.reactors),
+        frames_per_second: *config.connection.frames_per_second.get_ref(),
         login_deadline: Duration::from_secs((*config.connection.login_s.get_ref()).into()),
         frame_deadline: Duration::from_secs((*config.connection.frame_s.get_ref()).into()),
+        write_stall_deadline: Duration::from_secs((*config.connection.stall_s.get_ref()).into()),
         idle_deadline: heartbeat * IDLE_HALF_INTERVALS / 2,
         ..aldis_net::Config::default()
     };

@@ -24,6 +24,15 @@ pub fn give_memory_back() {
     }
 }
 
+/// Gives back to the kernel what is free within the heaps of all threads.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes the allocator's own locks and moves nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Makes the kernel leave out the time at which each datagram came. quinn-udp 0.6 asks for it, and
 /// then its room for what goes with a datagram does not suffice for the ECN mark, which is cut off.
 pub fn drop_receive_times(socket: &impl AsFd) -> io::Result<()> {

@@ -11,13 +11,14 @@ use std::time::Instant;
 use aldis_directory::{Conflict, Directory, DirectoryJobs, DirectoryOutput, run_directory};
 use aldis_logic::cluster::KickOrder;
 use aldis_logic::job::{
-    DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, WriteReply, WriteRequest,
+    AttemptRequest, DirectoryRequest, Event, HashRequest, ReactorId, ReadRequest, WriteReply,
+    WriteRequest,
 };
 use aldis_logic::{CreditLimits, Delivery, Node, Service, fan_out};
 use aldis_net::{Listeners, Reactor, Tls};
 use aldis_store::{Store, Writer, run_reader, run_writer};
 use anyhow::{Context, anyhow};
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::clock::Clock;
 use crate::directories::AnyDirectory;
@@ -26,6 +27,7 @@ use crate::hash_pool::{self, Hasher};
 use crate::http::WatchedDirectory;
 use crate::link::{LinkPost, LinkSetup};
 use crate::mail::{Mail, PostOffice};
+use crate::memory::{self, MemoryBudget};
 use crate::metrics::{LinkCounts, Metrics, Sources, TimedWriter};
 use crate::reactor_handler::{ClientHandler, Workers};
 use crate::urgency;
@@ -33,6 +35,10 @@ use crate::urgency;
 /// Directory jobs that may wait: some of a reconnect storm; the directory of one machine takes
 /// millions per second.
 const DIRECTORY_QUEUE_LEN: usize = 16_384;
+
+/// Attempts at passwords that may wait for the directory: more than one hasher checks in a minute.
+/// Those that find no room are counted by this node alone.
+const ATTEMPT_QUEUE_LEN: usize = 4_096;
 
 /// Questions of the link that may wait for the directory: it has two under way at most.
 const LOOKUP_QUEUE_LEN: usize = 2;
@@ -61,6 +67,7 @@ pub struct Running {
     reactors: Vec<JoinHandle<io::Result<()>>>,
     edges: EdgeThreads,
     workers: Vec<JoinHandle<()>>,
+    memory: Option<(Sender<()>, JoinHandle<()>)>,
     link: Option<(LinkPost, JoinHandle<()>)>,
 }
 
@@ -74,6 +81,8 @@ pub struct Outside {
     pub edge: EdgeListeners,
     /// What clients' connections are encrypted with.
     pub tls: Option<Arc<Tls>>,
+    /// How much memory there is; `None`: nobody looks.
+    pub memory: Option<MemoryBudget>,
 }
 
 impl Running {
@@ -84,6 +93,10 @@ impl Running {
             result.context("a reactor failed")?;
         }
         self.edges.stop()?;
+        if let Some((stop, memory)) = self.memory {
+            drop(stop);
+            memory.join().map_err(|_| anyhow!("the watcher of memory panicked"))?;
+        }
         // These held the ways to the workers; with them gone the queues end.
         for worker in self.workers {
             worker.join().map_err(|_| anyhow!("a worker panicked"))?;
@@ -108,7 +121,7 @@ pub fn start(
 ) -> anyhow::Result<Running> {
     let limits = CreditLimits::default();
     let metrics = Arc::new(Metrics::new(counts.reactors).context("metrics")?);
-    let Outside { directory, link, edge, tls } = outside;
+    let Outside { directory, link, edge, tls, memory } = outside;
     let gateways = edge.gateways.clone();
     let (office, ends) = PostOffice::new(counts.reactors, limits);
     let (edge, office) = edge.open_mailboxes(office);
@@ -121,6 +134,7 @@ pub fn start(
     let (hashers, hash_jobs) = bounded::<HashRequest>(hash_len);
     let (directory_way, directory_jobs) = bounded::<DirectoryRequest>(DIRECTORY_QUEUE_LEN);
     let (locates, locate_jobs) = bounded(per_reactor(limits.locate_queue_len()));
+    let (attempts, attempt_jobs) = bounded::<AttemptRequest>(ATTEMPT_QUEUE_LEN);
     let (lookups, lookup_jobs) = bounded(LOOKUP_QUEUE_LEN);
     let wants_lookups = link.as_ref().is_some_and(LinkSetup::has_directory);
     let link = match link {
@@ -138,6 +152,7 @@ pub fn start(
         hashers,
         directory: directory_way,
         locates,
+        attempts,
         link: link_post.clone(),
     };
 
@@ -166,7 +181,12 @@ pub fn start(
     }
     let lookups = wants_lookups.then_some(lookup_jobs);
     let (jobs, flag) = (
-        DirectoryJobs { sessions: directory_jobs, locates: locate_jobs, lookups },
+        DirectoryJobs {
+            sessions: directory_jobs,
+            locates: locate_jobs,
+            attempts: attempt_jobs,
+            lookups,
+        },
         is_draining.clone(),
     );
     workers.push(match directory {
@@ -188,8 +208,9 @@ pub fn start(
         let run = move || reactor.run().map(drop);
         reactors.push(Builder::new().name(format!("client-{number}")).spawn(run)?);
     }
+    let memory = memory.map(|budget| start_memory(budget, node.clone())).transpose()?;
     let edges = edge.start(counts.reactors, sources, ways, node, store)?;
-    Ok(Running { office, is_draining, reactors, edges, workers, link })
+    Ok(Running { office, is_draining, reactors, edges, workers, memory, link })
 }
 
 /// Where what a worker found out goes.
@@ -281,6 +302,15 @@ fn start_hasher(
     Ok(Builder::new().name(format!("hash-{number}")).spawn(run)?)
 }
 
+fn start_memory(
+    budget: MemoryBudget,
+    node: Arc<Node>,
+) -> anyhow::Result<(Sender<()>, JoinHandle<()>)> {
+    let (stop, stopped) = bounded(0);
+    let run = move || memory::watch(budget, &node, &stopped);
+    Ok((stop, Builder::new().name("memory".into()).spawn(run)?))
+}
+
 fn start_directory(
     directory: impl Directory + Send + 'static,
     jobs: DirectoryJobs,
@@ -297,6 +327,9 @@ fn start_directory(
             }
             DirectoryOutput::Located(reply) => {
                 office.reply(reply.ticket.reactor, Mail::Located(reply));
+            }
+            DirectoryOutput::Attempted(reply) => {
+                office.reply(reply.ticket.reactor, Mail::Attempted(reply));
             }
             DirectoryOutput::Departed => {
                 node.departures.raise();

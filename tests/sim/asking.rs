@@ -158,6 +158,7 @@ impl Server {
                 let to = reply.ticket.reactor;
                 self.reply(outside, to, 1, Mail::Located(reply));
             }
+            DirectoryOutput::Attempted(_) => unreachable!("nodes here count attempts themselves"),
             DirectoryOutput::Departed => {
                 self.node.departures.raise();
                 for reactor in 0..self.reactors.len() {

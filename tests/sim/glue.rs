@@ -185,6 +185,7 @@ impl Reactor {
                 Effect::Directory(request) => self.ask_directory(outside, request),
                 Effect::Kick(order) => self.jobs.push(Job::Kick(order)),
                 Effect::Locate(request) => self.jobs.push(Job::Locate(request)),
+                Effect::Attempt(_) => unreachable!("nodes here count attempts by themselves"),
                 Effect::Hints(hints) => self.jobs.push(Job::Hints(hints)),
                 Effect::Notice(notice) => self.jobs.push(Job::Notice(notice)),
                 Effect::Post { reactor, mail } => {

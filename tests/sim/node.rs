@@ -91,6 +91,8 @@ impl Server {
             message_times: Default::default(),
             rates: Default::default(),
             group_limits: GroupLimits { fanout_max: plan.fanout_max, ..GroupLimits::default() },
+            attempts: Default::default(),
+            shares_attempts: false,
         };
         let keyring = Keyring::new(&keys).expect("a memory store has a key of 256 bits");
         let node = Arc::new(Node::new(config, keyring));

@@ -170,7 +170,7 @@ impl MessageWriter {
             kind |= HAS_LEN;
             varint::put(out, frame.data.len() as u64);
         }
-        out[type_at] = kind;
+        *out.get_mut(type_at).expect("its place was made first") = kind;
         out.extend_from_slice(frame.data);
     }
 }

@@ -88,9 +88,9 @@ impl Header {
         out.push(self.flags());
         varint::put(out, u64::from(self.connection));
         let number = self.number.to_le_bytes();
-        out.extend_from_slice(&number[..if self.has_long_number { 4 } else { 2 }]);
+        out.extend_from_slice(if self.has_long_number { &number } else { &number[..2] });
         if let Some(first) = self.first_message {
-            out.extend_from_slice(&first.id.to_le_bytes()[..first.byte_count]);
+            out.extend(first.id.to_le_bytes().into_iter().take(first.byte_count));
         }
     }
 

@@ -118,7 +118,8 @@ impl Handshake {
                 out.extend_from_slice(&connection.to_le_bytes());
             }
         }
-        let mac = keys.mac(self.key, &[&out[start..]]).expect("a key of the ring");
+        let sealed = out.get(start..).unwrap_or_default();
+        let mac = keys.mac(self.key, &[sealed]).expect("a key of the ring");
         out.extend_from_slice(&mac);
     }
 

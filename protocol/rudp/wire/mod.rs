@@ -1,5 +1,8 @@
 //! Bytes of a datagram: header, acknowledgement, frames. Knows no session and no keys.
 
+// A length in a datagram may lie: an index that is wrong would end the process.
+#![deny(clippy::indexing_slicing)]
+
 pub(crate) mod ack;
 pub(crate) mod frame;
 pub(crate) mod header;

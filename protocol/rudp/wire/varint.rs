@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn fixed(&mut self, count: usize) -> Result<u64, Malformed> {
         let mut value = [0; 8];
-        value[..count].copy_from_slice(self.bytes(count)?);
+        value.get_mut(..count).ok_or(Malformed)?.copy_from_slice(self.bytes(count)?);
         Ok(u64::from_le_bytes(value))
     }
 

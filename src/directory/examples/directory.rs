@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use aldis_directory::{Directory, NodeAnnouncement, RedisDirectory, RedisOptions};
+use aldis_logic::AttemptRules;
 use aldis_logic::job::{BootId, DirectoryJob, NodeId, Registration, SessionRecord};
 use aldis_services::{Redis, RedisCluster};
 use aldis_wire::{DeviceClass, Epoch, UserId};
@@ -60,6 +61,7 @@ fn run(
         boot: BootId(1),
         store_epoch: 1,
         announcement: NodeAnnouncement::default(),
+        attempts: AttemptRules::default(),
     })?;
     let (start, epoch, next_user) = (Instant::now(), 1, 0);
     let mut bench = Bench { directory, pids, users, time, start, epoch, next_user };

@@ -7,6 +7,7 @@
 //! | `im:gateway:load` | sorted set | node -> sessions | for ever |
 //! | `im:nodes` | set | nodes that have, or had, a lease | for ever |
 //! | `im:sentinel:{tag}:node` | string | boot | 1 h |
+//! | `im:attempts:…` | string | how many: see `attempts` | 15 min |
 //!
 //! The braces are part of the name: Redis Cluster hashes what is between them. Each command has one
 //! key, so it has one slot.
@@ -17,6 +18,7 @@ use aldis_logic::job::{BootId, NodeId, Registration, SessionRecord};
 use aldis_wire::{DeviceClass, Epoch, UserId};
 use redis::{Cmd, Script, Value, from_redis_value_ref};
 
+use super::attempts;
 use super::slots::slot_of;
 use crate::traits::{LEASE_MS, NodeAnnouncement, NodeRecord};
 
@@ -35,20 +37,22 @@ static UNREGISTER: LazyLock<Program> =
 static ANNOUNCE: LazyLock<Program> = LazyLock::new(|| Program::new(include_str!("announce.lua")));
 static WITHDRAW: LazyLock<Program> = LazyLock::new(|| Program::new(include_str!("withdraw.lua")));
 
-struct Program {
+/// A program that runs inside Redis.
+pub(super) struct Program {
     code: &'static str,
     hash: String,
 }
 
 impl Program {
-    fn new(code: &'static str) -> Self {
+    pub(super) fn new(code: &'static str) -> Self {
         Self { code, hash: Script::new(code).get_hash().to_owned() }
     }
 }
 
 /// Makes the programs known to a server.
 pub fn load_programs() -> Vec<Cmd> {
-    let programs = [&REGISTER, &UNREGISTER, &ANNOUNCE, &WITHDRAW];
+    let programs =
+        [&REGISTER, &UNREGISTER, &ANNOUNCE, &WITHDRAW, &attempts::TRY, &attempts::FORGIVE];
     programs.iter().map(|program| command("SCRIPT", &["LOAD", program.code])).collect()
 }
 
@@ -70,7 +74,7 @@ fn command(name: &str, args: &[&str]) -> Cmd {
     command
 }
 
-fn call(program: &Program, key: &str, args: &[&str]) -> Keyed {
+pub(super) fn call(program: &Program, key: &str, args: &[&str]) -> Keyed {
     let mut command = Cmd::new();
     command.arg("EVALSHA").arg(&program.hash).arg(1).arg(key).arg(args);
     keyed(key, command)

@@ -5,6 +5,7 @@
 //! when a mark that it left on a server has vanished (FLUSHALL); each session now and then anyway,
 //! for losses that leave no trace (eviction, a failover behind a proxy).
 
+mod attempts;
 mod discovery;
 mod keys;
 mod leases;
@@ -18,11 +19,12 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use aldis_logic::cluster::FRESH_MS;
-use aldis_logic::job::{DirectoryJob, NodeId, Registration, SessionRecord};
+use aldis_logic::job::{AttemptJob, DirectoryJob, NodeId, Registration, SessionRecord, Verdict};
 use aldis_wire::UserId;
 use redis::Value;
 
 use crate::traits::{ANNOUNCE_INTERVAL_MS, Away, Conflict, Directory, NodeRecord, Sessions};
+use attempts::SharedAttempts;
 use discovery::PATIENCE_MS;
 use leases::Leases;
 pub use options::{OptionsError, RedisOptions, UrlFault};
@@ -48,6 +50,7 @@ pub struct RedisDirectory {
     store_epoch: u64,
     shards: Shards,
     leases: Leases,
+    attempts: SharedAttempts,
     has_announced: bool,
     is_draining: bool,
     is_rival_known: bool,
@@ -62,13 +65,14 @@ pub struct RedisDirectory {
 impl RedisDirectory {
     /// Connects to nothing yet: that is for `maintain`.
     pub fn new(options: RedisOptions) -> Result<Self, OptionsError> {
-        let RedisOptions { urls, node, boot, store_epoch, announcement } = options;
+        let RedisOptions { urls, node, boot, store_epoch, announcement, attempts } = options;
         let seeds = options::parse_seeds(&urls)?;
         Ok(Self {
             this: NodeRecord { node, boot, announcement, session_count: 0 },
             store_epoch,
             shards: Shards::new(seeds, node, boot),
             leases: Leases::default(),
+            attempts: SharedAttempts::new(attempts),
             has_announced: false,
             is_draining: false,
             is_rival_known: false,
@@ -253,6 +257,10 @@ impl Directory for RedisDirectory {
             });
         }
         results
+    }
+
+    fn count_attempts(&mut self, now_ms: u64, jobs: &[AttemptJob]) -> Vec<Verdict> {
+        self.attempts.count(&mut self.shards, now_ms, jobs)
     }
 
     fn sessions_of(&mut self, now_ms: u64, users: &[UserId]) -> Sessions {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use aldis_logic::AttemptRules;
 use aldis_logic::job::{BootId, NodeId};
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, TlsCertificates,
@@ -31,16 +32,19 @@ pub struct RedisOptions {
     pub store_epoch: u64,
     /// What to tell about this node.
     pub announcement: NodeAnnouncement,
+    /// How attempts at passwords are slowed down.
+    pub attempts: AttemptRules,
 }
 
 impl std::fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { urls: _, node, boot, store_epoch, announcement } = self;
+        let Self { urls: _, node, boot, store_epoch, announcement, attempts } = self;
         f.debug_struct("RedisOptions")
             .field("node", node)
             .field("boot", boot)
             .field("store_epoch", store_epoch)
             .field("announcement", announcement)
+            .field("attempts", attempts)
             .finish_non_exhaustive()
     }
 }
@@ -170,6 +174,7 @@ mod tests {
             boot: BootId(2),
             store_epoch: 3,
             announcement: NodeAnnouncement::default(),
+            attempts: AttemptRules::default(),
         };
         assert!(!format!("{options:?}").contains("secret"));
     }

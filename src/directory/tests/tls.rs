@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aldis_directory::{Directory, NodeAnnouncement, RedisDirectory, RedisOptions};
+use aldis_logic::AttemptRules;
 use aldis_logic::job::{BootId, NodeId};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
@@ -85,6 +86,7 @@ fn directory(url: String) -> RedisDirectory {
         boot: BootId(1),
         store_epoch: 1,
         announcement: NodeAnnouncement::default(),
+        attempts: AttemptRules::default(),
     })
     .unwrap()
 }

@@ -12,13 +12,14 @@ use aldis_directory::{
     Conflict, Directory, DirectoryJobs, DirectoryOutput, Lookup, MemoryDirectory, NodeAnnouncement,
     RedisDirectory, RedisOptions, run_directory,
 };
+use aldis_logic::AttemptRules;
 use aldis_logic::job::{
     BootId, DirectoryJob, DirectoryReply, DirectoryRequest, LocateRequest, NodeId, ReactorId,
     Registration, SessionRecord, Ticket,
 };
 use aldis_services::Redis;
 use aldis_wire::{Command, ConnId, DeviceClass, Epoch, UserId};
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded, never};
 
 /// What takes longer never comes.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -43,7 +44,12 @@ impl Loop {
         let (lookups, lookup_queue) = bounded(2);
         let (locates, locate_queue) = bounded(2);
         let lookup_queue = is_linked.then_some(lookup_queue);
-        let queue = DirectoryJobs { sessions: queue, locates: locate_queue, lookups: lookup_queue };
+        let queue = DirectoryJobs {
+            sessions: queue,
+            locates: locate_queue,
+            attempts: never(),
+            lookups: lookup_queue,
+        };
         let (outputs_way, outputs) = bounded(8_192);
         let is_draining = Arc::new(AtomicBool::new(false));
         let (flag, start) = (is_draining.clone(), Instant::now());
@@ -66,6 +72,7 @@ impl Loop {
             DirectoryOutput::Conflict(conflict) => panic!("{conflict:?}"),
             DirectoryOutput::Found { .. }
             | DirectoryOutput::Located(_)
+            | DirectoryOutput::Attempted(_)
             | DirectoryOutput::Departed
             | DirectoryOutput::Nodes(_)
             | DirectoryOutput::Recovered => panic!("nobody asked"),
@@ -101,6 +108,7 @@ fn redis_directory(redis: &Redis, node: u16) -> RedisDirectory {
         boot: BootId(node.into()),
         store_epoch: 1,
         announcement: NodeAnnouncement::default(),
+        attempts: AttemptRules::default(),
     })
     .unwrap()
 }
@@ -226,6 +234,7 @@ fn a_link_learns_where_users_are_and_which_nodes_there_are() {
             }
             DirectoryOutput::Reply(_)
             | DirectoryOutput::Conflict(_)
+            | DirectoryOutput::Attempted(_)
             | DirectoryOutput::Departed
             | DirectoryOutput::Recovered => panic!("nobody asked"),
         }

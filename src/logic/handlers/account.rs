@@ -5,7 +5,8 @@ use aldis_wire::{Code, ConnId};
 use super::{login, register};
 use crate::acts::NO_CONN;
 use crate::job::{
-    HashResult, JobError, ReadResult, Registration, SessionOpened, Ticket, WriteJob, Written,
+    HashResult, JobError, ReadResult, Registration, SessionOpened, Ticket, Verdict, WriteJob,
+    Written,
 };
 use crate::request::Refusal;
 use crate::service::Service;
@@ -52,6 +53,14 @@ pub(crate) fn handle_hashed(service: &mut Service, ticket: Ticket, result: HashR
         HashResult::Hashed(phc) => register::handle_hashed(service, ticket, phc),
         HashResult::Verified(is_right) => login::handle_verified(service, ticket, is_right),
         HashResult::Failed => fail(service, ticket, JobError::Internal.into()),
+    }
+}
+
+/// The directory said whether an attempt may be made.
+pub(crate) fn handle_attempted(service: &mut Service, ticket: Ticket, verdict: Verdict) {
+    match service.session(ticket.conn).map(|session| &session.state) {
+        Some(State::Registering(_)) => register::handle_attempted(service, ticket, verdict),
+        _ => login::handle_attempted(service, ticket, verdict),
     }
 }
 

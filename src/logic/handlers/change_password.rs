@@ -4,12 +4,15 @@
 use aldis_wire::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
 use aldis_wire::{Code, pb};
 
-use super::login::{BAD_CREDENTIALS, throttle};
+use super::login::{BAD_CREDENTIALS, settle, throttle};
 use super::{account, bad_request, device_revoke, online, too_large};
 use crate::aside::{PasswordChange, Pending};
-use crate::job::{Account, HashJob, HashResult, JobError, ReadJob, Revoked, Ticket, WriteJob};
+use crate::job::{
+    Account, HashJob, HashResult, JobError, ReadJob, Revoked, Ticket, Verdict, WriteJob,
+};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
+use crate::throttle::Attempt;
 use crate::token::Claims;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
@@ -46,10 +49,37 @@ fn check_old(service: &mut Service, ticket: Ticket, known: Account) -> Result<()
     let Some(session) = service.session(ticket.conn) else { return Ok(()) };
     let address = session.address;
     let Some(mut change) = take(session, ticket) else { return Ok(()) };
-    throttle(&node, now, &known.username, address)?;
-    let password = std::mem::take(&mut change.old_password);
-    let password_phc = known.password_phc.clone();
+    let attempt = Attempt::password(&known.username, address);
+    throttle(&node, now, &attempt)?;
     change.account = Some(known);
+    if !service.start_attempt(ticket, attempt) {
+        return verify_old(service, ticket, change);
+    }
+    put_back(service, ticket, change);
+    Ok(())
+}
+
+/// The directory said whether the password may be tried.
+pub(super) fn handle_attempted(service: &mut Service, ticket: Ticket, verdict: Verdict) {
+    let (node, now) = (service.node.clone(), service.now);
+    let Some(session) = service.session(ticket.conn) else { return };
+    let address = session.address;
+    let Some(change) = take(session, ticket) else { return };
+    let Some(known) = &change.account else { return };
+    let attempt = Attempt::password(&known.username, address);
+    let result = settle(&node, now, &attempt, verdict);
+    let result = result.and_then(|()| verify_old(service, ticket, change));
+    refuse(service, ticket, result);
+}
+
+fn verify_old(
+    service: &mut Service,
+    ticket: Ticket,
+    mut change: Box<PasswordChange>,
+) -> Result<(), Refusal> {
+    let Some(known) = &change.account else { return Ok(()) };
+    let password_phc = known.password_phc.clone();
+    let password = std::mem::take(&mut change.old_password);
     hash(service, ticket, change, HashJob::Verify { password, password_phc })
 }
 
@@ -65,12 +95,11 @@ pub(super) fn handle_hashed(service: &mut Service, ticket: Ticket, result: HashR
 }
 
 fn hash_new(service: &mut Service, ticket: Ticket) -> Result<(), Refusal> {
-    let node = service.node.clone();
     let Some(session) = service.session(ticket.conn) else { return Ok(()) };
     let address = session.address;
     let Some(mut change) = take(session, ticket) else { return Ok(()) };
     if let Some(account) = &change.account {
-        node.throttle.lock().succeeded(&account.username, address);
+        service.forgive(ticket.conn, Attempt::password(&account.username, address));
     }
     let password = std::mem::take(&mut change.new_password);
     hash(service, ticket, change, HashJob::Hash { password })
@@ -85,12 +114,18 @@ fn hash(
     if !service.has_hash(ticket.conn) {
         return Err(account::POOL_FULL);
     }
-    if let Some(session) = service.session(ticket.conn) {
-        session.aside().pending.push((ticket.request, Pending::Password(change)));
-        service.begin(ticket.conn);
+    if put_back(service, ticket, change) {
         service.start_hash(ticket, job);
     }
     Ok(())
+}
+
+/// Keeps what is known until the answer to a job comes that is about to begin.
+fn put_back(service: &mut Service, ticket: Ticket, change: Box<PasswordChange>) -> bool {
+    let Some(session) = service.session(ticket.conn) else { return false };
+    session.aside().pending.push((ticket.request, Pending::Password(change)));
+    service.begin(ticket.conn);
+    true
 }
 
 fn store(service: &mut Service, ticket: Ticket, password_phc: String) -> Result<(), Refusal> {

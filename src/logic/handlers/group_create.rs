@@ -17,6 +17,7 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         return Err(too_large("too many members"));
     }
     let request_id = RequestId(id_16(&body.request_id, "request_id has 16 bytes")?);
+    service.limit_groups(request.conn)?;
     let limits = service.node.config.group_limits;
     let group = CreateGroup { owner, name: body.name, members, request_id, limits };
     service.write(request, WriteJob::CreateGroup(group));

@@ -11,6 +11,7 @@ use crate::service::Service;
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::GroupJoinReq = request.decode()?;
     check_note(&body.reason, REASON_BYTES_MAX)?;
+    service.limit_groups(request.conn)?;
     let change = GroupChange::Join { reason: body.reason };
     change_group(service, request, body.group_id, change)
 }

@@ -1,8 +1,6 @@
 //! LOGIN: credentials, then the next epoch from the store, then the table and the directory, and
 //! only then the head: nothing that is committed in between is missed.
 
-use std::net::IpAddr;
-
 use aldis_wire::limits::{DEVICE_ID_BYTES_MAX, PASSWORD_BYTES_MAX, TOKEN_BYTES_MAX};
 use aldis_wire::name::normalize_username;
 use aldis_wire::{Code, DeviceClass, Epoch, Seq, UserId, limits, pb};
@@ -12,7 +10,7 @@ use crate::cluster::KickOrder;
 use crate::effect::{Effect, PeerMail};
 use crate::job::{
     Credentials, DirectoryJob, DirectoryRequest, HashJob, LoginState, OpenSession, ReadJob,
-    Registration, SessionOpened, SessionRecord, Ticket, WriteJob,
+    Registration, SessionOpened, SessionRecord, Ticket, Verdict, WriteJob,
 };
 use crate::node::{LinkUse, Node, NodeConfig};
 use crate::now::Now;
@@ -20,6 +18,7 @@ use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::{LoggingIn, OnlineSession, Replaced, State};
 use crate::table::{Entered, Online};
+use crate::throttle::Attempt;
 use crate::token::{Claims, TokenError};
 
 /// Why a login is refused. One text for all, so that nobody learns which accounts exist.
@@ -78,8 +77,8 @@ fn begin_with_password(
     }
     let now = service.now;
     let Some(session) = service.session(request.conn) else { return Ok(()) };
-    let address = session.address;
-    throttle(&service.node, now, &username, address)?;
+    let attempt = Attempt::password(&username, session.address);
+    throttle(&service.node, now, &attempt)?;
     let login = LoggingIn {
         request: request.seq,
         asked_ms: service.now.mono_ms,
@@ -96,21 +95,48 @@ fn begin_with_password(
         replaced: Replaced::Nobody,
     };
     service.begin_account_step(request.conn, State::LoggingIn(Box::new(login)));
-    service.start_read(request.ticket(service.reactor), ReadJob::Credentials { username });
+    let ticket = request.ticket(service.reactor);
+    if !service.start_attempt(ticket, attempt) {
+        service.start_read(ticket, ReadJob::Credentials { username });
+    }
     Ok(())
 }
 
 /// Counts an attempt, or says when the next one may come.
-pub(crate) fn throttle(
+pub(crate) fn throttle(node: &Node, now: Now, attempt: &Attempt) -> Result<(), Refusal> {
+    node.throttle.lock().begin(now, attempt).map_err(|wait_ms| too_many(attempt, wait_ms))
+}
+
+/// What the attempts on all nodes mean for one that this node has counted.
+pub(crate) fn settle(
     node: &Node,
     now: Now,
-    username: &str,
-    address: IpAddr,
+    attempt: &Attempt,
+    verdict: Verdict,
 ) -> Result<(), Refusal> {
-    node.throttle.lock().begin(now, username, address).map_err(|retry_after_ms| {
-        let refusal = Refusal::new(Code::RateLimited, "too many attempts");
-        Refusal { retry_after_ms, ..refusal }
-    })
+    let Verdict::Wait(wait_ms) = verdict else { return Ok(()) };
+    node.throttle.lock().refused(now, attempt, wait_ms);
+    Err(too_many(attempt, wait_ms))
+}
+
+fn too_many(attempt: &Attempt, retry_after_ms: u32) -> Refusal {
+    let message = match attempt {
+        Attempt::Password { .. } => "too many attempts",
+        Attempt::Registration { .. } => "too many registrations",
+    };
+    Refusal { retry_after_ms, ..Refusal::new(Code::RateLimited, message) }
+}
+
+/// The directory said whether the password may be tried.
+pub(super) fn handle_attempted(service: &mut Service, ticket: Ticket, verdict: Verdict) {
+    let (node, now) = (service.node.clone(), service.now);
+    let Some(address) = service.session(ticket.conn).map(|session| session.address) else { return };
+    let Some(login) = logging_in(service, ticket) else { return };
+    let username = login.username.clone();
+    match settle(&node, now, &Attempt::password(&username, address), verdict) {
+        Ok(()) => service.start_read(ticket, ReadJob::Credentials { username }),
+        Err(refusal) => account::fail(service, ticket, refusal),
+    }
 }
 
 fn begin_with_token(
@@ -177,7 +203,7 @@ pub(super) fn handle_verified(service: &mut Service, ticket: Ticket, is_right: b
     let address = session.address;
     let Some(login) = logging_in(service, ticket) else { return };
     let username = std::mem::take(&mut login.username);
-    service.node.throttle.lock().succeeded(&username, address);
+    service.forgive(ticket.conn, Attempt::password(&username, address));
     open_session(service, ticket);
 }
 
@@ -287,7 +313,7 @@ pub(super) fn handle_state(service: &mut Service, ticket: Ticket, state: LoginSt
         store_epoch: config.store_epoch,
         server_time_ms: service.now.unix_ms,
         heartbeat_interval_ms: config.heartbeat_interval_ms,
-        limits: Some(limits_message(config.group_limits.members_max)),
+        limits: Some(limits_message(config)),
         features: Vec::new(),
         cursor: state.cursor.0,
         username: state.username.clone(),
@@ -343,13 +369,13 @@ fn heads(head: Seq, state: &LoginState) -> Vec<pb::StreamHead> {
     std::iter::once(mailbox).chain(streams).collect()
 }
 
-fn limits_message(members_max: usize) -> pb::Limits {
+fn limits_message(config: &NodeConfig) -> pb::Limits {
     pb::Limits {
         body_bytes_max: limits::BODY_BYTES_MAX as u32,
         text_bytes_max: limits::TEXT_BYTES_MAX as u32,
-        pipelined_requests_max: limits::PIPELINED_REQUESTS_MAX as u32,
+        pipelined_requests_max: config.rates.in_flight as u32,
         sync_entries_max: limits::SYNC_ENTRIES_MAX as u32,
-        group_members_max: members_max as u32,
+        group_members_max: config.group_limits.members_max as u32,
     }
 }
 

@@ -7,7 +7,8 @@ use aldis_wire::{Code, Command, ConversationKey, GroupId, Seq, UserId, pb};
 
 use crate::class::Class;
 use crate::job::{
-    GroupChange, GroupJob, HashResult, JobError, LocateReply, ReadResult, Ticket, WriteJob, Written,
+    GroupChange, GroupJob, HashResult, JobError, LocateReply, ReadResult, Ticket, Verdict,
+    WriteJob, Written,
 };
 use crate::planted::{RequestBug, is_active};
 use crate::request::{Refusal, Request};
@@ -76,7 +77,7 @@ pub(crate) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     let class = Class::of(request.command);
     // A message that is refused holds up those behind it: its own handler sees to that.
     if class != Class::Send {
-        service.limit(request.conn, class)?;
+        service.limit(request, class)?;
     }
     match request.command {
         Command::Login => login::handle(service, request),
@@ -259,6 +260,11 @@ pub(crate) fn handle_read(
 /// The password pool did what a request started.
 pub(crate) fn handle_hashed(service: &mut Service, ticket: Ticket, result: HashResult) {
     change_password::handle_hashed(service, ticket, result);
+}
+
+/// The directory said whether a password may be tried.
+pub(crate) fn handle_attempted(service: &mut Service, ticket: Ticket, verdict: Verdict) {
+    change_password::handle_attempted(service, ticket, verdict);
 }
 
 /// The directory answered what a request started.

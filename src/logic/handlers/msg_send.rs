@@ -24,7 +24,7 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
         let message = "an earlier send to this conversation failed: send that one again first";
         return Err(Refusal::new(Code::Unavailable, message));
     }
-    if let Err(refusal) = service.limit(request.conn, Class::Send) {
+    if let Err(refusal) = service.limit(request, Class::Send) {
         return Err(hold_up(service, request.conn, conversation, client_msg_id, refusal));
     }
     let refs = refs(&body)?;

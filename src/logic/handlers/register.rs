@@ -1,18 +1,15 @@
 //! REGISTER: hash the password, then create the user.
 
-use std::net::IpAddr;
-
 use aldis_wire::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, USERNAME_BYTES_MAX};
 use aldis_wire::name::normalize_username;
 use aldis_wire::{Code, RequestId, UserId, pb};
 
-use super::{account, bad_request, check_display_name, id_16, too_large};
-use crate::job::{HashJob, NewUser, Ticket, WriteJob};
-use crate::node::Node;
-use crate::now::Now;
+use super::{account, bad_request, check_display_name, id_16, login, too_large};
+use crate::job::{HashJob, NewUser, Ticket, Verdict, WriteJob};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 use crate::session::{Registering, State};
+use crate::throttle::Attempt;
 
 pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(), Refusal> {
     let body: pb::RegisterReq = request.decode()?;
@@ -25,13 +22,44 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     }
     let now = service.now;
     let Some(session) = service.session(request.conn) else { return Ok(()) };
-    let address = session.address;
-    throttle(&service.node, now, address)?;
-    let state = State::Registering(Box::new(Registering { request: request.seq, user }));
-    service.begin_account_step(request.conn, state);
+    let attempt = Attempt::registration(session.address);
+    login::throttle(&service.node, now, &attempt)?;
+    let registering = Registering { request: request.seq, user, password };
+    service.begin_account_step(request.conn, State::Registering(Box::new(registering)));
     let ticket = request.ticket(service.reactor);
-    service.start_hash(ticket, HashJob::Hash { password });
+    if !service.start_attempt(ticket, attempt) {
+        hash(service, ticket);
+    }
     Ok(())
+}
+
+/// The directory said whether the address may register one more.
+pub(super) fn handle_attempted(service: &mut Service, ticket: Ticket, verdict: Verdict) {
+    let (node, now) = (service.node.clone(), service.now);
+    let Some(address) = service.session(ticket.conn).map(|session| session.address) else { return };
+    match login::settle(&node, now, &Attempt::registration(address), verdict) {
+        // Others may have taken what room there was.
+        Ok(()) if !service.has_hash(ticket.conn) => {
+            account::fail(service, ticket, account::POOL_FULL);
+        }
+        Ok(()) => hash(service, ticket),
+        Err(refusal) => account::fail(service, ticket, refusal),
+    }
+}
+
+fn hash(service: &mut Service, ticket: Ticket) {
+    let Some(registering) = registering(service, ticket) else { return };
+    let password = std::mem::take(&mut registering.password);
+    service.start_hash(ticket, HashJob::Hash { password });
+}
+
+fn registering(service: &mut Service, ticket: Ticket) -> Option<&mut Registering> {
+    match &mut service.session(ticket.conn)?.state {
+        State::Registering(registering) if registering.request == ticket.request => {
+            Some(registering)
+        }
+        _ => None,
+    }
 }
 
 /// The user to create, still without a hash, and the password.
@@ -54,20 +82,8 @@ pub(crate) fn check(body: pb::RegisterReq) -> Result<(NewUser, String), Refusal>
     Ok((NewUser { username, nickname, password_phc: String::new(), request_id }, body.password))
 }
 
-/// Counts a registration, or says when the next one may come.
-pub(crate) fn throttle(node: &Node, now: Now, address: IpAddr) -> Result<(), Refusal> {
-    node.throttle.lock().register(now, address).map_err(|retry_after_ms| {
-        let refusal = Refusal::new(Code::RateLimited, "too many registrations");
-        Refusal { retry_after_ms, ..refusal }
-    })
-}
-
 pub(super) fn handle_hashed(service: &mut Service, ticket: Ticket, password_phc: String) {
-    let Some(session) = service.session(ticket.conn) else { return };
-    let State::Registering(registering) = &mut session.state else { return };
-    if registering.request != ticket.request {
-        return;
-    }
+    let Some(registering) = registering(service, ticket) else { return };
     let user = NewUser { password_phc, ..registering.user.clone() };
     service.start_write(ticket, WriteJob::Register(user));
 }

@@ -1,6 +1,6 @@
 //! Changes of groups: what is asked.
 
-use aldis_wire::limits::{GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX};
+use aldis_wire::limits::{GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
 use aldis_wire::{GroupId, RequestId, UserId};
 
 /// A group to create.
@@ -31,7 +31,7 @@ pub struct GroupJob {
     pub limits: GroupLimits,
 }
 
-/// How large groups may be; settings of the server.
+/// How large groups may be, and how many; settings of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupLimits {
     /// Members of a group whose entries go into their mailboxes. One that has more is a stream from
@@ -39,11 +39,17 @@ pub struct GroupLimits {
     pub fanout_max: usize,
     /// Members of any group.
     pub members_max: usize,
+    /// Groups that a user is in, the own ones included. At most `limits::GROUPS_PER_USER_MAX`.
+    pub per_user_max: usize,
 }
 
 impl Default for GroupLimits {
     fn default() -> Self {
-        Self { fanout_max: GROUP_FANOUT_MAX, members_max: GROUP_MEMBERS_MAX }
+        Self {
+            fanout_max: GROUP_FANOUT_MAX,
+            members_max: GROUP_MEMBERS_MAX,
+            per_user_max: GROUPS_PER_USER_MAX,
+        }
     }
 }
 

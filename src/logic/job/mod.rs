@@ -4,6 +4,7 @@
 //! reply to a connection that is gone is discarded by the generation in the ticket.
 
 mod account;
+mod attempt;
 mod directory;
 mod group;
 mod hash;
@@ -18,6 +19,7 @@ use aldis_wire::{Command, ConnId};
 pub use account::{
     Generations, NewUser, OpenSession, PresenceAudience, Revoked, SessionOpened, UpdateUser,
 };
+pub use attempt::{AttemptJob, AttemptReply, AttemptRequest, Verdict};
 pub use directory::{
     BootId, DirectoryJob, DirectoryReply, DirectoryRequest, LocateReply, LocateRequest, NodeId,
     Registration, SessionRecord,

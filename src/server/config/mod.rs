@@ -1,26 +1,29 @@
 //! The configuration file: every key, its default, and errors that name key and line.
 
+mod attempts;
 mod cluster;
+mod connection;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
+mod memory;
+mod rates;
 mod tables;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use aldis_store::NODE_MAX;
-use aldis_wire::limits::{EDIT_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX};
+use aldis_wire::limits::{EDIT_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX};
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use attempts::AttemptTable;
 pub use cluster::{ClusterTable, ControllerName};
+pub use memory::MemoryTable;
 pub use tables::{
     AdminTable, ApiTable, Connection, DirectoryKind, DirectoryTable, Drain, Listen, NodeTable,
     Policy, RateTable, SecretUrl, Senders, Session, StoreKind, StoreTable, Threads, TlsTable,
 };
-
-/// More a second than one connection can ask.
-const RATE_MAX: u32 = 1_000_000;
 
 /// Overrides `store.url`.
 const STORE_URL_VARIABLE: &str = "ALDIS_STORE_URL";
@@ -86,6 +89,10 @@ pub struct Config {
     /// See there.
     pub rates: RateTable,
     /// See there.
+    pub attempts: AttemptTable,
+    /// See there.
+    pub memory: MemoryTable,
+    /// See there.
     pub drain: Drain,
     /// The link to other nodes; without this table there is none.
     pub cluster: Option<ClusterTable>,
@@ -108,6 +115,8 @@ impl Default for Config {
             connection: Connection::default(),
             policy: Policy::default(),
             rates: RateTable::default(),
+            attempts: AttemptTable::default(),
+            memory: MemoryTable::default(),
             drain: Drain::default(),
             cluster: None,
             admin: AdminTable::default(),
@@ -179,30 +188,17 @@ impl Config {
         source.at_most("threads.hashers", &self.threads.hashers, 64)?;
         source.within("session.heartbeat_s", &self.session.heartbeat_s, 1, 3_600)?;
         source.within("session.token_hours", &self.session.token_hours, 1, 24 * 365)?;
-        source.within("connection.max", &self.connection.max, 1, 10_000_000)?;
-        let Connection { per_address_max, before_login_per_address_max, .. } = &self.connection;
-        source.at_most("connection.per_address_max", per_address_max, 10_000_000)?;
-        let key = "connection.before_login_per_address_max";
-        source.at_most(key, before_login_per_address_max, 10_000_000)?;
-        source.within("connection.login_s", &self.connection.login_s, 1, 300)?;
-        source.within("connection.frame_s", &self.connection.frame_s, 1, 300)?;
-        let (soft, hard) = (&self.connection.output_soft_kib, &self.connection.output_hard_kib);
-        source.within("connection.output_soft_kib", soft, 16, 64 << 10)?;
-        // Two of the largest frames fit between the two, or an answer could close its connection.
-        let hard_min = soft.get_ref() + 2_560;
-        source.within("connection.output_hard_kib", hard, hard_min, 1 << 20)?;
+        self.connection.check(source)?;
         source.at_most("policy.edit_s", &self.policy.edit_s, (EDIT_MS_MAX / 1_000) as u32)?;
         let (fanout, members) = (&self.policy.fanout_max, &self.policy.group_members_max);
         source.within("policy.fanout_max", fanout, 1, GROUP_FANOUT_MAX as u32)?;
         source.within("policy.group_members_max", members, 1, GROUP_MEMBERS_MAX as u32)?;
+        let groups = &self.policy.groups_per_user_max;
+        source.within("policy.groups_per_user_max", groups, 1, GROUPS_PER_USER_MAX as u32)?;
         source.at_most("drain.seconds", &self.drain.seconds, 3_600)?;
-        let RateTable { sends_per_second, changes_per_second, .. } = &self.rates;
-        source.at_most("rates.sends_per_second", sends_per_second, RATE_MAX)?;
-        source.at_most("rates.changes_per_second", changes_per_second, RATE_MAX)?;
-        source.at_most("rates.queries_per_second", &self.rates.queries_per_second, RATE_MAX)?;
-        source.at_most("rates.told_per_second", &self.rates.told_per_second, RATE_MAX)?;
-        let checks = &self.rates.password_checks_per_address;
-        source.at_most("rates.password_checks_per_address", checks, RATE_MAX)?;
+        self.rates.check(source)?;
+        self.attempts.check(source)?;
+        self.memory.check(source)?;
         self.check_cluster(source)
     }
 

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use aldis_wire::limits::{FRAME_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX, LOGIN_MS_MAX};
+use aldis_wire::limits::{
+    FRAME_MS_MAX, GROUP_FANOUT_MAX, GROUP_MEMBERS_MAX, GROUPS_PER_USER_MAX, LOGIN_MS_MAX,
+    PIPELINED_REQUESTS_MAX,
+};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -149,6 +152,15 @@ pub struct Connection {
     pub login_s: Spanned<u32>,
     /// Time to complete a frame after its first byte, seconds.
     pub frame_s: Spanned<u32>,
+    /// Time without progress while output is queued, seconds.
+    pub stall_s: Spanned<u32>,
+    /// Requests without an answer; further ones are not read. Clients are told.
+    pub requests_in_flight_max: Spanned<u32>,
+    /// Frames of a connection per second over ten of them; who sends more is not read for a second. 0 is no
+    /// limit. What is said of addresses holds for loopback with rates.on_loopback.
+    pub frames_per_second: Spanned<u16>,
+    /// Connections of the node that are agreeing on keys (TLS); further ones are closed at once.
+    pub handshakes_max: Spanned<u32>,
     /// Queued output, KiB, above which a slow reader's pushes are replaced by one hint.
     pub output_soft_kib: Spanned<u32>,
     /// Queued output, KiB, above which a connection is closed.
@@ -170,6 +182,8 @@ pub struct Policy {
     pub fanout_max: Spanned<u32>,
     /// Members of a group.
     pub group_members_max: Spanned<u32>,
+    /// Groups that a user is in, the own ones included.
+    pub groups_per_user_max: Spanned<u32>,
 }
 
 /// Who may write to a user who has said nothing else of them.
@@ -196,6 +210,10 @@ pub struct RateTable {
     pub queries_per_second: Spanned<u32>,
     /// What is told and not stored, as that one writes something.
     pub told_per_second: Spanned<u32>,
+    /// Bytes of all requests together, KiB.
+    pub kib_per_second: Spanned<u32>,
+    /// Groups made, or asked to let one in, in an hour; as many at once.
+    pub groups_per_hour: Spanned<u32>,
     /// Passwords of one address that are checked or wait for it; further ones are told to come back. 0
     /// is no limit.
     pub password_checks_per_address: Spanned<u32>,
@@ -290,6 +308,10 @@ impl Default for Connection {
             before_login_per_address_max: unspanned(256),
             login_s: unspanned((LOGIN_MS_MAX / 1_000) as u32),
             frame_s: unspanned((FRAME_MS_MAX / 1_000) as u32),
+            stall_s: unspanned(30),
+            requests_in_flight_max: unspanned(PIPELINED_REQUESTS_MAX as u32),
+            frames_per_second: unspanned(250),
+            handshakes_max: unspanned(8_192),
             output_soft_kib: unspanned(128),
             output_hard_kib: unspanned(4096),
         }
@@ -310,6 +332,7 @@ impl Default for Policy {
             edit_s: unspanned(24 * 3600),
             fanout_max: unspanned(GROUP_FANOUT_MAX as u32),
             group_members_max: unspanned(GROUP_MEMBERS_MAX as u32),
+            groups_per_user_max: unspanned(GROUPS_PER_USER_MAX as u32),
         }
     }
 }
@@ -321,6 +344,8 @@ impl Default for RateTable {
             changes_per_second: unspanned(50),
             queries_per_second: unspanned(100),
             told_per_second: unspanned(20),
+            kib_per_second: unspanned(1_024),
+            groups_per_hour: unspanned(200),
             password_checks_per_address: unspanned(16),
             on_loopback: false,
         }

@@ -221,6 +221,7 @@ impl State {
             }
             Mail::Read(reply) => self.service.borrow_mut().handle_read_reply(now, reply),
             Mail::Hashed(reply) => self.service.borrow_mut().handle_hash_reply(now, reply),
+            Mail::Attempted(reply) => self.service.borrow_mut().handle_attempt_reply(now, reply),
             // The rest is for reactors.
             _ => {}
         }
@@ -240,6 +241,11 @@ impl State {
                 }
                 Some(ApiEffect::Hash(request)) => {
                     expect_room(self.workers.hashers.try_send(request));
+                }
+                Some(ApiEffect::Attempt(request)) => {
+                    if let Some(reply) = self.workers.attempt(request) {
+                        self.service.borrow_mut().handle_attempt_reply(self.now(), reply);
+                    }
                 }
                 Some(ApiEffect::Answer(number, result)) => {
                     if let Some(waiting) = self.waiting.borrow_mut().remove(&number) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use aldis_directory::{
     ANNOUNCE_INTERVAL_MS, Away, Conflict, Directory, LEASE_MS, NodeRecord, Sessions,
 };
-use aldis_logic::job::{DirectoryJob, NodeId, Registration};
+use aldis_logic::job::{AttemptJob, DirectoryJob, NodeId, Registration, Verdict};
 use aldis_wire::UserId;
 use parking_lot::Mutex;
 
@@ -119,6 +119,10 @@ impl<D> WatchedDirectory<D> {
 impl<D: Directory> Directory for WatchedDirectory<D> {
     fn apply(&mut self, now_ms: u64, jobs: &[DirectoryJob]) -> Vec<Option<Registration>> {
         self.directory.apply(now_ms, jobs)
+    }
+
+    fn count_attempts(&mut self, now_ms: u64, jobs: &[AttemptJob]) -> Vec<Verdict> {
+        self.directory.count_attempts(now_ms, jobs)
     }
 
     fn sessions_of(&mut self, now_ms: u64, users: &[UserId]) -> Sessions {

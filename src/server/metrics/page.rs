@@ -77,6 +77,8 @@ impl Page {
         let is_draining = sources.is_draining.load(Ordering::Relaxed);
         let help = "1 while the node is going away and takes no new clients.";
         self.gauge("aldis_draining", help, is_draining.into());
+        let help = "0: memory is there; 1: logins and lists are refused; 2: connections, too.";
+        self.gauge("aldis_memory_level", help, sources.node.memory.level() as u64);
     }
 
     fn connections(&mut self, metrics: &Metrics) {

@@ -3,7 +3,6 @@
 //! last one. What owner and admins do is in `group_admin`. Knows no backend.
 
 use aldis_logic::job::{CreateGroup, GroupLimits, Ticket, Written};
-use aldis_wire::limits::GROUPS_PER_USER_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, Seq, UserId, pb};
 
 use super::{NewEvent, Placed, Rows, encode, put};
@@ -29,7 +28,7 @@ pub(super) fn create<R: Rows>(
     check_users(rows, &users)?;
     users.push(owner);
     users.sort_unstable();
-    check_group_counts(rows, &users)?;
+    check_group_counts(rows, &users, job.limits)?;
 
     let id = rows.make_group(job)?;
     let event = pb::GroupEvent {
@@ -85,7 +84,7 @@ pub(super) fn admit<R: Rows>(
     if group.members.len() + added.len() > limits.members_max {
         return Err(GROUP_FULL.into());
     }
-    check_group_counts(rows, added)?;
+    check_group_counts(rows, added, limits)?;
     let joined = event(pb::GroupEventKind::MembersJoined, added, group.owner);
     let placed = tell(rows, origin, id, group, actor, joined, added)?;
     let new = |user: &UserId| Member {
@@ -249,9 +248,13 @@ fn check_users<R: Rows>(rows: &mut R, users: &[UserId]) -> Result<(), R::Stop> {
     Ok(())
 }
 
-fn check_group_counts<R: Rows>(rows: &mut R, users: &[UserId]) -> Result<(), R::Stop> {
+fn check_group_counts<R: Rows>(
+    rows: &mut R,
+    users: &[UserId],
+    limits: GroupLimits,
+) -> Result<(), R::Stop> {
     for &user in users {
-        if rows.group_count(user)? >= GROUPS_PER_USER_MAX as u64 {
+        if rows.group_count(user)? >= limits.per_user_max as u64 {
             return Err(TOO_MANY_GROUPS.into());
         }
     }

@@ -122,3 +122,17 @@ fn every_crate_takes_the_workspaces_lints() {
     }
     assert!(count > 10, "{count} members were looked at");
 }
+
+/// What takes bytes of peers apart has no index that a wrong length could make panic: clippy sees to it
+/// where these lines stand.
+#[test]
+fn what_takes_the_wire_apart_is_denied_indexes() {
+    let has = |path: &str, line: &str| {
+        let text = std::fs::read_to_string(root().join(path)).expect("a source file");
+        assert!(text.contains(line), "{path}: {line}");
+    };
+    has("protocol/wire/lib.rs", "#![deny(clippy::indexing_slicing)]");
+    has("protocol/rudp/wire/mod.rs", "#![deny(clippy::indexing_slicing)]");
+    has("src/net/lib.rs", "#[deny(clippy::indexing_slicing)]\nmod input;");
+    has("src/net/lib.rs", "#[deny(clippy::indexing_slicing)]\nmod tail;");
+}

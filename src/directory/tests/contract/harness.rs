@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use aldis_directory::{
     Directory, MemoryDirectory, NodeAnnouncement, NodeRecord, RedisDirectory, RedisOptions,
 };
+use aldis_logic::AttemptRules;
 use aldis_logic::job::{BootId, DirectoryJob, NodeId, Registration, SessionRecord};
 use aldis_services::{Redis, RedisCluster};
 use aldis_wire::{DeviceClass, Epoch, UserId};
@@ -112,7 +113,8 @@ impl Bench {
             Kind::Redis => vec![servers().redis.url()],
             Kind::RedisCluster => servers().cluster.urls(),
         };
-        let options = RedisOptions { urls, node, boot, store_epoch: STORE_EPOCH, announcement };
+        let (store_epoch, attempts) = (STORE_EPOCH, AttemptRules::default());
+        let options = RedisOptions { urls, node, boot, store_epoch, announcement, attempts };
         Node { node, boot, directory: Box::new(RedisDirectory::new(options).unwrap()) }
     }
 

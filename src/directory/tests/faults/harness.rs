@@ -4,6 +4,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use aldis_directory::{Conflict, Directory, NodeAnnouncement, RedisDirectory, RedisOptions};
+use aldis_logic::AttemptRules;
 use aldis_logic::job::{BootId, DirectoryJob, NodeId, Registration, SessionRecord};
 use aldis_wire::{DeviceClass, Epoch, UserId};
 
@@ -30,7 +31,8 @@ impl Node {
     pub fn with_store_epoch(number: u16, urls: Vec<String>, store_epoch: u64) -> Self {
         let (node, boot) = (NodeId(number), BootId(u64::from(number) << 32));
         let announcement = NodeAnnouncement::default();
-        let options = RedisOptions { urls, node, boot, store_epoch, announcement };
+        let attempts = AttemptRules::default();
+        let options = RedisOptions { urls, node, boot, store_epoch, announcement, attempts };
         let directory = RedisDirectory::new(options).unwrap();
         Self { directory, node, boot, conflicts: Vec::new(), start: Instant::now() }
     }

@@ -312,6 +312,8 @@ fn test_node(id: NodeId, count: u16, has_directory: bool) -> TestNode {
         message_times: Default::default(),
         rates: Default::default(),
         group_limits: Default::default(),
+        attempts: Default::default(),
+        shares_attempts: false,
     };
     let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
     let node = Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()));

@@ -33,6 +33,8 @@ pub fn config() -> NodeConfig {
         message_times: Default::default(),
         group_limits: Default::default(),
         rates: Default::default(),
+        attempts: Default::default(),
+        shares_attempts: false,
     }
 }
 
@@ -66,6 +68,7 @@ pub fn ticket_of(effect: &Effect) -> Option<Ticket> {
         Effect::Hash(request) => Some(request.ticket),
         Effect::Directory(request) => Some(request.ticket),
         Effect::Locate(request) => Some(request.ticket),
+        Effect::Attempt(request) => Some(request.ticket),
         _ => None,
     }
 }

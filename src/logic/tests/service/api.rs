@@ -4,14 +4,17 @@
 use std::sync::Arc;
 
 use aldis_logic::job::{
-    Credentials, Generations, HashJob, HashReply, HashResult, JobError, LoginState, ReactorId,
-    ReadJob, ReadReply, ReadResult, Ticket, WriteJob, WriteReply, Written,
+    AttemptReply, Credentials, Generations, HashJob, HashReply, HashResult, JobError, LoginState,
+    ReactorId, ReadJob, ReadReply, ReadResult, Ticket, Verdict, WriteJob, WriteReply, Written,
 };
-use aldis_logic::{ApiEffect, ApiLogin, ApiRequest, ApiService, CreditLimits, Node, Now, Refusal};
+use aldis_logic::{
+    AddressLimits, ApiEffect, ApiLogin, ApiRequest, ApiService, Attempt, CreditLimits, Node,
+    NodeConfig, Now, Rates, Refusal,
+};
 use aldis_wire::{Code, pb};
 use bytes::Bytes;
 
-use crate::harness::{ADA, ADDRESS, NOW, login_body, node};
+use crate::harness::{ADA, ADDRESS, NOW, config, login_body, node, node_from};
 
 const LIMITS: CreditLimits = CreditLimits {
     writes: 4,
@@ -55,6 +58,7 @@ fn job(api: &mut ApiService) -> (Ticket, ApiEffect) {
         ApiEffect::Write(request) => request.ticket,
         ApiEffect::Read(request) => request.ticket,
         ApiEffect::Hash(request) => request.ticket,
+        ApiEffect::Attempt(request) => request.ticket,
         ApiEffect::Answer(..) => panic!("{effect:?} is no job"),
     };
     assert_eq!(ticket.reactor, ReactorId(7), "replies come to the api's own mailbox");
@@ -218,8 +222,47 @@ fn guesses_are_slowed_down_by_the_throttle_of_the_node() {
     });
     let refusal = outcome.expect("it is slowed down");
     assert_eq!((refusal.code, refusal.retry_after_ms > 0), (Code::RateLimited, true));
-    let throttled = node.throttle.lock().begin(NOW, "ada", ADDRESS);
+    let throttled = node.throttle.lock().begin(NOW, &Attempt::password("ada", ADDRESS));
     assert!(throttled.is_err(), "LOGIN over TCP waits as well");
     let later = Now { mono_ms: NOW.mono_ms + u64::from(refusal.retry_after_ms), ..NOW };
     assert!(api.handle_request(later, ask_login()).is_ok());
+}
+
+#[test]
+fn one_address_has_its_share_of_the_password_pool_and_no_more() {
+    let addresses = AddressLimits { password_checks: 1, ..AddressLimits::default() };
+    let rates = Rates { addresses, on_loopback: true, ..Rates::default() };
+    let node = node_from(NodeConfig { rates, ..config() });
+    let mut api = api(&node);
+    api.handle_request(NOW, ask_register()).unwrap();
+    let (ticket, _) = job(&mut api);
+    let full = api.handle_request(NOW, ask_login()).unwrap_err();
+    assert_eq!((full.code, full.retry_after_ms > 0), (Code::Busy, true));
+    let elsewhere = ApiRequest { address: "192.0.2.1".parse().unwrap(), ..ask_login() };
+    assert!(api.handle_request(NOW, elsewhere).is_ok());
+    effects(&mut api);
+    hash(&mut api, ticket, HashResult::Failed);
+    answer(&mut api).1.unwrap_err();
+    assert!(api.handle_request(NOW, ask_login()).is_ok(), "its share is free again");
+}
+
+#[test]
+fn what_other_nodes_counted_decides_before_a_password_is_looked_at() {
+    let node = node_from(NodeConfig { shares_attempts: true, ..config() });
+    let mut api = api(&node);
+    for verdict in [Verdict::Counted, Verdict::Unknown] {
+        api.handle_request(NOW, ask_login()).unwrap();
+        let (ticket, effect) = job(&mut api);
+        assert!(matches!(effect, ApiEffect::Attempt(_)), "{effect:?}");
+        api.handle_attempt_reply(NOW, AttemptReply { ticket, verdict });
+        let (ticket, _) = job(&mut api);
+        read(&mut api, ticket, Err(JobError::Unavailable));
+        answer(&mut api).1.unwrap_err();
+    }
+    api.handle_request(NOW, ask_register()).unwrap();
+    let (ticket, _) = job(&mut api);
+    api.handle_attempt_reply(NOW, AttemptReply { ticket, verdict: Verdict::Wait(9_000) });
+    let refusal = answer(&mut api).1.unwrap_err();
+    assert_eq!((refusal.code, refusal.retry_after_ms), (Code::RateLimited, 9_000));
+    assert!(api.is_idle());
 }

@@ -59,6 +59,8 @@ pub fn config() -> NodeConfig {
         message_times: Default::default(),
         group_limits: Default::default(),
         rates: Default::default(),
+        attempts: Default::default(),
+        shares_attempts: false,
     }
 }
 
@@ -125,6 +127,7 @@ pub fn ticket_of(effects: &[Effect]) -> Ticket {
         Effect::Hash(request) => Some(request.ticket),
         Effect::Directory(request) => Some(request.ticket),
         Effect::Locate(request) => Some(request.ticket),
+        Effect::Attempt(request) => Some(request.ticket),
         _ => None,
     });
     found.expect("a job was started")

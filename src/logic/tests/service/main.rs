@@ -4,6 +4,7 @@
 
 mod accounts;
 mod api;
+mod attempts;
 mod harness;
 mod head_checks;
 mod linked;

@@ -1,13 +1,13 @@
 //! How often one user may ask: what is too much is refused with the time to wait, and a message that is
 //! refused holds up those behind it.
 
-use aldis_logic::job::{Appended, Written};
-use aldis_logic::{Effect, Node, NodeConfig, Rate, Rates, Service};
+use aldis_logic::job::{Appended, ReadResult, Written};
+use aldis_logic::{Admit, Effect, MemoryLevel, Node, NodeConfig, Rate, Rates, Service};
 use aldis_wire::{Code, Command, ConvSeq, Message, MsgId, Seq, pb};
 
 use crate::harness::{
-    ADA, config, conn, frames, login, node, node_from, request, send_body, service, ticket_of,
-    written,
+    ADA, ADDRESS, NOW, config, conn, frames, login, login_body, node, node_from, read, request,
+    send_body, service, ticket_of, written,
 };
 
 fn limited() -> std::sync::Arc<Node> {
@@ -73,4 +73,44 @@ fn tools_of_the_same_machine_are_not_limited_unless_that_is_wanted() {
         let appended = Appended { msg_id: MsgId(1), seq: Seq(6), conv_seq: ConvSeq(1), time_ms: 1 };
         written(&mut service, ticket, Written::Appended(appended));
     }
+}
+
+#[test]
+fn a_connection_has_as_many_requests_in_flight_as_it_was_told() {
+    let node =
+        node_from(NodeConfig { rates: Rates { in_flight: 2, ..Rates::default() }, ..config() });
+    let mut service = service(&node);
+    let told = login(&mut service, conn(1), ADA, 1);
+    assert_eq!(told.limits.unwrap().pipelined_requests_max, 2);
+    let mut ask =
+        |seq| request(&mut service, conn(1), seq, Command::GroupList, &pb::GroupListReq::default());
+    let (_, first) = ask(2);
+    assert_eq!(ask(3).0, Admit::Taken);
+    assert_eq!(ask(4).0, Admit::Wait, "one more is not read");
+    let out = read(&mut service, ticket_of(&first), ReadResult::Groups(Default::default()));
+    assert!(out.iter().any(|effect| matches!(effect, Effect::Resume { .. })), "{out:?}");
+}
+
+#[test]
+fn a_node_short_of_memory_serves_those_who_are_in_and_lets_nobody_else_in() {
+    let node = node();
+    let mut service = service(&node);
+    login(&mut service, conn(1), ADA, 1);
+    service.handle_open(NOW, conn(2), ADDRESS);
+    node.memory.set(MemoryLevel::Short);
+    assert!(service.admits(ADDRESS));
+    let (_, out) = request(&mut service, conn(2), 1, Command::Login, &login_body());
+    assert_eq!(code(&out), Some(Code::Busy));
+    let lists = pb::GroupListReq::default();
+    let (_, out) = request(&mut service, conn(1), 2, Command::GroupList, &lists);
+    assert_eq!(code(&out), Some(Code::Busy));
+    node.memory.set(MemoryLevel::Spent);
+    assert!(!service.admits(ADDRESS));
+    assert_eq!(send(&mut service, 3), None, "it is stored");
+    let sync = pb::MsgSyncReq::default();
+    assert_eq!(code(&request(&mut service, conn(1), 4, Command::MsgSync, &sync).1), None);
+    node.memory.set(MemoryLevel::Plenty);
+    assert!(service.admits(ADDRESS));
+    let (_, out) = request(&mut service, conn(2), 5, Command::Login, &login_body());
+    assert_eq!(code(&out), None, "it begins");
 }

@@ -366,8 +366,11 @@ pub fn login(user: UserId, device_id: &str, class: DeviceClass) -> OpenSession {
 }
 
 /// Groups that are no streams, unless a test says so.
-pub const LIMITS: GroupLimits =
-    GroupLimits { fanout_max: GROUP_FANOUT_MAX, members_max: GROUP_FANOUT_MAX };
+pub const LIMITS: GroupLimits = GroupLimits {
+    fanout_max: GROUP_FANOUT_MAX,
+    members_max: GROUP_FANOUT_MAX,
+    per_user_max: 2_000,
+};
 
 pub fn appended(written: &Written) -> Appended {
     match written {

@@ -66,7 +66,7 @@ fn send() -> impl Strategy<Value = WriteJob> {
 }
 
 /// Groups of more than two are streams.
-const LIMITS: GroupLimits = GroupLimits { fanout_max: 2, members_max: 5 };
+const LIMITS: GroupLimits = GroupLimits { fanout_max: 2, members_max: 5, per_user_max: 2_000 };
 
 fn job() -> impl Strategy<Value = WriteJob> {
     let users = || proptest::collection::vec(user(), 0..4);

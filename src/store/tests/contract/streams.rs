@@ -13,7 +13,7 @@ use aldis_wire::{
 use crate::harness::{Bench, append, appended, create_group, login, on_every_backend};
 
 /// Groups of more than three are streams.
-pub const LIMITS: GroupLimits = GroupLimits { fanout_max: 3, members_max: 6 };
+pub const LIMITS: GroupLimits = GroupLimits { fanout_max: 3, members_max: 6, per_user_max: 2_000 };
 /// The entries that make a group of four a stream: GROUP_CREATED, GROUP_BECAME_STREAM.
 pub const BEGIN: u64 = 2;
 

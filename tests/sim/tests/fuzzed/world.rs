@@ -127,8 +127,10 @@ impl World {
             link: LinkUse::Off,
             direct_messages: Default::default(),
             message_times: Default::default(),
-            group_limits: GroupLimits { fanout_max: 3, members_max: 20 },
+            group_limits: GroupLimits { fanout_max: 3, members_max: 20, per_user_max: 2_000 },
             rates: Default::default(),
+            attempts: Default::default(),
+            shares_attempts: false,
         };
         let node = Arc::new(Node::new(config, Keyring::new(&keys).expect("keys of 256 bits")));
         let service = |number| Service::new(node.clone(), ReactorId(number as u16), CREDITS);
@@ -266,6 +268,7 @@ impl World {
             Effect::Hash(request) => self.hashes.push_back(request),
             Effect::Directory(request) => self.registrations.push_back(request),
             Effect::Locate(request) => self.locates.push_back(request),
+            Effect::Attempt(_) => unreachable!("there is no other node to count them"),
             Effect::Hints(hints) => {
                 let mail = |to| (to, Mail::Peer(PeerMail::Hints(hints.clone())));
                 self.mails.extend((0..REACTORS).map(mail));
