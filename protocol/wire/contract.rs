@@ -3,7 +3,13 @@
 use crate::{Code, Command};
 
 /// Codes that every request can get.
-const COMMON: [Code; 4] = [Code::Ok, Code::BadRequest, Code::Unavailable, Code::Internal];
+const COMMON: [Code; 3] = [Code::Ok, Code::BadRequest, Code::Internal];
+
+/// What is answered without the store.
+const NEEDS_NO_STORE: [Command; 2] = [Command::Heartbeat, Command::RefreshToken];
+
+/// What belongs to a session, and is not counted.
+const IS_NOT_COUNTED: [Command; 2] = [Command::Logout, Command::RefreshToken];
 
 /// The column "also" of PROTOCOL.md, section 7.
 const ALSO: [(Command, &[Code]); Command::REQUESTS.len()] = [
@@ -99,7 +105,13 @@ pub fn is_allowed(command: Command, code: Code) -> bool {
     COMMON.contains(&code)
         || also.contains(&code)
         || is_common_after_login(command, code)
+        || is_of_store(command, code)
         || is_of_overload(command, code)
+}
+
+/// Whether what needs the store is answered so.
+fn is_of_store(command: Command, code: Code) -> bool {
+    code == Code::Unavailable && !NEEDS_NO_STORE.contains(&command)
 }
 
 /// Whether a node with too much to do answers so.
@@ -110,7 +122,11 @@ fn is_of_overload(command: Command, code: Code) -> bool {
 /// Codes that every request can get that needs a login.
 fn is_common_after_login(command: Command, code: Code) -> bool {
     let needs_login = !command.allowed_before_login();
-    matches!(code, Code::NotLoggedIn | Code::RateLimited) && needs_login
+    match code {
+        Code::NotLoggedIn => needs_login,
+        Code::RateLimited => needs_login && !IS_NOT_COUNTED.contains(&command),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -134,8 +150,9 @@ mod tests {
             rows += 1;
             let also: Vec<&str> = also.split(", ").filter(|name| !name.is_empty()).collect();
             for code in Code::ALL {
-                let is_common =
-                    is_common_after_login(command, code) || is_of_overload(command, code);
+                let is_common = is_common_after_login(command, code)
+                    || is_of_store(command, code)
+                    || is_of_overload(command, code);
                 let common = COMMON.contains(&code) || code == Code::NotLoggedIn || is_common;
                 let documented = also.contains(&code.name());
                 let listed = !common && is_allowed(command, code);

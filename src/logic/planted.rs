@@ -10,8 +10,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum RequestBug {
     /// A HISTORY after the highest of all numbers panics, as one that adds 1 to it would.
     Panic = 1,
-    /// Each frame that is none leaves 256 KiB behind.
-    Leak,
     /// To leave a group that there is not is a CONFLICT.
     WrongCode,
     /// MSG_SYNC takes a stream that is no group for the mailbox of the user with this id.
@@ -40,13 +38,4 @@ pub(crate) fn is_active(bug: RequestBug) -> bool {
 #[inline(always)]
 pub(crate) fn is_active(_: RequestBug) -> bool {
     false
-}
-
-/// Leaves memory behind that nobody gives back, if that bug is on.
-pub(crate) fn leak() {
-    if is_active(RequestBug::Leak) {
-        // Not zeros: those would take no memory before they are touched. And what nobody looks at the
-        // compiler does not even allocate.
-        std::mem::forget(std::hint::black_box(vec![1_u8; 256 << 10]));
-    }
 }

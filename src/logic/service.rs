@@ -21,7 +21,7 @@ use crate::job::ReactorId;
 use crate::memory::MemoryLevel;
 use crate::node::Node;
 use crate::now::Now;
-use crate::planted::{self, RequestBug};
+use crate::planted::{RequestBug, is_active};
 use crate::request::{Refusal, Request};
 use crate::session::{Session, State};
 
@@ -148,7 +148,7 @@ impl Service {
             return Admit::Taken;
         };
         let is_served = command.allowed_before_login()
-            || command == Command::UserGet && planted::is_active(RequestBug::Unauthenticated);
+            || command == Command::UserGet && is_active(RequestBug::Unauthenticated);
         if session.online().is_none() && !is_served {
             self.refuse(
                 conn,
@@ -191,7 +191,6 @@ impl Service {
         if session.is_closing {
             return;
         }
-        planted::leak();
         self.retire(conn);
         if let Some(header) = error.header() {
             let message = match error {

@@ -173,6 +173,8 @@ impl Handler for ClientHandler {
 
     fn handle_frame_error(&mut self, io: &mut Io, conn: ConnId, error: FrameError) {
         log::debug!("conn={conn:?} sent what is no frame: {error}");
+        #[cfg(feature = "planted-bugs")]
+        crate::planted::leak();
         let now = self.turn.at(io.now());
         self.service.handle_frame_error(now, conn, error);
         self.drain_effects(io);

@@ -37,7 +37,7 @@ const DRAIN_POLL: Duration = Duration::from_millis(50);
 pub fn run(config: &Config) -> anyhow::Result<()> {
     abort_on_panic();
     #[cfg(feature = "planted-bugs")]
-    crate::planted::plant_request_bug();
+    crate::planted::plant_wanted();
     let ending = Ending::register().context("cannot handle signals")?;
     let lock = data_dir::lock(&config.data_dir)?;
     stores::migrate_on_start(config)?;

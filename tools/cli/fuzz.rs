@@ -78,6 +78,9 @@ pub struct FuzzArgs {
     /// The same in minutes.
     #[arg(long, value_name = "N")]
     minutes: Option<u64>,
+    /// End before, when every documented answer was seen that can be.
+    #[arg(long)]
+    until_reached: bool,
     /// Directory for summary.txt, matrix.txt, report.jsonl, junit.xml, corpus.jsonl, finding-N.json.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
@@ -96,6 +99,13 @@ pub struct FuzzArgs {
     /// Users that exist, as `aldisd admin seed-users` wrote them: limits that take thousands are reached.
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
+    /// The same with tokens whose time is over.
+    #[arg(long, value_name = "FILE")]
+    expired_tokens: Option<PathBuf>,
+    /// The database's process, which is stopped and continued (SIGSTOP, SIGCONT) to see what the server
+    /// says without it.
+    #[arg(long, value_name = "PID")]
+    store_pid: Option<u32>,
     /// Say nothing until the end.
     #[arg(long, short)]
     quiet: bool,
@@ -115,6 +125,7 @@ impl FuzzArgs {
         Options {
             seed,
             time: Duration::from_secs(seconds),
+            until_reached: self.until_reached,
             case: self.case,
             replay: self.replay.clone(),
             report: self.report.clone(),
@@ -124,7 +135,9 @@ impl FuzzArgs {
             findings_max: self.findings,
             recovery: Duration::from_secs(self.recovery),
             force: self.force,
-            crowd: self.tokens.clone(),
+            tokens: self.tokens.clone(),
+            expired_tokens: self.expired_tokens.clone(),
+            store_pid: self.store_pid,
             say: if self.quiet { |_| {} } else { |line| eprintln!("{line}") },
             ..Options::new(stream.into_iter().chain(link).collect())
         }

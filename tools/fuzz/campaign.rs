@@ -4,14 +4,15 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use aldis_netsim::Rng;
-use aldis_wire::{Code, Command};
+use aldis_wire::Code;
 
 use crate::case::Case;
 use crate::conn::Seen;
-use crate::coverage::Coverage;
+use crate::corpus::Corpus;
+use crate::coverage::{Answer, Coverage};
 use crate::datagrams::Storm;
 use crate::finding::{Finding, Kind, Problem};
+use crate::means::Means;
 use crate::options::{Options, OptionsError};
 use crate::pair::{self, Pair};
 use crate::play::play;
@@ -19,7 +20,7 @@ use crate::process::{Process, Vitals};
 use crate::report::{Report, Verdict};
 use crate::table::Table;
 use crate::world::{Trouble, World};
-use crate::{generate, leak, mutate, recipes, rush};
+use crate::{generate, leak, recipes, rush};
 
 /// Numbers of cases at random begin here; those below are of recipes.
 const FIRST_RANDOM: u64 = 1_000;
@@ -27,40 +28,17 @@ const FIRST_RANDOM: u64 = 1_000;
 const DYING: Duration = Duration::from_millis(100);
 /// Cases at random between two recipes: those that come late must not wait for all of the others.
 const RANDOM_BETWEEN: u64 = 6;
-/// Runs of this length have time for slow recipes.
-const SLOW_RUN: Duration = Duration::from_secs(300);
 /// Between two looks at memory and log.
 const CHECKPOINT: Duration = Duration::from_secs(4);
 /// Cases since the last look among which the one that leaks is searched.
 pub const RECENT_MAX: usize = 500;
-/// Cases that are kept to be mutated.
-const CORPUS_MAX: usize = 2_000;
+/// Descriptors and threads that may come besides before it is looked into.
+const DESCRIPTORS_GROWTH: u64 = 24;
+const THREADS_GROWTH: u64 = 4;
 /// Time for connections to be gone: longer than the server waits for the rest of a frame.
-const REST_MAX: Duration = Duration::from_secs(25);
+pub const REST_MAX: Duration = Duration::from_secs(25);
 /// The same during the run, where what is not gone yet goes later.
 pub const SHORT_REST_MAX: Duration = Duration::from_secs(2);
-
-/// Why a documented code is not brought about by this fuzzer; `None`: it is.
-pub fn why_out_of_reach(command: Command, code: Code) -> Option<&'static str> {
-    match (command, code) {
-        (Command::Login, Code::TokenExpired) => Some("tokens hold for an hour at least"),
-        (Command::FriendHandle, Code::TooLarge) => Some("it takes 5,000 friends"),
-        (Command::PresenceSubscribe, Code::Busy) => Some("it takes a million subscriptions"),
-        (Command::Login | Command::Register | Command::ChangePassword, Code::Busy) => None,
-        (_, Code::Busy) => Some("it takes a store that does not keep up"),
-        (Command::Register, Code::RateLimited) => Some("not from the server's own machine"),
-        (Command::Login, Code::Unavailable) => None,
-        (_, Code::Unavailable) => Some("it takes a store that fails"),
-        (Command::Logout | Command::RefreshToken, Code::RateLimited) => {
-            Some("what belongs to a session is not counted")
-        }
-        (Command::GroupHandleJoin | Command::ConversationUpdate, Code::TooLarge) => {
-            Some("it takes a run of 5 minutes")
-        }
-        (Command::Block, Code::TooLarge) => Some("it takes a run of 5 minutes, and --tokens"),
-        _ => None,
-    }
-}
 
 /// Runs, and says what came of it.
 pub fn run(options: &Options) -> Result<Report, OptionsError> {
@@ -104,7 +82,8 @@ pub(crate) fn empty(options: &Options, target: String, verdict: Verdict) -> Repo
         pair: pair::Report::default(),
         vitals: None,
         coverage: Coverage::default(),
-        corpus: Vec::new(),
+        corpus: Corpus::default(),
+        means: Means::default(),
     }
 }
 
@@ -124,14 +103,18 @@ pub(crate) struct Campaign<'o> {
     pub started: Instant,
     table: Table,
     pub coverage: Coverage,
-    corpus: Vec<(u64, Case)>,
+    corpus: Corpus,
+    means: Means,
+    /// The number of the next case at random.
+    random: u64,
     pub recent: VecDeque<(u64, Case)>,
     pub pair: Option<Pair>,
     pairs: pair::Report,
     pub storm: Option<Storm>,
     /// At rest, when the recipes were done.
     pub baseline: Option<Vitals>,
-    pub growth_allowed_bytes: u64,
+    /// More than at the baseline of each, by `Held`, before it is looked into.
+    pub growth_allowed: [u64; 3],
     pub started_at: Option<f64>,
     pub played: u64,
     pub troubles: u32,
@@ -146,12 +129,7 @@ impl<'o> Campaign<'o> {
         mut world: World,
         storm: Option<Storm>,
     ) -> Result<Self, OptionsError> {
-        if let Some(path) = &options.crowd {
-            let text = std::fs::read_to_string(path);
-            let text = text.map_err(|error| OptionsError::File(path.clone(), error.to_string()))?;
-            let ids = text.lines().filter_map(|line| line.split('\t').next()?.parse::<u64>().ok());
-            world.crowd.extend(ids);
-        }
+        let means = options.equip(&mut world)?;
         let process = Process::new(options.watch.clone());
         let vitals = process.vitals();
         let mut notes = Vec::new();
@@ -169,13 +147,15 @@ impl<'o> Campaign<'o> {
             started: Instant::now(),
             table: Table::default(),
             coverage: Coverage::default(),
-            corpus: Vec::new(),
+            corpus: Corpus::default(),
+            means,
+            random: FIRST_RANDOM,
             recent: VecDeque::new(),
             pair: None,
             pairs: pair::Report::default(),
             storm,
             baseline: vitals,
-            growth_allowed_bytes: options.memory_growth_bytes,
+            growth_allowed: [options.memory_growth_bytes, DESCRIPTORS_GROWTH, THREADS_GROWTH],
             started_at: vitals.map(|vitals| vitals.started),
             played: 0,
             troubles: 0,
@@ -188,6 +168,7 @@ impl<'o> Campaign<'o> {
             campaign.stopped = Some(Verdict::Inconclusive(why.into()));
         }
         campaign.start_pair();
+        campaign.baseline = campaign.process.vitals();
         Ok(campaign)
     }
 
@@ -197,7 +178,10 @@ impl<'o> Campaign<'o> {
             self.add_pair(pair.finish(), false);
         }
         let names = [self.world.fresh_name(), self.world.fresh_name()];
-        self.pair = Some(Pair::start(self.world.target.clone(), names, self.options.bound));
+        let pair = Pair::start(self.world.target.clone(), names, self.options.bound);
+        // Its connections are part of what the server holds.
+        pair.wait_begun();
+        self.pair = Some(pair);
     }
 
     fn add_pair(&mut self, report: pair::Report, counts: bool) {
@@ -213,60 +197,78 @@ impl<'o> Campaign<'o> {
         let count = recipes.len() as u64;
         if let Some(number) = self.options.case {
             let case = match recipes.get(number as usize) {
-                Some(case) => Some(case.clone()),
+                Some(case) => Ok(case.clone()),
                 None => self.case_again(number),
             };
             match case {
-                Some(case) => self.play_and_judge(number, &case),
-                None => {
-                    let why = format!("case {number} is made from one that --report DIR must hold");
-                    self.stopped = Some(Verdict::Inconclusive(why));
+                Ok(case) => {
+                    let text = serde_json::to_string(&case).expect("a case is a file, too");
+                    (self.options.say)(&format!("case {number}: {text}"));
+                    self.play_and_judge(number, &case);
                 }
+                Err(why) => self.stopped = Some(Verdict::Inconclusive(why)),
             }
             return;
         }
         let deadline = self.started + self.options.time;
-        let mut random = FIRST_RANDOM;
-        for (number, case) in recipes.iter().enumerate() {
-            if self.is_over(deadline) {
-                break;
-            }
-            let is_long = self.options.time >= SLOW_RUN || !case.slow;
-            if is_long && case.crowd <= self.world.crowd.len() {
-                self.play_and_judge(number as u64, case);
-                self.play_random(&mut random, RANDOM_BETWEEN, deadline);
-            }
-        }
+        self.play_recipes(&recipes, false, deadline);
         for (number, case) in (count..).zip(recipes::floods(&self.table)) {
             // Most servers do not limit their own machine: the first one shows it.
-            let is_limited = number == count || self.coverage.has_code(Code::RateLimited);
-            if self.is_over(deadline) || !is_limited {
+            if self.is_over(deadline) || number > count && !self.means.is_limited {
                 break;
             }
             self.play_and_judge(number, &case);
+            self.means.is_limited = self.coverage.has_code(Code::RateLimited);
         }
         if !self.is_over(deadline) {
             self.rush();
         }
-        self.baseline = self.rest(SHORT_REST_MAX).or(self.baseline);
+        // What takes minutes must not keep anything else from being played.
+        self.play_recipes(&recipes, true, deadline);
+        self.baseline = self.rest().or(self.baseline);
         (self.options.say)(&format!("{count} recipes done, {} cells seen", self.coverage.len()));
-        self.play_random(&mut random, u64::MAX, deadline);
+        while !self.is_over(deadline) && !self.is_enough() {
+            self.play_random(1, deadline);
+        }
         self.end_of_play = Some(Instant::now());
     }
 
+    /// The recipes that are slow, or those that are not, with cases at random among them.
+    fn play_recipes(&mut self, recipes: &[Case], is_slow: bool, deadline: Instant) {
+        for (number, case) in (0..).zip(recipes) {
+            if case.slow == is_slow && self.means.allow(case) && !self.is_over(deadline) {
+                self.play_recipe(number, case);
+                self.play_random(RANDOM_BETWEEN, deadline);
+            }
+        }
+    }
+
+    /// A recipe; nobody else is there while it stops the store.
+    fn play_recipe(&mut self, number: u64, case: &Case) {
+        if !case.stops_store() {
+            return self.play_and_judge(number, case);
+        }
+        if let Some(pair) = self.pair.take() {
+            self.add_pair(pair.finish(), true);
+        }
+        self.play_and_judge(number, case);
+        self.start_pair();
+    }
+
     /// So many cases at random, each with a burst of datagrams where they are wanted.
-    fn play_random(&mut self, number: &mut u64, count: u64, deadline: Instant) {
+    fn play_random(&mut self, count: u64, deadline: Instant) {
         for _ in 0..count {
             if self.is_over(deadline) {
                 return;
             }
-            let case = self.next_case(*number);
-            self.play_and_judge(*number, &case);
-            let burst = self.storm.as_mut().and_then(|storm| storm.burst(*number));
+            let number = self.random;
+            self.random += 1;
+            let case = self.next_case(number);
+            self.play_and_judge(number, &case);
+            let burst = self.storm.as_mut().and_then(|storm| storm.burst(number));
             if let Some((problem, datagrams)) = burst {
-                self.keep_datagrams(&problem, *number, datagrams);
+                self.keep_datagrams(&problem, number, datagrams);
             }
-            *number += 1;
         }
     }
 
@@ -276,30 +278,35 @@ impl<'o> Campaign<'o> {
             || self.findings.len() >= self.options.findings_max
     }
 
+    /// Whether the run only goes on until all is reached that can be, and it is.
+    fn is_enough(&self) -> bool {
+        self.options.until_reached
+            && self.coverage.missing().iter().all(|cell| match cell.answer {
+                Answer::Code(code) => self.means.why_out_of_reach(cell.command, code).is_some(),
+                Answer::Closed => false,
+            })
+    }
+
     /// Every other case is new, the others are made from those that were worth keeping.
     fn next_case(&self, number: u64) -> Case {
         let mut rng = generate::rng_of(self.options.seed, number);
-        if number.is_multiple_of(2) || self.corpus.is_empty() {
-            return generate::case(&self.table, &mut rng);
-        }
-        mutant(&mut rng, &self.corpus)
+        let mutant = if number.is_multiple_of(2) { None } else { self.corpus.mutant(&mut rng) };
+        mutant.unwrap_or_else(|| generate::case(&self.table, &mut rng))
     }
 
     /// A case of an earlier run.
-    fn case_again(&self, number: u64) -> Option<Case> {
+    fn case_again(&self, number: u64) -> Result<Case, String> {
         let mut rng = generate::rng_of(self.options.seed, number);
         if number.is_multiple_of(2) {
-            return Some(generate::case(&self.table, &mut rng));
+            return Ok(generate::case(&self.table, &mut rng));
         }
-        let text =
-            std::fs::read_to_string(self.options.report.as_ref()?.join("corpus.jsonl")).ok()?;
-        let kept = text.lines().filter_map(|line| {
-            let value: serde_json::Value = serde_json::from_str(line).ok()?;
-            let case = serde_json::from_value(value.get("case")?.clone()).ok()?;
-            Some((value.get("number")?.as_u64()?, case))
-        });
-        let kept: Vec<(u64, Case)> = kept.filter(|(kept_at, _)| *kept_at < number).collect();
-        (!kept.is_empty()).then(|| mutant(&mut rng, &kept))
+        let Some(dir) = &self.options.report else {
+            return Err(format!("case {number} is made from others: --report DIR of that run"));
+        };
+        let path = dir.join("corpus.jsonl");
+        let corpus = Corpus::read(&path, number);
+        let corpus = corpus.map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(corpus.mutant(&mut rng).unwrap_or_else(|| generate::case(&self.table, &mut rng)))
     }
 
     /// So many logins and registrations at once that the server has to put some off.
@@ -334,8 +341,8 @@ impl<'o> Campaign<'o> {
         for cell in seen.cells {
             is_new |= self.coverage.add(cell);
         }
-        if let Some(case) = case.filter(|_| is_new && self.corpus.len() < CORPUS_MAX) {
-            self.corpus.push((number, case.clone()));
+        if let Some(case) = case.filter(|_| is_new) {
+            self.corpus.keep(number, self.random, case);
         }
         if let Some(case) = case.filter(|_| !seen.missed.is_empty()) {
             let missed = seen.missed.join("; ");
@@ -363,10 +370,11 @@ impl<'o> Campaign<'o> {
         if let Some(problem) = self.process.panic_in_log() {
             self.keep(&problem, None, self.played);
         }
-        let after = self.rest(REST_MAX);
-        let vitals = self.baseline.zip(after);
+        let before = self.baseline;
+        let vitals = before
+            .and_then(|before| Some((before, leak::come_back(&self.process, &before, REST_MAX)?)));
         if let Some((before, after)) = vitals.filter(|_| self.stopped.is_none()) {
-            for problem in leak::left_over(&before, &after) {
+            for (_, problem) in leak::left_over(&before, &after) {
                 self.keep(&problem, None, self.played);
             }
         }
@@ -396,6 +404,7 @@ impl<'o> Campaign<'o> {
             vitals,
             coverage: self.coverage,
             corpus: self.corpus,
+            means: self.means,
             ..empty(self.options, target, verdict)
         }
     }
@@ -403,10 +412,4 @@ impl<'o> Campaign<'o> {
     pub(crate) fn last_cases(&self, count: usize) -> Vec<(u64, Case)> {
         self.recent.iter().rev().take(count).cloned().collect()
     }
-}
-
-fn mutant(rng: &mut Rng, corpus: &[(u64, Case)]) -> Case {
-    let mut pick = || rng.below(corpus.len() as u64) as usize;
-    let (parent, other) = (pick(), pick());
-    mutate::case(rng, &corpus[parent].1, &corpus[other].1)
 }

@@ -138,6 +138,11 @@ pub enum Step {
         /// Which connection.
         conn: u8,
     },
+    /// The process that stores stops, or goes on.
+    Store {
+        /// Which of the two.
+        goes: bool,
+    },
     /// The client ends it.
     Finish {
         /// Which connection.
@@ -148,9 +153,10 @@ pub enum Step {
 }
 
 impl Step {
-    /// Which connection it is about.
+    /// Which connection it is about; the first one, if about none.
     pub fn conn(&self) -> u8 {
         match self {
+            Step::Store { .. } => 0,
             Step::Open { conn, .. }
             | Step::Send { conn, .. }
             | Step::Raw { conn, .. }
@@ -174,12 +180,15 @@ pub struct Case {
     /// How many users there must be besides.
     #[serde(default)]
     pub crowd: usize,
+    /// Whether it needs a token whose time is over.
+    #[serde(default)]
+    pub expired: bool,
     /// What is done.
     pub steps: Vec<Step>,
 }
 
 /// Connections of a case.
-pub const CONNS_MAX: u8 = 6;
+pub const CONNS_MAX: u8 = 18;
 /// Steps of a case that is made at random. Recipes may have more.
 pub const STEPS_MAX: usize = 60;
 
@@ -187,6 +196,11 @@ impl Case {
     /// Who acts on a connection.
     pub fn actor(who: char) -> Option<Actor> {
         Actor::from_letter(who.encode_utf8(&mut [0; 4]))
+    }
+
+    /// Whether the store has to be stopped for it.
+    pub fn stops_store(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Store { .. }))
     }
 
     /// Frames and bytes that it sends.

@@ -4,10 +4,10 @@
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
-use crate::campaign::{Campaign, RECENT_MAX, SHORT_REST_MAX};
+use crate::campaign::{Campaign, RECENT_MAX, REST_MAX, SHORT_REST_MAX};
 use crate::case::{Case, STEPS_MAX};
 use crate::finding::{Kind, Problem};
-use crate::leak;
+use crate::leak::{self, Held};
 use crate::play::play;
 use crate::process::Vitals;
 use crate::report::Verdict;
@@ -77,7 +77,7 @@ impl Campaign<'_> {
         false
     }
 
-    /// Reads the log and looks at memory; whatever grew too much is looked into.
+    /// Reads the log and looks at what is held; whatever grew too much is looked into.
     pub fn checkpoint(&mut self, number: u64) {
         self.checked = Instant::now();
         if let Some(problem) = self.process.panic_in_log() {
@@ -91,13 +91,16 @@ impl Campaign<'_> {
             self.keep(&problem, None, number);
             self.start_pair();
         }
-        let Some(now) = self.rest(SHORT_REST_MAX) else { return };
+        let Some(now) = self.rest() else { return };
         let before = self.baseline.get_or_insert(now);
         // A crowd that came and went leaves room behind, which is given back bit by bit.
         before.memory_bytes = before.memory_bytes.min(now.memory_bytes);
         let before = *before;
-        if now.memory_bytes > before.memory_bytes + self.growth_allowed_bytes {
-            self.look_into_memory(now.memory_bytes - before.memory_bytes);
+        for held in Held::ALL {
+            let grown = held.of(&now).saturating_sub(held.of(&before));
+            if grown > self.growth_allowed[held as usize] {
+                self.look_into(held, &before);
+            }
         }
         (self.options.say)(&format!(
             "{:>5.0} s, {} cases, {} cells, {} findings, {} MiB",
@@ -109,45 +112,59 @@ impl Campaign<'_> {
         ));
     }
 
-    pub fn rest(&self, time: Duration) -> Option<Vitals> {
-        leak::rest(&self.process, self.baseline.as_ref(), time)
+    /// What the process holds when connections are gone.
+    pub fn rest(&self) -> Option<Vitals> {
+        leak::settle(&self.process, self.baseline.as_ref(), SHORT_REST_MAX)
     }
 
-    /// Memory has grown: by a case that takes it each time, or by what a server may keep?
-    fn look_into_memory(&mut self, grown_bytes: u64) {
-        let mib = grown_bytes >> 20;
-        (self.options.say)(&format!("memory has grown by {mib} MiB: which case is it?"));
-        // What leaks does so often, or memory would not have grown: it is among the newest cases.
+    /// More is held than before: by a case that takes it each time, or is it what a server may keep?
+    pub fn look_into(&mut self, held: Held, before: &Vitals) {
+        if held != Held::Memory {
+            // What is only late comes back. What does not is what the next look compares with.
+            let Some(now) = leak::come_back(&self.process, before, REST_MAX) else { return };
+            if !leak::left_over(before, &now).iter().any(|(left, _)| *left == held) {
+                return;
+            }
+            self.baseline = Some(now);
+        }
+        let Some(now) = self.rest() else { return };
+        let grown = held.of(&now).saturating_sub(held.of(before));
+        let amount = held.describe(grown as f64);
+        (self.options.say)(&format!("{amount} more are held: which case is it?"));
+        // What leaks does so often, or so much were not held: it is among the newest cases.
         let mut cases = self.last_cases(RECENT_MAX);
         cases.retain(|(_, case)| !case.fresh && case.send_count() <= STEPS_MAX);
+        let average = grown as f64 / cases.len().max(1) as f64;
         let mut grow = |cases: &[(u64, Case)], rounds: usize| {
             let cases: Vec<&Case> = cases.iter().map(|(_, case)| case).collect();
-            self.growth_by(&cases, rounds)
+            self.growth_by(held, &cases, rounds)
         };
         let mut parts: Vec<_> = cases.chunks(SUSPECTS_MAX).collect();
         parts.sort_by_cached_key(|part| Reverse(grow(part, GLANCES)));
         let mut searched = parts.into_iter().take(SEARCHES_MAX);
-        let found = searched.find_map(|part| leak::culprit(part, &mut grow));
+        let found = searched.find_map(|part| leak::culprit(held, average, part, &mut grow));
         match found {
             Some(((number, case), each)) => {
-                let what = format!("memory grows by {each} bytes each time, {mib} MiB so far");
-                self.keep(&Problem::new(Kind::Memory, "", what), Some(&case), number);
+                let each = held.describe(each);
+                let what = format!("{each} more are held each time, {amount} so far");
+                self.keep(&Problem::new(held.kind(), "", what), Some(&case), number);
             }
-            None => {
-                self.notes.push(format!("memory grew by {mib} MiB, and by none of the cases again"))
-            }
+            None => self.notes.push(format!("{amount} more are held, and by none of the cases")),
         }
         // Once more after as much again.
-        self.growth_allowed_bytes += grown_bytes;
+        self.growth_allowed[held as usize] += grown;
+        if held != Held::Memory {
+            self.baseline = self.rest();
+        }
     }
 
-    /// Bytes by which memory at rest grows when these are played so often.
-    pub fn growth_by(&mut self, cases: &[&Case], rounds: usize) -> Option<u64> {
-        let before = self.rest(SHORT_REST_MAX)?;
+    /// By how much what is held at rest grows when these are played so often.
+    pub fn growth_by(&mut self, held: Held, cases: &[&Case], rounds: usize) -> Option<u64> {
+        let before = self.rest()?;
         for case in cases.iter().cycle().take(cases.len() * rounds) {
             play(&mut self.world, case).ok()?;
         }
-        let after = self.rest(SHORT_REST_MAX)?;
-        Some(after.memory_bytes.saturating_sub(before.memory_bytes))
+        let after = leak::settle(&self.process, Some(&before), SHORT_REST_MAX)?;
+        Some(held.of(&after).saturating_sub(held.of(&before)))
     }
 }

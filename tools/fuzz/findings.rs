@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::campaign::Campaign;
 use crate::case::Case;
 use crate::finding::{Finding, Kind, Problem};
-use crate::leak;
+use crate::leak::{self, Held};
 use crate::minimise::{Budget, minimise};
 use crate::play::play;
 use crate::report::Verdict;
@@ -19,10 +19,8 @@ const MINIMISE_LEAK_MAX: Duration = Duration::from_secs(90);
 const QUESTIONS_MAX: usize = 400;
 /// Questions where each takes the server's life.
 const DEATHS_MAX: usize = 40;
-/// Plays after which a leak of known size shows.
-const LEAKS: usize = 30;
 /// A case may leak at so many places: the smallest leaks at one.
-const LEAK_PARTS: u64 = 16;
+const LEAK_PARTS: f64 = 16.0;
 /// Cases before a death of which one may be its reason.
 const SUSPECTS_MAX: usize = 6;
 
@@ -72,24 +70,30 @@ impl Campaign<'_> {
 
     /// The smallest case that shows a problem again; `None`: this one does not.
     fn confirm(&mut self, problem: &Problem, case: &Case) -> Option<Case> {
-        let each = match problem.kind {
-            Kind::Memory => self.growth_of(case)?,
-            _ if !self.shows(problem, case) => return None,
-            _ => 0,
+        let leak = match Held::of_kind(problem.kind) {
+            Some(held) => Some((held, self.growth_of(held, case)?)),
+            None if !self.shows(problem, case) => return None,
+            None => None,
         };
-        let is_slow = problem.kind == Kind::Memory;
-        let time = if is_slow { MINIMISE_LEAK_MAX } else { MINIMISE_MAX };
+        let time = if leak.is_some() { MINIMISE_LEAK_MAX } else { MINIMISE_MAX };
         let deadline = Instant::now() + time;
         let mut has_time = || Instant::now() < deadline;
         let questions = if problem.kind == Kind::Died { DEATHS_MAX } else { QUESTIONS_MAX };
         let mut budget = Budget { questions, has_time: &mut has_time };
-        Some(minimise(case, &mut budget, &mut |case| match problem.kind {
-            Kind::Memory => {
-                let grown = self.growth_by(&[case], LEAKS);
-                grown.is_some_and(|grown| grown > each * LEAKS as u64 / LEAK_PARTS)
-            }
-            _ => self.shows(problem, case),
-        }))
+        let least = minimise(case, &mut budget, &mut |case| match leak {
+            Some((held, each)) => self.leaks(held, each, case),
+            None => self.shows(problem, case),
+        });
+        // One glance at a leak may be mistaken.
+        let is_sure = leak.is_none_or(|(held, _)| self.growth_of(held, &least).is_some());
+        Some(if is_sure { least } else { case.clone() })
+    }
+
+    /// A glance at whether a case still takes a good part of so much each time.
+    fn leaks(&mut self, held: Held, each: f64, case: &Case) -> bool {
+        let plays = held.plays_for(each / 4.0);
+        let least = (each / LEAK_PARTS * plays as f64).max(held.noise());
+        self.growth_by(held, &[case], plays).is_some_and(|grown| grown as f64 >= least)
     }
 
     /// Plays a case and says whether it shows the problem.
@@ -97,8 +101,8 @@ impl Campaign<'_> {
         if self.stopped.is_some() {
             return false;
         }
-        if problem.kind == Kind::Memory {
-            return self.growth_of(case).is_some();
+        if let Some(held) = Held::of_kind(problem.kind) {
+            return self.growth_of(held, case).is_some();
         }
         match play(&mut self.world, case) {
             Ok(seen) => {
@@ -109,10 +113,10 @@ impl Campaign<'_> {
         }
     }
 
-    /// Bytes that memory grows each time that a case is played, if it does.
-    fn growth_of(&mut self, case: &Case) -> Option<u64> {
-        let each = leak::growth(&[case], &mut |cases, rounds| self.growth_by(cases, rounds));
-        each.filter(|each| *each > 0)
+    /// How much a case takes each time that it is played, if it gives nothing back.
+    fn growth_of(&mut self, held: Held, case: &Case) -> Option<f64> {
+        let mut grow = |cases: &[&Case], rounds: usize| self.growth_by(held, cases, rounds);
+        leak::growth(held, &case, &mut grow).filter(|each| *each > 0.0)
     }
 
     /// Whether the server is gone now; if it is, it is waited for.

@@ -4,7 +4,8 @@
 //! - `table`: commands and their fields, from the descriptors. `values`, `generate`, `mutate`: cases at
 //!   random. `recipes`: cases that reach one certain code.
 //! - `parts`, `case`: what a case is. `stream`, `conn`, `world`, `sessions`, `play`: how one is played.
-//! - `judge`, `pair`, `process`: the oracles. `coverage`: what was reached.
+//! - `judge`, `pair`, `process`: the oracles. `coverage`: what was reached; `corpus`: with which cases.
+//!   `means`: what can be reached.
 //! - `campaign`: the run. `checkpoint`, `leak`: is the server as it was. `findings`, `minimise`: what becomes
 //!   of a problem. `report`: what is written.
 //! - `datagrams`, `rehearsal`: the same for the link between nodes.
@@ -13,6 +14,7 @@ mod campaign;
 mod case;
 mod checkpoint;
 mod conn;
+mod corpus;
 mod coverage;
 mod datagrams;
 mod finding;
@@ -20,6 +22,7 @@ mod findings;
 mod generate;
 mod judge;
 mod leak;
+mod means;
 mod minimise;
 mod mutate;
 mod options;

@@ -74,6 +74,7 @@ fn damage_body(rng: &mut Rng, body: &mut Parts) {
         };
         damage_bytes(rng, bytes);
     }
+    body.join();
 }
 
 fn damage_bytes(rng: &mut Rng, bytes: &mut Vec<u8>) {
@@ -104,6 +105,7 @@ pub fn case(rng: &mut Rng, parent: &Case, other: &Case) -> Case {
     let title = format!("mutated: {}", parent.title.trim_start_matches("mutated: "));
     // New users for each mutant would cost more than everything else.
     let mut case = Case { title, fresh: false, ..parent.clone() };
+    case.steps.retain(|step| !matches!(step, Step::Store { .. }));
     case.steps.truncate(2 * STEPS_MAX);
     for _ in 0..1 + rng.below(4) {
         change(rng, &mut case, other);

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use aldis_client::shell::{Tls, TlsOptions};
 
+use crate::means::{self, Means, StoreProcess};
 use crate::process::Watch;
 use crate::stream::Target;
+use crate::world::World;
+
+/// Runs of this length have time for slow recipes.
+const SLOW_RUN: Duration = Duration::from_secs(300);
 
 /// What is abused.
 #[derive(Clone, Debug)]
@@ -27,6 +32,8 @@ pub struct Options {
     pub seed: u64,
     /// How long cases are made; looking into findings comes on top.
     pub time: Duration,
+    /// The run ends before, when every answer was seen that can be.
+    pub until_reached: bool,
     /// Only this case of the run with this seed.
     pub case: Option<u64>,
     /// Only the case of this finding.
@@ -46,7 +53,11 @@ pub struct Options {
     /// Addresses that are not of a private network are allowed.
     pub force: bool,
     /// Users that there are, as `aldisd admin seed-users` wrote them.
-    pub crowd: Option<PathBuf>,
+    pub tokens: Option<PathBuf>,
+    /// The same with tokens whose time is over.
+    pub expired_tokens: Option<PathBuf>,
+    /// The process that stores what the server commits, which is stopped for seconds.
+    pub store_pid: Option<u32>,
     /// Told what is done, line by line.
     pub say: fn(&str),
 }
@@ -68,6 +79,9 @@ pub enum OptionsError {
     /// A file that cannot be read or is none of the fuzzer's.
     #[error("{0}: {1}")]
     File(PathBuf, String),
+    /// See there.
+    #[error("there is no process {0} that could be stopped")]
+    NoStore(u32),
     /// Nothing to do.
     #[error("no target")]
     NoTarget,
@@ -83,6 +97,7 @@ impl Options {
             targets,
             seed: 1,
             time: Duration::from_secs(60),
+            until_reached: false,
             case: None,
             replay: None,
             report: None,
@@ -92,7 +107,9 @@ impl Options {
             findings_max: 20,
             recovery: Duration::ZERO,
             force: false,
-            crowd: None,
+            tokens: None,
+            expired_tokens: None,
+            store_pid: None,
             say: |_| {},
         }
     }
@@ -117,6 +134,29 @@ impl Options {
             }
         }
         Ok(None)
+    }
+
+    /// Hands what was given to a world; what can be reached with it.
+    pub(crate) fn equip(&self, world: &mut World) -> Result<Means, OptionsError> {
+        if let Some(path) = &self.tokens {
+            world.members = means::members(path)?;
+            world.crowd.extend(world.members.iter().map(|member| member.id));
+        }
+        if let Some(path) = &self.expired_tokens {
+            world.expired = means::members(path)?.pop().map(|member| member.token);
+        }
+        if let Some(pid) = self.store_pid {
+            let store = StoreProcess::new(pid);
+            world.store = Some(store.ok_or(OptionsError::NoStore(pid))?);
+        }
+        Ok(Means {
+            members: world.members.len(),
+            has_expired_token: world.expired.is_some(),
+            has_store: world.store.is_some(),
+            is_long: self.time >= SLOW_RUN,
+            is_local: world.target.address.ip().is_loopback(),
+            is_limited: false,
+        })
     }
 
     fn address(&self, name: &str) -> Result<SocketAddr, OptionsError> {

@@ -16,6 +16,8 @@ use crate::world::random_16;
 
 /// Between two messages: the pair is there to notice, not to be a load.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Time to register, log in and say something.
+const BEGIN_MAX: Duration = Duration::from_secs(10);
 /// Nobody waits longer for one message.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -58,6 +60,18 @@ impl Pair {
         Self { stop, report, thread: Some(thread) }
     }
 
+    /// Waits until it goes on or has failed: a server that is busy may take a while.
+    pub fn wait_begun(&self) {
+        let deadline = Instant::now() + BEGIN_MAX;
+        while Instant::now() < deadline {
+            let report = self.report();
+            if report.rounds > 0 || report.problem.is_some() {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
     /// So far.
     pub fn report(&self) -> Report {
         lock(&self.report).clone()
@@ -93,7 +107,7 @@ fn run(
 ) -> Result<(), String> {
     let judge = Judge::default();
     let [one, two] = names;
-    let mut ends = [enter(target, &judge, &one)?, enter(target, &judge, &two)?];
+    let mut ends = [enter(target, &judge, &one, stop)?, enter(target, &judge, &two, stop)?];
     let mut from = 0;
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
@@ -115,14 +129,28 @@ fn run(
     Ok(())
 }
 
-fn enter(target: &Target, judge: &Judge, name: &str) -> Result<End, String> {
+/// Enters, on another connection where the server did not wait: it closes those that log in late, and a
+/// machine that is abused may be slow.
+fn enter(target: &Target, judge: &Judge, name: &str, stop: &AtomicBool) -> Result<End, String> {
+    // The same each time: a registration whose answer was lost is repeated.
+    let (deadline, request_id) = (Instant::now() + WAIT_MAX, random_16());
+    loop {
+        let entered = try_enter(target, judge, name, &request_id);
+        let is_over = stop.load(Ordering::Relaxed) || Instant::now() >= deadline;
+        if entered.is_ok() || is_over {
+            return entered;
+        }
+    }
+}
+
+fn try_enter(target: &Target, judge: &Judge, name: &str, request_id: &[u8]) -> Result<End, String> {
     let mut conn = Conn::connect(target, 0).map_err(|error| error.to_string())?;
     let password = format!("password of {name}");
     let register = pb::RegisterReq {
         username: name.into(),
         password: password.clone(),
         nickname: String::new(),
-        request_id: random_16().into(),
+        request_id: request_id.to_vec().into(),
     };
     let made: pb::RegisterResp = ask(&mut conn, judge, Command::Register, &register)?;
     let login = pb::LoginReq {

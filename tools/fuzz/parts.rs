@@ -19,12 +19,14 @@ pub enum Actor {
     V,
     /// Whom nobody addresses.
     O,
+    /// One of the crowd: each time that a connection is opened the next one.
+    M,
 }
 
 /// Those that cases act as.
 pub const TROOP: [Actor; 3] = [Actor::A, Actor::B, Actor::C];
 /// All.
-pub const ACTORS: [Actor; 5] = [Actor::A, Actor::B, Actor::C, Actor::V, Actor::O];
+pub const ACTORS: [Actor; 6] = [Actor::A, Actor::B, Actor::C, Actor::V, Actor::O, Actor::M];
 
 /// What the run puts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +55,8 @@ pub enum Ref {
     Id(u8),
     /// A user name that nobody has.
     FreshName,
+    /// A token whose time is over.
+    ExpiredToken,
     /// `conv_seq` of the last message that the case sent.
     ConvSeq,
     /// `msg_id` of it.
@@ -82,6 +86,7 @@ impl Parts {
     /// Appends bytes.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
         match self.0.last_mut() {
+            _ if bytes.is_empty() => {}
             Some(Part::Bytes(last)) => last.extend_from_slice(bytes),
             _ => self.0.push(Part::Bytes(bytes.to_vec())),
         }
@@ -90,6 +95,16 @@ impl Parts {
     /// Appends what the run puts in.
     pub fn push_ref(&mut self, place: Ref) {
         self.0.push(Part::Ref(place));
+    }
+
+    /// Makes one of bytes that follow each other, as they are when they are read back from a text.
+    pub fn join(&mut self) {
+        for part in std::mem::take(&mut self.0) {
+            match part {
+                Part::Bytes(bytes) => self.push_bytes(&bytes),
+                Part::Ref(place) => self.push_ref(place),
+            }
+        }
     }
 
     /// The bytes, with what `resolve` puts in.
@@ -133,7 +148,6 @@ impl Parts {
                 Part::Ref(_) => {}
             }
         }
-        left.0.retain(|part| !matches!(part, Part::Bytes(bytes) if bytes.is_empty()));
         left
     }
 }
@@ -156,7 +170,7 @@ pub fn put_delimited(value: &[u8], bytes: &mut Vec<u8>) {
 impl Actor {
     /// Its letter.
     pub fn letter(self) -> char {
-        ['a', 'b', 'c', 'v', 'o'][self as usize]
+        ['a', 'b', 'c', 'v', 'o', 'm'][self as usize]
     }
 
     /// Of a letter.
@@ -180,6 +194,7 @@ impl fmt::Display for Ref {
             Ref::FreshId => out.write_str("$id"),
             Ref::Id(number) => write!(out, "$id.{number}"),
             Ref::FreshName => out.write_str("$new-name"),
+            Ref::ExpiredToken => out.write_str("$expired-token"),
             Ref::ConvSeq => out.write_str("$conv_seq"),
             Ref::MsgId => out.write_str("$msg_id"),
         }
@@ -215,6 +230,7 @@ impl FromStr for Ref {
             "crowd" => Ok(Ref::Crowd),
             "id" => Ok(Ref::FreshId),
             "new-name" => Ok(Ref::FreshName),
+            "expired-token" => Ok(Ref::ExpiredToken),
             "conv_seq" => Ok(Ref::ConvSeq),
             "msg_id" => Ok(Ref::MsgId),
             _ => Err(unknown()),

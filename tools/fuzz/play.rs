@@ -7,7 +7,7 @@ use aldis_wire::{Code, Command, Message, pb};
 
 use crate::case::{CONNS_MAX, Case, End, State, Step};
 use crate::conn::{Conn, Reply, Seen};
-use crate::parts::{Actor, Ref, put_delimited, put_varint};
+use crate::parts::{Actor, Ref, TROOP, put_delimited, put_varint};
 use crate::sessions::device_id;
 use crate::world::{Trouble, World, random_16};
 
@@ -44,10 +44,9 @@ pub fn play(world: &mut World, case: &Case) -> Result<Seen, Trouble> {
         crowd_index: 0,
         seen,
     };
-    for step in &case.steps {
-        scene.play(step)?;
-    }
-    scene.end()
+    let played = case.steps.iter().try_for_each(|step| scene.play(step));
+    scene.world.let_store_go();
+    played.and_then(|()| scene.end())
 }
 
 impl Scene<'_> {
@@ -83,6 +82,8 @@ impl Scene<'_> {
                     self.learn(&replies);
                 }
             }
+            Step::Store { goes: true } => self.world.let_store_go(),
+            Step::Store { goes: false } => self.world.stop_store(),
             Step::Finish { conn: number, how } => {
                 if let Some(conn) = self.conns.remove(number)
                     && let Some(conn) = conn.finish(*how)
@@ -95,6 +96,9 @@ impl Scene<'_> {
     }
 
     fn open(&mut self, conn: u8, actor: Actor, state: State, class: u8) -> Result<(), Trouble> {
+        if actor == Actor::M {
+            self.world.next_member();
+        }
         let opened = self.world.open(actor, state, class, &mut self.seen)?;
         self.classes.insert(conn, class);
         if let Some(before) = self.conns.insert(conn, opened) {
@@ -108,8 +112,8 @@ impl Scene<'_> {
         if self.conns.contains_key(&conn) || conn >= CONNS_MAX {
             return Ok(());
         }
-        let actor = [Actor::A, Actor::B, Actor::C][usize::from(conn) % 3];
-        self.open(conn, actor, State::LoggedIn, 1 + conn / 3)
+        let actor = TROOP[usize::from(conn) % TROOP.len()];
+        self.open(conn, actor, State::LoggedIn, (1 + conn / 3).min(5))
     }
 
     /// Reads what is there on all connections, so that none of them is a slow reader.
@@ -168,6 +172,9 @@ impl Scene<'_> {
                 put_delimited(self.world.person(actor)?.password.as_bytes(), bytes);
             }
             Ref::Token(actor) => put_delimited(self.world.token(actor, 1)?.as_bytes(), bytes),
+            Ref::ExpiredToken => {
+                put_delimited(self.world.expired.clone().unwrap_or_default().as_bytes(), bytes);
+            }
             Ref::Device(_) => put_delimited(device_id(1).as_bytes(), bytes),
             Ref::FreshName => put_delimited(self.world.fresh_name().as_bytes(), bytes),
             Ref::FreshId => put_delimited(&random_16(), bytes),

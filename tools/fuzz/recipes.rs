@@ -4,12 +4,14 @@
 //! A recipe is a line `recipe TITLE` and what is done below it, one step a line:
 //!
 //! - `a COMMAND field=value … [-> CODE]` sends a request on the connection of attacker `a`, ally `b` or
-//!   third one `c` and waits for the answer; `a2` is a second connection of `a`, of another device.
-//!   `a+ COMMAND` does not wait.
+//!   third one `c` and waits for the answer; `a2` to `a5` are connections of `a`, each of another device.
+//!   `m` is one of the crowd, with each `m open` the next one. `a+ COMMAND` does not wait.
 //! - `a open STATE [CLASS]` opens the connection in another state than logged in.
 //! - `a half`, `a close`, `a reset`, `a wait`.
 //! - `repeat N` … `end` does it N times. `shared` uses the troop of random cases, not new users;
-//!   `crowd N` needs that many users besides; `slow` is for runs of minutes.
+//!   `crowd N` needs that many users besides, `expired` a token whose time is over; `slow` is for runs
+//!   of minutes.
+//! - `store stops` and `store goes on`, where the run was told which process that is.
 //!
 //! A value is a number, `'text'`, `0x` bytes, or a place such as `$b`; `value*N` is a text or bytes
 //! repeated, of a place or number the whole field N times; `A..B` are all numbers from A to B.
@@ -18,15 +20,21 @@ use aldis_wire::{Code, Command};
 
 use crate::case::{Case, End, Frame, State, Step};
 use crate::parts::{Actor, Parts, Ref, from_hex, put_delimited, put_varint};
-use crate::table::{Field, Kind, Table};
+use crate::table::{Field, Kind, Row, Table, documented_name};
 
 /// The recipes that come with the fuzzer.
 const RECIPES: &str = include_str!("recipes.txt");
 /// Repetitions that a recipe may ask for.
 const REPEAT_MAX: usize = 6_000;
 
-/// More requests than any default lets through at once.
-const FLOOD_COUNT: usize = 1_300;
+/// The connection of one of the crowd, behind those of the troop.
+const MEMBER_CONN: u8 = 15;
+/// More requests than conf/fuzz.toml lets through at once.
+const FLOOD_COUNT: usize = 2_600;
+/// Kinds of requests that are counted together ([PROTOCOL.md](../../protocol/PROTOCOL.md), "How often"),
+/// each by one with which its limit is reached soon.
+const KINDS: [Command; 4] =
+    [Command::Typing, Command::MsgSend, Command::History, Command::ConversationUpdate];
 
 /// A line that is no recipe.
 #[derive(Debug, thiserror::Error)]
@@ -73,26 +81,52 @@ fn of_states(table: &Table) -> Vec<Case> {
     cases
 }
 
-/// Too often: each command until it is RATE_LIMITED, where the server limits this address.
+/// Too often: of each kind of requests so many that all of that kind are RATE_LIMITED, where the server
+/// limits this address. The first one shows whether it does.
 pub fn floods(table: &Table) -> Vec<Case> {
-    let is_counted = |command: Command| {
-        !command.allowed_before_login()
-            && !matches!(command, Command::Logout | Command::RefreshToken)
-    };
-    let rows = table.rows().iter().filter(|row| is_counted(row.command));
-    let floods = rows.map(|row| {
+    let send = |row: &Row| {
         // Counted is what may be a message, and of everything else what is anything.
         let body = match row.command {
             Command::MsgSend => "08 $b 1a $id 2001 2a0178".to_owned().try_into(),
             _ => Ok(crate::world::plain(&[0xff; 11])),
         };
-        let body = body.unwrap_or_default();
-        let send = Step::Send { conn: 0, frame: frame(row.command, body) };
-        let mut steps = vec![send; FLOOD_COUNT];
+        Step::Send { conn: 0, frame: frame(row.command, body.unwrap_or_default()) }
+    };
+    let floods = KINDS.map(|first| {
+        let mut steps = vec![send(table.row(first)); FLOOD_COUNT];
+        let others = table.rows().iter().filter(|row| kind_of(row.command) == Some(first));
+        steps.extend(others.map(send));
         steps.push(Step::Wait { conn: 0 });
-        Case { title: format!("{} too often", row.name), fresh: true, steps, ..Case::default() }
+        let title = format!("what is like {} too often", documented_name(first));
+        Case { title, fresh: true, steps, ..Case::default() }
     });
-    floods.collect()
+    floods.into()
+}
+
+/// The one of `KINDS` that it is counted with; what belongs to a session is not counted.
+fn kind_of(command: Command) -> Option<Command> {
+    let kind = match command {
+        _ if command.allowed_before_login() => return None,
+        Command::Logout | Command::RefreshToken => return None,
+        Command::MsgSend | Command::Typing => command,
+        Command::MsgSync
+        | Command::History
+        | Command::UserGet
+        | Command::UserFind
+        | Command::DeviceList
+        | Command::ConversationList
+        | Command::Receipts
+        | Command::Reactions
+        | Command::Search
+        | Command::FriendList
+        | Command::GroupList
+        | Command::GroupMembers
+        | Command::GroupRequests
+        | Command::PresenceQuery
+        | Command::PresenceSubscribe => Command::History,
+        _ => Command::ConversationUpdate,
+    };
+    Some(kind)
 }
 
 fn frame(command: Command, body: Parts) -> Frame {
@@ -129,6 +163,15 @@ impl Reader<'_> {
         match word {
             "shared" => case.fresh = false,
             "slow" => case.slow = true,
+            "expired" => case.expired = true,
+            "store" => {
+                let goes = match rest {
+                    "stops" => false,
+                    "goes on" => true,
+                    _ => return Err("does it stop or go on?".into()),
+                };
+                case.steps.push(Step::Store { goes });
+            }
             "crowd" => case.crowd = rest.parse().map_err(|_| "how many?")?,
             "repeat" => {
                 let count = rest.parse().ok().filter(|count| *count <= REPEAT_MAX);
@@ -164,16 +207,16 @@ impl Reader<'_> {
     }
 }
 
-/// `a` is 0, `b` 1, `c` 2, `a2` 3 and so on.
+/// `a` is 0, `b` 1, `c` 2, `a2` 3 and so on to `c5`; `m` follows.
 fn connection(word: &str) -> Result<(u8, char), String> {
-    let (letter, second) = match word.strip_suffix('2') {
-        Some(letter) => (letter, 3),
-        None => (word, 0),
+    let (letter, device) = match word.as_bytes() {
+        [letter, digit @ b'2'..=b'5'] => (char::from(*letter), digit - b'1'),
+        [letter] => (char::from(*letter), 0),
+        _ => return Err(format!("{word} is nobody who acts")),
     };
-    match Actor::from_letter(letter) {
-        Some(actor @ (Actor::A | Actor::B | Actor::C)) => {
-            Ok((actor as u8 + second, actor.letter()))
-        }
+    match Actor::from_letter(letter.encode_utf8(&mut [0; 4])) {
+        Some(actor @ (Actor::A | Actor::B | Actor::C)) => Ok((actor as u8 + 3 * device, letter)),
+        Some(Actor::M) => Ok((MEMBER_CONN, letter)),
         _ => Err(format!("{word} is nobody who acts")),
     }
 }
@@ -310,8 +353,8 @@ mod tests {
         }
     }
 
-    /// Goal: a code that the table of PROTOCOL.md gives a command is wanted by a recipe, unless one
-    /// below says why no client can bring it about.
+    /// Goal: a code that the table of PROTOCOL.md gives a command is wanted by a recipe, unless it
+    /// comes by what is too much.
     #[test]
     fn every_documented_code_has_a_recipe() {
         let table = Table::default();
@@ -324,18 +367,17 @@ mod tests {
             })
             .collect();
         let of_every_command = [Code::BadRequest, Code::NotLoggedIn];
-        // A store that fails, and an address that is limited, are the server's to give.
-        let of_the_server = [Code::Unavailable, Code::RateLimited];
-        // What takes hundreds of connections at once is no recipe: `rush`.
+        // That comes by `floods`.
+        let of_the_floods = [Code::RateLimited];
+        // That is no code to wait for: what is too much is as the server has room.
         let of_the_rush = [Code::Busy];
         let mut missing = Vec::new();
         for command in Command::REQUESTS {
             for code in codes_of(command) {
                 let is_common = of_every_command.contains(&code) || code == Code::Internal;
                 let is_wanted = wanted.contains(&(command.id(), code.as_u16()));
-                let is_out_of_reach = crate::campaign::why_out_of_reach(command, code).is_some();
-                let is_elsewhere = of_the_server.contains(&code) || of_the_rush.contains(&code);
-                if !is_common && !is_elsewhere && !is_wanted && !is_out_of_reach {
+                let is_elsewhere = of_the_floods.contains(&code) || of_the_rush.contains(&code);
+                if !is_common && !is_elsewhere && !is_wanted {
                     missing.push((command, code));
                 }
             }

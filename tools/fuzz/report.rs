@@ -5,12 +5,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use aldis_wire::Code;
 use serde_json::json;
 
-use crate::case::{Case, State};
+use crate::corpus::Corpus;
 use crate::coverage::{Answer, Coverage, describe};
 use crate::finding::{Finding, Kind};
+use crate::means::Means;
 use crate::pair;
 use crate::process::Vitals;
 
@@ -73,7 +73,8 @@ pub struct Report {
     /// What the process held at rest, at the beginning and at the end.
     pub vitals: Option<(Vitals, Vitals)>,
     pub(crate) coverage: Coverage,
-    pub(crate) corpus: Vec<(u64, Case)>,
+    pub(crate) corpus: Corpus,
+    pub(crate) means: Means,
 }
 
 impl Report {
@@ -142,12 +143,8 @@ impl Report {
             format!("{reached} of {all} documented (state, command, answer) were seen; not:\n");
         let (mut shown, mut by_code) = (0, std::collections::BTreeMap::new());
         for cell in self.coverage.missing() {
-            let is_limited = self.coverage.has_code(Code::RateLimited);
             let why = match cell.answer {
-                Answer::Code(Code::RateLimited) if !is_limited && cell.state == State::LoggedIn => {
-                    Some("the server does not limit this address")
-                }
-                Answer::Code(code) => crate::campaign::why_out_of_reach(cell.command, code),
+                Answer::Code(code) => self.means.why_out_of_reach(cell.command, code),
                 Answer::Closed => None,
             };
             if let Some(why) = why {
@@ -189,10 +186,7 @@ impl Report {
             fs::write(dir.join(format!("finding-{}.json", index + 1)), text + "\n")?;
         }
         let mut lines = fs::File::create(dir.join("corpus.jsonl"))?;
-        for (number, case) in &self.corpus {
-            writeln!(lines, "{}", json!({ "number": number, "case": case }))?;
-        }
-        Ok(())
+        self.corpus.write(&mut lines)
     }
 
     fn run_line(&self) -> serde_json::Value {

@@ -48,7 +48,7 @@ impl World {
         let reply = answer?;
         let id = pb::RegisterResp::decode(reply.body.as_slice()).unwrap_or_default().user_id;
         match reply.code() {
-            Code::Ok => Ok(Person { id, name, password, tokens: BTreeMap::new() }),
+            Code::Ok => Ok(Person { id, name, password, tokens: BTreeMap::new(), device_id: None }),
             code => Err(Trouble::Refused(Command::Register, code, error_text(&reply))),
         }
     }
@@ -64,7 +64,10 @@ impl World {
             let person = self.person(actor)?.clone();
             let mut seen = Seen::default();
             if let Some(token) = person.tokens.get(&class) {
-                let body = pb::LoginReq { token: token.clone(), ..login_body(class) };
+                let mut body = pb::LoginReq { token: token.clone(), ..login_body(class) };
+                if let Some(device_id) = &person.device_id {
+                    body.device_id.clone_from(device_id);
+                }
                 match self.call(conn, Command::Login, &body, &mut seen) {
                     Ok(reply) if reply.code() == Code::Ok => return Ok(()),
                     Ok(_) => {}
@@ -146,6 +149,8 @@ impl World {
         class: u8,
         seen: &mut Seen,
     ) -> Result<Conn, Trouble> {
+        // Between cases there may be minutes.
+        self.keep_alive()?;
         let mut conn = self.connect()?;
         match state {
             State::Fresh => return Ok(conn),

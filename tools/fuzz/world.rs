@@ -3,18 +3,22 @@
 //! state, not what is done on it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::{Duration, Instant};
 
 use aldis_wire::{Code, Command, Message, pb};
 
 use crate::conn::{Conn, Seen};
 use crate::judge::Judge;
+use crate::means::{Member, StoreProcess};
 use crate::parts::{Actor, Parts, TROOP, to_hex};
 use crate::stream::Target;
 
 /// Cases after which the troop is replaced: what they did to each other must not decide about those
 /// that follow.
 const TROOP_CASES_MAX: u32 = 400;
+/// Times that a connection is tried.
+const CONNECTS_MAX: usize = 3;
 /// Between two signs of life of those who are there all the time: the server waits for minutes.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Cases after which the victim says something.
@@ -45,6 +49,8 @@ pub struct Person {
     pub password: String,
     /// By device class.
     pub tokens: BTreeMap<u8, String>,
+    /// The device of the token that it came with; `None`: one of its own for each class.
+    pub device_id: Option<String>,
 }
 
 /// See the file's first line.
@@ -56,6 +62,12 @@ pub struct World {
     pub judge: Judge,
     /// Users that there are, by their ids; new ones join them.
     pub crowd: Vec<u64>,
+    /// Those of them that were there before, with a token.
+    pub members: Vec<Member>,
+    /// A token whose time is over.
+    pub expired: Option<String>,
+    /// Stops and continues the process that stores.
+    pub store: Option<StoreProcess>,
     /// A group that only the victim is in.
     pub secret_group: u64,
     /// A group of the troop, and a message there and between attacker and ally; 0 with fresh users.
@@ -63,6 +75,7 @@ pub struct World {
     pub(crate) people: BTreeMap<Actor, Person>,
     troop_cases: u32,
     cases: u64,
+    next_member: usize,
     /// Distinguishes this run's names from those of all others.
     tag: String,
     made: u64,
@@ -82,11 +95,15 @@ impl World {
             target,
             judge: Judge { secret: to_hex(&random[4..]).into_bytes(), ..Judge::default() },
             crowd: Vec::new(),
+            members: Vec::new(),
+            expired: None,
+            store: None,
             secret_group: 0,
             group: 0,
             people: BTreeMap::new(),
             troop_cases: 0,
             cases: 0,
+            next_member: 0,
             tag: to_hex(&random[..4]),
             made: 0,
             connected: 0,
@@ -170,10 +187,7 @@ impl World {
                 self.make_group()?;
             }
         }
-        if self.heard.elapsed() > HEARTBEAT {
-            self.heard = Instant::now();
-            self.heartbeat()?;
-        }
+        self.keep_alive()?;
         if self.cases.is_multiple_of(SECRET_CASES) {
             self.say_secret()?;
         }
@@ -194,7 +208,11 @@ impl World {
     }
 
     /// Keeps the watched connections from being taken for dead ones.
-    fn heartbeat(&mut self) -> Result<(), Trouble> {
+    pub(crate) fn keep_alive(&mut self) -> Result<(), Trouble> {
+        if self.heard.elapsed() <= HEARTBEAT {
+            return Ok(());
+        }
+        self.heard = Instant::now();
         for index in 0..self.watched.len() {
             let mut conn = self.watched.remove(index);
             let body = pb::HeartbeatReq::default();
@@ -249,11 +267,50 @@ impl World {
         format!("fuzz-{}-{}", self.tag, self.made)
     }
 
+    /// The actor `m` is the next one of the crowd from now on.
+    pub fn next_member(&mut self) {
+        let Some(member) = self.members.get(self.next_member % self.members.len().max(1)) else {
+            return;
+        };
+        self.next_member += 1;
+        let person = Person {
+            id: member.id,
+            name: String::new(),
+            password: String::new(),
+            tokens: BTreeMap::from([(member.class, member.token.clone())]),
+            device_id: Some(member.device_id.clone()),
+        };
+        self.people.insert(Actor::M, person);
+    }
+
+    /// The store answers nobody until it may go on.
+    pub fn stop_store(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.stop();
+        }
+    }
+
+    /// See [`World::stop_store`].
+    pub fn let_store_go(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.go_on();
+        }
+    }
+
     /// A new connection.
     pub fn connect(&mut self) -> Result<Conn, Trouble> {
         self.connected = self.connected.wrapping_add(1);
-        Conn::connect(&self.target, self.connected)
-            .map_err(|error| Trouble::Unreachable(error.to_string()))
+        let connect = || Conn::connect(&self.target, self.connected);
+        // A handshake that a slow machine did not end in time is ended by the server.
+        let is_late = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
+        let mut connected = connect();
+        for _ in 1..CONNECTS_MAX {
+            if !connected.as_ref().is_err_and(is_late) {
+                break;
+            }
+            connected = connect();
+        }
+        connected.map_err(|error| Trouble::Unreachable(error.to_string()))
     }
 }
 

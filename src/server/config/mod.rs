@@ -333,6 +333,13 @@ mod tests {
     }
 
     #[test]
+    fn the_commented_file_for_the_fuzzer_is_good() {
+        let file = parse(include_str!("../../../conf/fuzz.toml")).unwrap();
+        assert_eq!(*file.store.kind.get_ref(), StoreKind::Mysql);
+        assert!(file.rates.on_loopback);
+    }
+
+    #[test]
     fn the_commented_files_for_a_cluster_differ_in_number_and_addresses_only() {
         let files = [
             include_str!("../../../conf/cluster-a.toml"),
