@@ -108,6 +108,14 @@ impl StreamPlan {
     }
 }
 
+/// Asked for what is above it, a stream has no entries and says where it is.
+pub(crate) const END: Seq = Seq(u64::MAX);
+
+/// Where the stream of a page ended for its reader, who is a member no more. `None`: it goes on.
+pub(crate) fn end_of(page: &SyncPage) -> Option<Seq> {
+    page.is_over.then_some(page.head)
+}
+
 /// Picks what comes above `after` of a stream. `stays` of the reader, ascending, as (join_seq,
 /// leave_seq; 0: still there). What says that somebody came or went is in that one's mailbox, so the
 /// stream has what is between; the end of the group is in the stream. `None`: the reader was never

@@ -9,7 +9,7 @@ use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
 
 use super::state::State;
 use crate::lists;
-use crate::page::{PageBytes, Span, above, blank, plan, plan_stream};
+use crate::page::{END, PageBytes, Span, above, blank, end_of, plan, plan_stream};
 use crate::record::{Follow, GroupSetting, Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
 use crate::search::{self, search_messages, search_names};
@@ -52,6 +52,13 @@ impl State {
             }
             ReadJob::Stream { reader, group, after, limit } => {
                 ReadResult::Sync(self.stream(*reader, *group, *after, *limit)?)
+            }
+            ReadJob::StreamEnds { asks } => {
+                let ends = asks.iter().map(|&(reader, group)| {
+                    let page = self.stream(reader, group, END, 0);
+                    page.ok().and_then(|page| end_of(&page))
+                });
+                ReadResult::StreamEnds(ends.collect())
             }
             ReadJob::History { reader, conversation, range, limit } => {
                 ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)

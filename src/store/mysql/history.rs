@@ -15,7 +15,7 @@ use super::rows::{MESSAGE_COLUMNS, message, number, take};
 use super::sql_text::SqlText;
 use super::sync::OPTIMISTIC_BYTES_MAX;
 use crate::group::StreamState;
-use crate::page::{PageBytes, Plan, Span, above, blank, plan, plan_stream};
+use crate::page::{END, PageBytes, Plan, Span, above, blank, end_of, plan, plan_stream};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
 use crate::search;
 
@@ -100,6 +100,19 @@ impl MysqlReader {
         let mut entries = trim(entries, &plan, ConvSeq(planned.head)).entries;
         entries.iter_mut().filter(|entry| entry.conv_seq.0 <= cleared_seq).for_each(blank);
         Ok(planned.page(group, entries.into_iter().map(|e| (Seq(e.conv_seq.0), e)).collect()))
+    }
+
+    /// Where streams ended for readers who are members no more.
+    pub(super) fn stream_ends(
+        &mut self,
+        asks: &[(UserId, GroupId)],
+    ) -> Result<Vec<Option<Seq>>, Stop> {
+        let end = |&(reader, group): &(UserId, GroupId)| match self.stream(reader, group, END, 0) {
+            Ok(page) => Ok(end_of(&page)),
+            Err(Stop::Refuse(_)) => Ok(None),
+            Err(why) => Err(why),
+        };
+        asks.iter().map(end).collect()
     }
 
     /// The places of a stream that are there for a reader, up to a head that is on disk.

@@ -14,7 +14,7 @@ use super::read::Snapshot;
 use super::records::find;
 use super::rows::number;
 use crate::group::StreamState;
-use crate::page::{PageBytes, Span, above, blank, plan, plan_stream};
+use crate::page::{END, PageBytes, Span, above, blank, end_of, plan, plan_stream};
 use crate::record::{Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
 use crate::search;
@@ -102,6 +102,16 @@ impl Snapshot<'_> {
             }
         }
         Ok(plan.page(group, entries))
+    }
+
+    /// Where streams ended for readers who are members no more.
+    pub(super) fn stream_ends(&self, asks: &[(UserId, GroupId)]) -> Result<Vec<Option<Seq>>, Stop> {
+        let end = |&(reader, group): &(UserId, GroupId)| match self.stream(reader, group, END, 0) {
+            Ok(page) => Ok(end_of(&page)),
+            Err(Stop::Refuse(_)) => Ok(None),
+            Err(why) => Err(why),
+        };
+        asks.iter().map(end).collect()
     }
 
     fn stream_state(&self, group: GroupId) -> Result<Option<StreamState>, Stop> {

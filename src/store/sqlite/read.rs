@@ -101,6 +101,7 @@ impl Snapshot<'_> {
             ReadJob::Stream { reader, group, after, limit } => {
                 ReadResult::Sync(self.stream(*reader, *group, *after, *limit)?)
             }
+            ReadJob::StreamEnds { asks } => ReadResult::StreamEnds(self.stream_ends(asks)?),
             ReadJob::History { reader, conversation, range, limit } => {
                 ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)
             }

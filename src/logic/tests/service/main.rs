@@ -11,3 +11,4 @@ mod messages;
 mod presence;
 mod rates;
 mod search;
+mod stream_ends;
