@@ -40,6 +40,25 @@ pub(crate) struct Stay {
     pub member: Member,
     /// 0: still there.
     pub leave_seq: u64,
+    /// Of one that begins: the first entry that can be read, if that is before it; else 0. It stays so.
+    pub from_seq: u64,
+}
+
+impl Stay {
+    /// One that begins.
+    pub(crate) fn begun(member: Member, from_seq: u64) -> Self {
+        Self { member, leave_seq: 0, from_seq }
+    }
+
+    /// One that goes on, with a change of the member.
+    pub(crate) fn now(member: Member) -> Self {
+        Self { member, leave_seq: 0, from_seq: 0 }
+    }
+
+    /// One that this entry ends.
+    pub(crate) fn ended(member: Member, leave_seq: u64) -> Self {
+        Self { member, leave_seq, from_seq: 0 }
+    }
 }
 
 /// A group and its members now.

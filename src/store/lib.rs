@@ -16,6 +16,7 @@ mod secrets;
 mod sight;
 mod snowflake;
 pub mod sqlite;
+mod stays;
 mod stored_hash;
 mod traits;
 mod writer_loop;

@@ -118,6 +118,9 @@ enum Change {
         announcement: Option<String>,
         #[arg(long, value_enum)]
         join: Option<Join>,
+        /// Whether who comes in later can read what is said from now on.
+        #[arg(long)]
+        open_history: Option<bool>,
     },
     /// End the group.
     Dissolve,
@@ -198,7 +201,7 @@ fn list(common: &Common) -> anyhow::Result<()> {
             let line = json!({
                 "group_id": group.group_id, "name": group.name, "owner_id": group.owner_id,
                 "member_count": group.member_count, "role": group.role().as_str_name(),
-                "create_time_ms": group.create_time_ms,
+                "create_time_ms": group.create_time_ms, "open_history": group.open_history,
             });
             println!("{line}");
         } else {
@@ -302,14 +305,16 @@ fn run_change(common: &Common, group_id: u64, change: &Change) -> anyhow::Result
             };
             ask(session, body)?.seq
         }
-        Change::Set { name, announcement, join } => {
+        Change::Set { name, announcement, join, open_history } => {
             let join_mode = join.map(|join| match join {
                 Join::Invited => pb::JoinMode::Invited.into(),
                 Join::Asked => pb::JoinMode::Asked.into(),
                 Join::Open => pb::JoinMode::Open.into(),
             });
             let (name, announcement) = (name.clone(), announcement.clone());
-            ask(session, pb::GroupUpdateReq { group_id, name, announcement, join_mode })?.seq
+            let open_history = *open_history;
+            let body = pb::GroupUpdateReq { group_id, name, announcement, join_mode, open_history };
+            ask(session, body)?.seq
         }
         Change::Dissolve => ask(session, pb::GroupDissolveReq { group_id })?.seq,
     };

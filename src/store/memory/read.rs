@@ -14,6 +14,7 @@ use crate::record::{Follow, GroupSetting, Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
 use crate::search::{self, search_messages, search_names};
 use crate::sight;
+use crate::stays::readable;
 
 impl State {
     pub(super) fn read(&self, job: &ReadJob) -> Result<ReadResult, JobError> {
@@ -243,14 +244,11 @@ impl State {
         Ok(plan.page(id, entries))
     }
 
-    /// The places of a stream that are there for a reader.
+    /// The places of a group's conversation that are there for a reader, and in no mailbox.
     pub(super) fn seen_of_stream(&self, reader: UserId, id: GroupId) -> Vec<Span> {
-        let group = self.groups.get(&id);
-        let Some((group, state)) = group.and_then(|group| Some((group, group.stream?))) else {
-            return Vec::new();
-        };
+        let Some(group) = self.groups.get(&id) else { return Vec::new() };
         let head = self.conversation_head(ConversationKey::group(id));
-        search::visible(state, &group.stay_rows(reader), head)
+        search::visible(group.stream, &group.stay_rows(reader), head)
     }
 
     fn history(
@@ -298,10 +296,7 @@ impl State {
             };
         };
         let group = self.groups.get(&group).ok_or(NO_SUCH_GROUP)?;
-        let stays = group.stays.iter().filter(|stay| stay.member.user == reader);
-        let spans: Vec<_> = stays
-            .map(|stay| Span { first: stay.member.join_seq, last: stay.leave_seq.unwrap_or(head) })
-            .collect();
+        let spans = readable(&group.stay_rows(reader), head);
         if spans.is_empty() { Err(NO_SUCH_GROUP) } else { Ok(spans) }
     }
 
@@ -333,6 +328,7 @@ impl State {
                     join_mode: setting.join_mode as i32,
                     all_muted: group.is_muted,
                     is_stream: group.stream.is_some(),
+                    open_history: setting.open_seq != 0,
                 })
             })
             .take(limit.saturating_add(1))

@@ -22,6 +22,7 @@ use super::working_set::{
 };
 use crate::group::{Group, Member, Role, StreamState};
 use crate::rules::{Profile, Target};
+use crate::stays::StoredStay;
 
 /// Learns which users of the plan's 1:1 conversations exist, outside of the transaction, and leaves
 /// out those conversations whose users do not.
@@ -145,8 +146,8 @@ fn take_row(
         }
         Asked::Stays => {
             let key = (GroupId(number(row, 0)?), UserId(number(row, 1)?));
-            let (first, last) = (number(row, 2)?, number(row, 3)?);
-            set.stays.entry(key).or_default().insert(first, last);
+            let stay = StoredStay::of_row(number(row, 2)?, number(row, 3)?, number(row, 4)?);
+            set.stays.entry(key).or_default().insert(stay.join_seq, stay);
         }
         Asked::Targets => {
             let key = ConversationKey { lo: number(row, 0)?, hi: number(row, 1)? };

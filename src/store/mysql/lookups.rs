@@ -227,7 +227,8 @@ pub(super) fn groups(
 ) -> Result<pb::GroupListResp, Abort> {
     sql.statement(
         "SELECT g.group_id, g.name, g.owner_id, g.member_count, m.role, g.created_ms,
-             COALESCE(s.announcement, ''), COALESCE(s.join_mode, 0), g.muted, g.begin_seq
+             COALESCE(s.announcement, ''), COALESCE(s.join_mode, 0), g.muted, g.begin_seq,
+             COALESCE(s.open_seq, 0)
          FROM im_group_member m JOIN im_group g ON g.group_id = m.group_id
          LEFT JOIN im_group_setting s ON s.group_id = m.group_id
          WHERE m.leave_seq = 0 AND m.user_id = ",
@@ -249,6 +250,7 @@ pub(super) fn groups(
             join_mode: take(row, 7)?,
             all_muted: number(row, 8)? != 0,
             is_stream: number(row, 9)? != 0,
+            open_history: number(row, 10)? != 0,
         });
     }
     let more = groups.len() > limit;

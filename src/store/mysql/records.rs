@@ -21,6 +21,7 @@ use crate::rules::{
     BodyChange, Deferred, KnownDevice, NewEvent, NewestSession, Once, Placed, Profile, Rows,
     SentKey, Target, Ties,
 };
+use crate::stays::{StoredStay, readable};
 
 impl Rows for Batch<'_, '_> {
     type Stop = Stop;
@@ -168,11 +169,12 @@ impl Rows for Batch<'_, '_> {
         let mut stays = self.set.stays.get(&(group, user)).cloned().unwrap_or_default();
         let made = self.made.stays.iter().filter(|made| made.group == group);
         let own = made.map(|made| made.stay).filter(|stay| stay.member.user == user);
-        for Stay { member, leave_seq } in own {
-            stays.insert(member.join_seq, leave_seq);
+        for Stay { member, leave_seq, from_seq } in own {
+            let begun = StoredStay::of_row(member.join_seq, leave_seq, from_seq);
+            stays.entry(member.join_seq).or_insert(begun).leave_seq = leave_seq;
         }
-        let span = |(first, last)| Span { first, last: if last == 0 { u64::MAX } else { last } };
-        Ok(stays.into_iter().map(span).collect())
+        let stays: Vec<StoredStay> = stays.into_values().collect();
+        Ok(readable(&stays, u64::MAX))
     }
 
     fn deferred(&mut self) -> &mut Deferred {

@@ -13,6 +13,7 @@ use crate::group::Group;
 use crate::recent::Recent;
 use crate::record::{Key, Row, Table};
 use crate::rules::{Profile, Target};
+use crate::stays::StoredStay;
 
 /// Users known to exist: about 20 bytes each, 5 MiB. They are never deleted.
 const USERS_MAX: usize = 1 << 18;
@@ -211,8 +212,8 @@ pub(super) struct WorkingSet {
     pub records: Map<(Table, Key), StoredRow>,
     /// Entries that the rules ask for, of those that were stored before the batch.
     pub targets: Map<(ConversationKey, ConvSeq), Target>,
-    /// Stays that the rules ask for, as stored: leave_seq (0: none yet) by join_seq.
-    pub stays: Map<(GroupId, UserId), BTreeMap<u64, u64>>,
+    /// Stays that the rules ask for, as stored, by join_seq.
+    pub stays: Map<(GroupId, UserId), BTreeMap<u64, StoredStay>>,
     pub user_ids: Sequence,
     pub group_ids: Sequence,
 }

@@ -348,11 +348,11 @@ impl Packets<'_> {
         }
         self.rows(
             "INSERT INTO im_group_member (group_id, user_id, join_seq, leave_seq, role, \
-             joined_ms, muted_until_ms) VALUES ",
+             joined_ms, muted_until_ms, from_seq) VALUES ",
             &made.stays,
             " ON DUPLICATE KEY UPDATE leave_seq = VALUES(leave_seq), role = VALUES(role), \
              muted_until_ms = VALUES(muted_until_ms)",
-            |sql, StayRow { group, stay: Stay { member, leave_seq } }| {
+            |sql, StayRow { group, stay: Stay { member, leave_seq, from_seq } }| {
                 let numbers = [
                     group.0,
                     member.user.0,
@@ -361,6 +361,7 @@ impl Packets<'_> {
                     member.role as u64,
                     now_ms,
                     member.muted_until_ms,
+                    *from_seq,
                 ];
                 sql.list(numbers, |sql, value| {
                     sql.number(value);

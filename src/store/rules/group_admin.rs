@@ -1,7 +1,9 @@
 //! What owner and admins of a group do, and who asks them to come in. Whoever may not is told so if a
 //! member, and otherwise that there is no such group. Knows no backend.
 
-use aldis_logic::job::{GroupChange, GroupJob, GroupLimits, JobError, JoinMode, Ticket, Written};
+use aldis_logic::job::{
+    GroupChange, GroupJob, GroupLimits, GroupUpdate, JobError, JoinMode, Ticket, Written,
+};
 use aldis_wire::limits::GROUP_REQUESTS_MAX;
 use aldis_wire::{GroupId, Seq, UserId, pb};
 
@@ -65,9 +67,7 @@ pub(super) fn change<R: Rows>(
         GroupChange::Remove { users } => act.remove(users)?,
         GroupChange::SetRole { user, is_admin } => act.set_role(*user, *is_admin)?,
         GroupChange::Transfer { to } => act.transfer(*to)?,
-        GroupChange::Update { name, announcement, join_mode } => {
-            act.update(name.as_deref(), announcement.as_deref(), *join_mode)?
-        }
+        GroupChange::Update(update) => act.update(update)?,
         GroupChange::Mute { user, mute_ms } => act.mute(*user, *mute_ms)?,
         GroupChange::MuteAll { is_muted } => act.mute_all(*is_muted)?,
         GroupChange::Dissolve => act.dissolve()?,
@@ -96,7 +96,7 @@ impl<R: Rows> Act<'_, R> {
             tell(self.rows, self.origin, self.id, &self.group, self.actor.user, removed, &users)?;
         unfollow(self.rows, self.id, &self.group, &gone)?;
         let leave_seq = placed.conv_seq.0;
-        let stays = gone.into_iter().map(|member| Stay { member, leave_seq }).collect();
+        let stays = gone.into_iter().map(|member| Stay::ended(member, leave_seq)).collect();
         let rest = self.group.members.iter().copied();
         let rest = rest.filter(|member| !users.contains(&member.user)).collect();
         let group = self.group.with_members(self.group.owner, rest);
@@ -140,23 +140,20 @@ impl<R: Rows> Act<'_, R> {
         Ok(placed)
     }
 
-    fn update(
-        &mut self,
-        name: Option<&str>,
-        announcement: Option<&str>,
-        join_mode: Option<JoinMode>,
-    ) -> Result<Placed, R::Stop> {
+    fn update(&mut self, update: &GroupUpdate) -> Result<Placed, R::Stop> {
         self.check_role(Role::Admin)?;
+        let GroupUpdate { name, announcement, join_mode, open_history } = update;
         let mut setting: GroupSetting = get(self.rows, &[self.id.0])?;
         let before = setting.clone();
         if let Some(announcement) = announcement {
             announcement.clone_into(&mut setting.announcement);
         }
         if let Some(mode) = join_mode {
-            setting.join_mode = mode as u64;
+            setting.join_mode = *mode as u64;
         }
-        let name = name.filter(|name| *name != &*self.group.name);
-        if setting == before && name.is_none() {
+        let name = name.as_deref().filter(|name| *name != &*self.group.name);
+        let open_history = open_history.filter(|is_open| *is_open != (before.open_seq != 0));
+        if setting == before && name.is_none() && open_history.is_none() {
             return Ok(Placed::default());
         }
         let updated = pb::GroupEvent {
@@ -164,9 +161,14 @@ impl<R: Rows> Act<'_, R> {
             announcement: (setting.announcement != before.announcement)
                 .then(|| setting.announcement.clone()),
             join_mode: setting.join_mode as i32,
+            open_history,
             ..event(pb::GroupEventKind::GroupUpdated, &[], self.group.owner)
         };
         let placed = self.tell(updated)?;
+        if let Some(is_open) = open_history {
+            // Nothing that was said before all were told can be read by who comes later.
+            setting.open_seq = if is_open { placed.conv_seq.0 } else { 0 };
+        }
         if let Some(name) = name {
             let group = Group { name: name.into(), ..self.group.clone() };
             self.rows.change_group(self.id, group, Vec::new())?;
@@ -216,7 +218,8 @@ impl<R: Rows> Act<'_, R> {
         let nobody = UserId::default();
         let placed = self.tell(event(pb::GroupEventKind::GroupDissolved, &[], nobody))?;
         let leave_seq = placed.conv_seq.0;
-        let stays = self.group.members.iter().map(|&member| Stay { member, leave_seq }).collect();
+        let ended = |&member| Stay::ended(member, leave_seq);
+        let stays = self.group.members.iter().map(ended).collect();
         unfollow(self.rows, self.id, &self.group, &self.group.members)?;
         let mut group = self.group.with_members(nobody, Vec::new());
         // It is in the stream: nobody's mailbox needs a row for it.
@@ -271,7 +274,7 @@ impl<R: Rows> Act<'_, R> {
             *other.unwrap_or(member)
         };
         let members = self.group.members.iter().map(now).collect();
-        let stays = changed.iter().map(|&member| Stay { member, leave_seq: 0 }).collect();
+        let stays = changed.iter().map(|&member| Stay::now(member)).collect();
         self.rows.change_group(self.id, self.group.with_members(owner, members), stays)
     }
 }

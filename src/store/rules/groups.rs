@@ -6,9 +6,9 @@ use aldis_logic::job::{CreateGroup, GroupLimits, Ticket, Written};
 use aldis_wire::limits::GROUPS_PER_USER_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, Seq, UserId, pb};
 
-use super::{NewEvent, Placed, Rows, encode, put};
+use super::{NewEvent, Placed, Rows, encode, get, put};
 use crate::group::{Group, Member, Role, Stay, StreamState, each_once, successor};
-use crate::record::Follow;
+use crate::record::{Follow, GroupSetting};
 use crate::refusal::{GROUP_FULL, NO_SUCH_GROUP, NO_SUCH_USER, TOO_MANY_GROUPS};
 
 /// GROUP_CREATE.
@@ -34,6 +34,7 @@ pub(super) fn create<R: Rows>(
     let id = rows.make_group(job)?;
     let event = pb::GroupEvent {
         name: job.name.clone(),
+        open_history: job.open_history.then_some(true),
         ..event(pb::GroupEventKind::GroupCreated, &users, owner)
     };
     let group = Group { name: job.name.as_str().into(), ..Group::default() };
@@ -45,8 +46,12 @@ pub(super) fn create<R: Rows>(
         muted_until_ms: 0,
     });
     let members: Vec<Member> = members.collect();
-    let stays = members.iter().map(|&member| Stay { member, leave_seq: 0 }).collect();
+    let stays = members.iter().map(|&member| Stay::begun(member, 0)).collect();
     let group = group.with_members(owner, members);
+    if job.open_history {
+        let open_seq = placed.conv_seq.0;
+        put(rows, &[id.0], GroupSetting { open_seq, ..GroupSetting::default() })?;
+    }
     rows.change_group(id, group.clone(), stays)?;
     begin_stream(rows, origin, id, group, owner, job.limits)?;
     Ok(Written::GroupCreated { group: id, seq: placed.seq })
@@ -94,13 +99,17 @@ pub(super) fn admit<R: Rows>(
         role: Role::Member,
         muted_until_ms: 0,
     };
-    let stays = added.iter().map(|user| Stay { member: new(user), leave_seq: 0 }).collect();
+    let setting: GroupSetting = get(rows, &[id.0])?;
+    let stays = added.iter().map(|user| Stay::begun(new(user), setting.open_seq)).collect();
     let members = group.members.iter().copied().chain(added.iter().map(new)).collect();
     let group = group.with_members(group.owner, members).with_member_seq(placed.conv_seq);
     rows.change_group(id, group.clone(), stays)?;
     if group.stream.is_some() {
         follow(rows, id, added.iter().copied(), placed.conv_seq)?;
     } else {
+        if setting.open_seq != 0 {
+            note_earlier(rows, id, added, placed.conv_seq)?;
+        }
         begin_stream(rows, origin, id, group, actor, limits)?;
     }
     Ok(placed)
@@ -140,6 +149,19 @@ fn follow<R: Rows>(
 ) -> Result<(), R::Stop> {
     for user in users {
         put(rows, &[user.0, id.0], Follow { start_seq: from.0, is_over: 0 })?;
+    }
+    Ok(())
+}
+
+/// What is below the entry and can be read by these is in no mailbox of theirs.
+fn note_earlier<R: Rows>(
+    rows: &mut R,
+    id: GroupId,
+    users: &[UserId],
+    below: ConvSeq,
+) -> Result<(), R::Stop> {
+    for user in users {
+        put(rows, &[user.0, id.0], Follow { start_seq: below.0, is_over: 1 })?;
     }
     Ok(())
 }
@@ -184,13 +206,13 @@ pub(super) fn leave<R: Rows>(
     let left = event(pb::GroupEventKind::MemberLeft, &[user], owner);
     let placed = tell(rows, origin, id, &group, user, left, &[user])?;
     unfollow(rows, id, &group, &[leaver])?;
-    let mut stays = vec![Stay { member: leaver, leave_seq: placed.conv_seq.0 }];
+    let mut stays = vec![Stay::ended(leaver, placed.conv_seq.0)];
     let mut members: Vec<Member> = others().collect();
     if owner != group.owner
         && let Some(next) = members.iter_mut().find(|member| member.user == owner)
     {
         next.role = Role::Owner;
-        stays.push(Stay { member: *next, leave_seq: 0 });
+        stays.push(Stay::now(*next));
     }
     let group = group.with_members(owner, members).with_member_seq(placed.conv_seq);
     rows.change_group(id, group, stays)?;

@@ -220,7 +220,8 @@ pub(crate) fn needs(job: &WriteJob) -> Option<Needs> {
             Some(needs)
         }
         WriteJob::InviteMembers { group, members, .. } => {
-            let mut needs = Needs { groups: vec![*group], ..Needs::default() };
+            let rows = vec![(Table::GroupSetting, Key::from_slice(&[group.0]))];
+            let mut needs = Needs { groups: vec![*group], rows, ..Needs::default() };
             needs.add_members(members);
             Some(needs)
         }

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::failure::{Stop, damaged};
 use super::rows::number;
 use crate::group::{Group, Member, Role, Stay, StreamState};
-use crate::page::Span;
+use crate::stays::StoredStay;
 
 impl Batch<'_> {
     /// A group that exists, with all members.
@@ -163,11 +163,11 @@ impl Batch<'_> {
         }
         let mut write = self.conn.prepare_cached(
             "INSERT INTO im_group_member
-                 (group_id, user_id, join_seq, leave_seq, role, joined_ms, muted_until_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 (group_id, user_id, join_seq, leave_seq, role, joined_ms, muted_until_ms, from_seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT DO UPDATE SET leave_seq = ?4, role = ?5, muted_until_ms = ?7",
         )?;
-        for Stay { member, leave_seq } in stays {
+        for Stay { member, leave_seq, from_seq } in stays {
             write.execute((
                 id.0 as i64,
                 member.user.0 as i64,
@@ -176,6 +176,7 @@ impl Batch<'_> {
                 member.role as i64,
                 self.now_ms as i64,
                 member.muted_until_ms as i64,
+                *from_seq as i64,
             ))?;
         }
         drop(write);
@@ -245,19 +246,22 @@ pub(super) fn role(conn: &Connection, group: GroupId, user: UserId) -> Result<Op
     Ok(role.and_then(Role::from_number))
 }
 
-/// Somebody's stays, ascending; an open one ends with `u64::MAX`.
-pub(super) fn stays(conn: &Connection, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
+/// Somebody's stays, ascending.
+pub(super) fn stays(
+    conn: &Connection,
+    group: GroupId,
+    user: UserId,
+) -> Result<Vec<StoredStay>, Stop> {
     let (Ok(group), Ok(user)) = (i64::try_from(group.0), i64::try_from(user.0)) else {
         return Ok(vec![]);
     };
     let stays = conn
         .prepare_cached(
-            "SELECT join_seq, leave_seq FROM im_group_member
+            "SELECT join_seq, leave_seq, from_seq FROM im_group_member
              WHERE group_id = ? AND user_id = ? ORDER BY join_seq",
         )?
         .query_map((group, user), |row| {
-            let (first, last) = (number(row, 0)?, number(row, 1)?);
-            Ok(Span { first, last: if last == 0 { u64::MAX } else { last } })
+            Ok(StoredStay::of_row(number(row, 0)?, number(row, 1)?, number(row, 2)?))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(stays)

@@ -321,7 +321,7 @@ impl Snapshot<'_> {
             .prepare_cached(
                 "SELECT g.group_id, g.name, g.owner_id, g.member_count, m.role, g.created_ms,
                      coalesce(s.announcement, ''), coalesce(s.join_mode, 0), g.muted,
-                     g.begin_seq > 0
+                     g.begin_seq > 0, coalesce(s.open_seq, 0) > 0
                  FROM im_group_member m JOIN im_group g ON g.group_id = m.group_id
                  LEFT JOIN im_group_setting s ON s.group_id = m.group_id
                  WHERE m.user_id = ? AND m.group_id > ? AND m.leave_seq = 0
@@ -339,6 +339,7 @@ impl Snapshot<'_> {
                     join_mode: row.get(7)?,
                     all_muted: row.get(8)?,
                     is_stream: row.get(9)?,
+                    open_history: row.get(10)?,
                 })
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;

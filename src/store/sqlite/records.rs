@@ -22,6 +22,7 @@ use crate::rules::{
     BodyChange, Deferred, KnownDevice, NewEvent, NewestSession, Once, Placed, Profile, Rows,
     SentKey, Target, Ties,
 };
+use crate::stays::readable;
 
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -143,7 +144,7 @@ impl Rows for Batch<'_> {
     }
 
     fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
-        groups::stays(self.conn, group, user)
+        Ok(readable(&groups::stays(self.conn, group, user)?, u64::MAX))
     }
 
     fn deferred(&mut self) -> &mut Deferred {

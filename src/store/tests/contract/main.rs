@@ -12,6 +12,7 @@ mod group_admin;
 mod groups;
 mod harness;
 mod messages;
+mod open_history;
 mod pages;
 mod random;
 mod reactions;

@@ -1,9 +1,9 @@
 //! Large groups: when one becomes a stream, what is in it and for whom, who follows it.
 
 use aldis_logic::job::{
-    CreateGroup, Event, Followed, GroupChange, GroupJob, GroupLimits, HistoryRange, JoinMode,
-    MessageChange, MessageJob, ReadJob, ReadResult, StoredMessage, SyncPage, ViewChange, ViewJob,
-    WriteJob, Written,
+    CreateGroup, Event, Followed, GroupChange, GroupJob, GroupLimits, GroupUpdate, HistoryRange,
+    JoinMode, MessageChange, MessageJob, ReadJob, ReadResult, StoredMessage, SyncPage, ViewChange,
+    ViewJob, WriteJob, Written,
 };
 use aldis_wire::{
     Code, ConvSeq, ConversationKey, DeviceClass, GroupId, Message, RECALLED, RequestId, Seq,
@@ -245,8 +245,10 @@ fn changed_messages_read_marks_and_joining_by_oneself_work_in_streams() {
         assert!(read.entries[0].1.content.is_empty());
         assert_eq!(read.entries[0].1.flags & RECALLED, RECALLED);
 
-        let update =
-            GroupChange::Update { name: None, announcement: None, join_mode: Some(JoinMode::Open) };
+        let update = GroupChange::Update(GroupUpdate {
+            join_mode: Some(JoinMode::Open),
+            ..GroupUpdate::default()
+        });
         bench.run(change(users[0], group, update)).unwrap(); // 6
         let join = GroupChange::Join { reason: String::new() };
         let joined = bench.run(change(users[4], group, join)); // 7
