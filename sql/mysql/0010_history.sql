@@ -21,3 +21,14 @@ SET @ddl = IF(
 PREPARE ddl FROM @ddl;
 EXECUTE ddl;
 DEALLOCATE PREPARE ddl;
+
+-- Owner and admins of a large group, and who has been in it for longest, without looking at all members.
+SET @ddl = IF(
+    (SELECT COUNT(*) FROM information_schema.statistics
+     WHERE table_schema = DATABASE() AND table_name = 'im_group_member'
+     AND index_name = 'im_group_member_role') = 0,
+    'CREATE INDEX im_group_member_role ON im_group_member (group_id, leave_seq, role, join_seq, user_id)',
+    'DO 0');
+PREPARE ddl FROM @ddl;
+EXECUTE ddl;
+DEALLOCATE PREPARE ddl;

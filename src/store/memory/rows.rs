@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::Bug;
 use super::append::Draft;
 use super::state::{self, Run, Sent};
-use crate::group::{Group, Stay};
+use crate::group::{Group, Seats, Stay};
 use crate::page::Span;
 use crate::record::{Key, Row, Table};
 use crate::refusal::{NO_SUCH_MESSAGE, OTHER_BODY};
@@ -113,7 +113,7 @@ impl Rows for Run<'_> {
         Ok(self.state.groups.get(&id).map(|group| group.now()))
     }
 
-    fn group_for(&mut self, id: GroupId, _user: UserId) -> Result<Option<Group>, JobError> {
+    fn group_for(&mut self, id: GroupId, _seats: Seats<'_>) -> Result<Option<Group>, JobError> {
         self.group(id)
     }
 

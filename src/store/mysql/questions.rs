@@ -281,6 +281,7 @@ mod tests {
             groups: numbers().map(GroupId).collect(),
             full_groups: vec![],
             seats: vec![],
+            staff: vec![],
             sent: numbers()
                 .map(|n| SentKey {
                     client_msg_id: ClientMsgId([n as u8; 16]),

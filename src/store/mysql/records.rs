@@ -13,7 +13,7 @@ use super::failure::{Abort, Stop, damaged};
 use super::rows::{number, text};
 use super::sql_text::SqlText;
 use super::working_set::{DeviceKey, Sent, Session as StoredSession, StoredRow, VersionedGroup};
-use crate::group::{Group, Member, Stay};
+use crate::group::{Group, Member, Seats, Stay};
 use crate::page::Span;
 use crate::record::{Key, Row, Shape, Table, Value};
 use crate::refusal::OTHER_BODY;
@@ -113,7 +113,7 @@ impl Rows for Batch<'_, '_> {
         Ok(self.set.groups.get(&id).map(|known| known.group.clone()))
     }
 
-    fn group_for(&mut self, id: GroupId, _user: UserId) -> Result<Option<Group>, Stop> {
+    fn group_for(&mut self, id: GroupId, _seats: Seats<'_>) -> Result<Option<Group>, Stop> {
         self.group(id)
     }
 
@@ -151,7 +151,8 @@ impl Rows for Batch<'_, '_> {
         let conversation = self.set.conversations.entry(ConversationKey::group(id)).or_default();
         let version = &mut conversation.now.member_version;
         *version += 1;
-        self.set.groups.insert(id, VersionedGroup { version: *version, group });
+        let has_all = self.set.groups.get(&id).is_none_or(|known| known.has_all);
+        self.set.groups.insert(id, VersionedGroup { version: *version, has_all, group });
         self.made.stays.extend(stays.into_iter().map(|stay| StayRow { group: id, stay }));
         self.made.changed_groups.push(id);
         Ok(())

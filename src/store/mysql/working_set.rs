@@ -53,8 +53,11 @@ impl Caches {
         known.cloned()
     }
 
-    /// Remembers a group with all members.
+    /// Remembers a group, if it has all members.
     pub(super) fn put_group(&mut self, id: GroupId, known: VersionedGroup) {
+        if !known.has_all {
+            return;
+        }
         match known.group.stream {
             None => self.groups.insert(id, known),
             Some(_) => self.streams.insert(id, known),
@@ -97,6 +100,8 @@ pub(super) struct Conversation {
 pub(super) struct VersionedGroup {
     /// Of which member_version this is.
     pub version: u64,
+    /// It names all members: a new one does, a small one, and one that was asked for so.
+    pub has_all: bool,
     pub group: Group,
 }
 

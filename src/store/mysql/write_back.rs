@@ -324,7 +324,7 @@ impl Packets<'_> {
                 let state = &set.groups[group].group;
                 sql.number(group.0).push(",").number(creator.0);
                 sql.push(",").bytes(&request_id.0).push(",").number(now_ms);
-                sql.push(",").number(state.owner.0).push(",").number(state.members.len() as u64);
+                sql.push(",").number(state.owner.0).push(",").number(state.member_count as u64);
                 sql.push(",").number(state.is_muted.into());
                 let stream = state.stream.unwrap_or_default();
                 for value in [stream.begin_seq, stream.end_seq, stream.member_seq] {
@@ -337,7 +337,7 @@ impl Packets<'_> {
         for &group in made.changed_groups.iter().filter(|&&group| !is_new(group)) {
             let state = &set.groups[&group].group;
             self.sql.statement("UPDATE im_group SET owner_id = ").number(state.owner.0);
-            self.sql.push(", member_count = ").number(state.members.len() as u64);
+            self.sql.push(", member_count = ").number(state.member_count as u64);
             self.sql.push(", muted = ").number(state.is_muted.into());
             let stream = state.stream.unwrap_or_default();
             self.sql.push(", begin_seq = ").number(stream.begin_seq);

@@ -9,7 +9,7 @@ use aldis_wire::{GroupId, Seq, UserId, pb};
 
 use super::groups::{admit, event, group_of, tell, unfollow};
 use super::{Needs, Placed, Rows, get, put, tell_self};
-use crate::group::{Group, Member, Role, Stay, StreamState};
+use crate::group::{Group, Member, Role, Seats, Stay, StreamState};
 use crate::record::{GroupRequest, GroupSetting, Key, Table};
 use crate::refusal::{
     NO_SUCH_GROUP, NO_SUCH_MEMBER, NO_SUCH_REQUEST, NO_SUCH_USER, NOT_ALLOWED, TOO_MANY_REQUESTS,
@@ -19,11 +19,17 @@ use crate::refusal::{
 pub(super) fn needs(job: &GroupJob) -> Needs {
     let group = job.group.0;
     let mut needs = Needs {
-        groups: vec![job.group],
         leavers: vec![(job.group, job.actor)],
         rows: vec![(Table::GroupSetting, Key::from_slice(&[group]))],
         ..Needs::default()
     };
+    match named(&job.change) {
+        Some(others) => needs.add_seats(job.group, others.iter().copied().chain([job.actor])),
+        None => needs.groups.push(job.group),
+    }
+    if matches!(job.change, GroupChange::Join { .. }) {
+        needs.staff.push(job.group);
+    }
     let joiner = match job.change {
         GroupChange::Join { .. } => Some(job.actor),
         GroupChange::HandleJoin { user, .. } => Some(user),
@@ -35,6 +41,19 @@ pub(super) fn needs(job: &GroupJob) -> Needs {
         needs.rows.push((Table::GroupRequest, Key::from_slice(&[group, user.0])));
     }
     needs
+}
+
+/// Whom a change is about, besides the actor. `None`: all members.
+fn named(change: &GroupChange) -> Option<&[UserId]> {
+    Some(match change {
+        GroupChange::Remove { users } => users,
+        GroupChange::SetRole { user, .. }
+        | GroupChange::Transfer { to: user }
+        | GroupChange::Mute { user, .. }
+        | GroupChange::HandleJoin { user, .. } => std::slice::from_ref(user),
+        GroupChange::Update(_) | GroupChange::MuteAll { .. } | GroupChange::Join { .. } => &[],
+        GroupChange::Dissolve => return None,
+    })
 }
 
 /// A change of a group by one of its members.
@@ -61,7 +80,14 @@ pub(super) fn change<R: Rows>(
     if matches!(job.change, GroupChange::Dissolve) && is_dissolved(rows, id, actor)? {
         return Ok(Written::Changed { seq: Seq(0) });
     }
-    let (group, actor) = group_of(rows, id, actor)?;
+    let (group, actor) = match named(&job.change) {
+        Some(others) => group_of(rows, id, actor, others)?,
+        None => {
+            let group = rows.group(id)?.unwrap_or_default();
+            let actor = group.member(actor).ok_or(NO_SUCH_GROUP)?;
+            (group, actor)
+        }
+    };
     let mut act = Act { rows, origin, id, group, actor, limits };
     let placed = match &job.change {
         GroupChange::Remove { users } => act.remove(users)?,
@@ -97,9 +123,7 @@ impl<R: Rows> Act<'_, R> {
         unfollow(self.rows, self.id, &self.group, &gone)?;
         let leave_seq = placed.conv_seq.0;
         let stays = gone.into_iter().map(|member| Stay::ended(member, leave_seq)).collect();
-        let rest = self.group.members.iter().copied();
-        let rest = rest.filter(|member| !users.contains(&member.user)).collect();
-        let group = self.group.with_members(self.group.owner, rest);
+        let group = self.group.with_changes(self.group.owner, &users, &[]);
         let group = group.with_member_seq(placed.conv_seq);
         self.rows.change_group(self.id, group, stays)?;
         Ok(placed)
@@ -269,13 +293,8 @@ impl<R: Rows> Act<'_, R> {
 
     /// Changes some of the members.
     fn replace(&mut self, owner: UserId, changed: &[Member]) -> Result<(), R::Stop> {
-        let now = |member: &Member| {
-            let other = changed.iter().find(|other| other.user == member.user);
-            *other.unwrap_or(member)
-        };
-        let members = self.group.members.iter().map(now).collect();
         let stays = changed.iter().map(|&member| Stay::now(member)).collect();
-        self.rows.change_group(self.id, self.group.with_members(owner, members), stays)
+        self.rows.change_group(self.id, self.group.with_changes(owner, &[], changed), stays)
     }
 }
 
@@ -290,13 +309,14 @@ fn join<R: Rows>(
     if !rows.has_user(user)? {
         return Err(NO_SUCH_USER.into());
     }
-    let group = rows.group(id)?.unwrap_or_default();
+    let seats = Seats { users: &[user], has_staff: true };
+    let group = rows.group_for(id, seats)?.unwrap_or_default();
     if group.member(user).is_some() {
         return Ok(Placed::default());
     }
     let mut setting: GroupSetting = get(rows, &[id.0])?;
     let mode = JoinMode::from_number(setting.join_mode);
-    if group.members.is_empty() || mode == JoinMode::Invited {
+    if group.member_count == 0 || mode == JoinMode::Invited {
         return Err(NO_SUCH_GROUP.into());
     }
     let key = [id.0, user.0];
@@ -359,6 +379,6 @@ fn group_request(
 
 /// Whether the group has ended and the user was in it: who dissolves it again changes nothing.
 fn is_dissolved<R: Rows>(rows: &mut R, id: GroupId, user: UserId) -> Result<bool, R::Stop> {
-    let is_over = rows.group(id)?.is_none_or(|group| group.members.is_empty());
+    let is_over = rows.group(id)?.is_none_or(|group| group.member_count == 0);
     Ok(is_over && rows.was_member(id, user)?)
 }

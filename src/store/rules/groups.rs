@@ -7,7 +7,7 @@ use aldis_wire::limits::GROUPS_PER_USER_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, Seq, UserId, pb};
 
 use super::{NewEvent, Placed, Rows, encode, get, put};
-use crate::group::{Group, Member, Role, Stay, StreamState, each_once, successor};
+use crate::group::{Group, Member, Role, Seats, Stay, StreamState, each_once, successor};
 use crate::record::{Follow, GroupSetting};
 use crate::refusal::{GROUP_FULL, NO_SUCH_GROUP, NO_SUCH_USER, TOO_MANY_GROUPS};
 
@@ -66,7 +66,7 @@ pub(super) fn invite<R: Rows>(
     users: &[UserId],
     limits: GroupLimits,
 ) -> Result<Written, R::Stop> {
-    let (group, _) = group_of(rows, id, actor)?;
+    let (group, _) = group_of(rows, id, actor, users)?;
     let mut added = each_once(users, None);
     check_users(rows, &added)?;
     added.retain(|&user| group.member(user).is_none());
@@ -87,7 +87,7 @@ pub(super) fn admit<R: Rows>(
     added: &[UserId],
     limits: GroupLimits,
 ) -> Result<Placed, R::Stop> {
-    if group.members.len() + added.len() > limits.members_max {
+    if group.member_count + added.len() > limits.members_max {
         return Err(GROUP_FULL.into());
     }
     check_group_counts(rows, added)?;
@@ -100,9 +100,9 @@ pub(super) fn admit<R: Rows>(
         muted_until_ms: 0,
     };
     let setting: GroupSetting = get(rows, &[id.0])?;
-    let stays = added.iter().map(|user| Stay::begun(new(user), setting.open_seq)).collect();
-    let members = group.members.iter().copied().chain(added.iter().map(new)).collect();
-    let group = group.with_members(group.owner, members).with_member_seq(placed.conv_seq);
+    let new: Vec<Member> = added.iter().map(new).collect();
+    let stays = new.iter().map(|&member| Stay::begun(member, setting.open_seq)).collect();
+    let group = group.with_changes(group.owner, &[], &new).with_member_seq(placed.conv_seq);
     rows.change_group(id, group.clone(), stays)?;
     if group.stream.is_some() {
         follow(rows, id, added.iter().copied(), placed.conv_seq)?;
@@ -125,7 +125,7 @@ fn begin_stream<R: Rows>(
     actor: UserId,
     limits: GroupLimits,
 ) -> Result<(), R::Stop> {
-    if group.members.len() <= limits.fanout_max {
+    if group.member_count <= limits.fanout_max {
         return Ok(());
     }
     let became = pb::GroupEvent {
@@ -188,7 +188,8 @@ pub(super) fn leave<R: Rows>(
     user: UserId,
     id: GroupId,
 ) -> Result<Written, R::Stop> {
-    let group = rows.group(id)?.unwrap_or_default();
+    let seats = Seats { users: &[user], has_staff: true };
+    let group = rows.group_for(id, seats)?.unwrap_or_default();
     let Some(leaver) = group.member(user) else {
         // A repeat of who was a member changes nothing.
         let was_there = rows.was_member(id, user)?;
@@ -207,25 +208,26 @@ pub(super) fn leave<R: Rows>(
     let placed = tell(rows, origin, id, &group, user, left, &[user])?;
     unfollow(rows, id, &group, &[leaver])?;
     let mut stays = vec![Stay::ended(leaver, placed.conv_seq.0)];
-    let mut members: Vec<Member> = others().collect();
-    if owner != group.owner
-        && let Some(next) = members.iter_mut().find(|member| member.user == owner)
-    {
-        next.role = Role::Owner;
-        stays.push(Stay::now(*next));
-    }
-    let group = group.with_members(owner, members).with_member_seq(placed.conv_seq);
+    let next = group.member(owner).filter(|_| owner != group.owner);
+    let next: Vec<Member> =
+        next.into_iter().map(|next| Member { role: Role::Owner, ..next }).collect();
+    stays.extend(next.iter().map(|&next| Stay::now(next)));
+    let group = group.with_changes(owner, &[user], &next).with_member_seq(placed.conv_seq);
     rows.change_group(id, group, stays)?;
     Ok(Written::Left { seq: placed.seq })
 }
 
-/// The group and its member, or what a stranger is told.
+/// The group as far as the user and those others need it, and the user's place in it; or what a stranger is
+/// told.
 pub(super) fn group_of<R: Rows>(
     rows: &mut R,
     id: GroupId,
     user: UserId,
+    others: &[UserId],
 ) -> Result<(Group, Member), R::Stop> {
-    let group = rows.group(id)?.unwrap_or_default();
+    let users: Vec<UserId> = others.iter().copied().chain([user]).collect();
+    let group = rows.group_for(id, Seats { users: &users, has_staff: false })?;
+    let group = group.unwrap_or_default();
     match group.member(user) {
         Some(member) => Ok((group, member)),
         None => Err(NO_SUCH_GROUP.into()),

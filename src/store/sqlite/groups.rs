@@ -8,7 +8,7 @@ use super::accounts::take_ids;
 use super::batch::Batch;
 use super::failure::{Stop, damaged};
 use super::rows::number;
-use crate::group::{Group, Member, Role, Stay, StreamState};
+use crate::group::{Group, Member, Role, Seats, Stay, StreamState};
 use crate::stays::StoredStay;
 
 impl Batch<'_> {
@@ -17,17 +17,18 @@ impl Batch<'_> {
         if let Some(known) = self.caches.groups.get_mut(id) {
             return Ok(Some(known.clone()));
         }
-        if let Some(known) = self.caches.streams.get_mut(id) {
-            return Ok(Some(known.clone()));
-        }
         let Some(group) = self.load_group_row(id)? else { return Ok(None) };
         let group = Group { members: self.load_members(id)?.into(), ..group };
         self.remember_group(id, &group);
         Ok(Some(group))
     }
 
-    /// A group as far as one user needs it: a message to a stream needs no member but its sender.
-    pub(super) fn load_seat(&mut self, id: GroupId, user: UserId) -> Result<Option<Group>, Stop> {
+    /// A group with those who are asked for: a message to a stream needs no member but its sender.
+    pub(super) fn load_seats(
+        &mut self,
+        id: GroupId,
+        seats: Seats<'_>,
+    ) -> Result<Option<Group>, Stop> {
         if let Some(known) = self.caches.groups.get_mut(id) {
             return Ok(Some(known.clone()));
         }
@@ -39,8 +40,13 @@ impl Batch<'_> {
             self.caches.stream_states.insert(id, group);
         }
         let Some(state) = self.caches.stream_states.peek(id).cloned() else { return Ok(None) };
-        let seat = self.load_member(id, user)?;
-        Ok(Some(Group { members: seat.into_iter().collect(), ..state }))
+        let mut members = if seats.has_staff { self.load_staff(id)? } else { Vec::new() };
+        for &user in seats.users {
+            members.extend(self.load_member(id, user)?);
+        }
+        members.sort_unstable_by_key(|member| member.user);
+        members.dedup();
+        Ok(Some(Group { members: members.into(), ..state }))
     }
 
     fn remember_group(&mut self, id: GroupId, group: &Group) {
@@ -51,7 +57,6 @@ impl Batch<'_> {
         self.caches.groups.remove(id);
         let state = Group { members: [].into(), ..group.clone() };
         self.caches.stream_states.insert(id, state);
-        self.caches.streams.insert(id, group.clone());
     }
 
     /// Without its members.
@@ -60,8 +65,8 @@ impl Batch<'_> {
         let found = self
             .conn
             .prepare_cached(
-                "SELECT owner_id, muted, name, begin_seq, end_seq, member_seq FROM im_group
-                 WHERE group_id = ?",
+                "SELECT owner_id, muted, name, begin_seq, end_seq, member_seq, member_count
+                 FROM im_group WHERE group_id = ?",
             )?
             .query_row([key], |row| {
                 Ok(Group {
@@ -69,6 +74,7 @@ impl Batch<'_> {
                     is_muted: row.get(1)?,
                     name: row.get::<_, String>(2)?.into(),
                     stream: StreamState::of_row(number(row, 3)?, number(row, 4)?, number(row, 5)?),
+                    member_count: number(row, 6)? as usize,
                     members: [].into(),
                 })
             })
@@ -87,6 +93,26 @@ impl Batch<'_> {
             .query_row((id.0 as i64, user.0 as i64), |row| Ok((member(row)?, number(row, 2)?)))
             .optional()?;
         found.map(with_role).transpose()
+    }
+
+    /// Owner and admins, and the longest-standing of the others: the second one, too, because one of them may
+    /// be who leaves.
+    fn load_staff(&self, id: GroupId) -> Result<Vec<Member>, Stop> {
+        let members = self
+            .conn
+            .prepare_cached(
+                "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
+                 WHERE group_id = ?1 AND leave_seq = 0 AND role > ?2
+                 UNION ALL SELECT * FROM (
+                     SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
+                     WHERE group_id = ?1 AND leave_seq = 0 AND role = ?2
+                     ORDER BY join_seq, user_id LIMIT 2)",
+            )?
+            .query_map((id.0 as i64, Role::Member as i64), |row| {
+                Ok((member(row)?, number(row, 2)?))
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        members.into_iter().map(with_role).collect()
     }
 
     fn load_members(&self, id: GroupId) -> Result<Vec<Member>, Stop> {
@@ -150,7 +176,7 @@ impl Batch<'_> {
             )?
             .execute((
                 group.owner.0 as i64,
-                group.members.len() as i64,
+                group.member_count as i64,
                 group.is_muted,
                 &*group.name,
                 stream.begin_seq as i64,

@@ -15,7 +15,7 @@ use super::index::Index;
 use super::rows::{kind, number, small_number};
 use super::runs::pack;
 use super::{accounts, groups};
-use crate::group::{Group, Stay};
+use crate::group::{Group, Seats, Stay};
 use crate::page::Span;
 use crate::record::{Key, Row, Table, Value};
 use crate::rules::{
@@ -115,8 +115,8 @@ impl Rows for Batch<'_> {
         self.load_or_find_group(id)
     }
 
-    fn group_for(&mut self, id: GroupId, user: UserId) -> Result<Option<Group>, Stop> {
-        self.load_seat(id, user)
+    fn group_for(&mut self, id: GroupId, seats: Seats<'_>) -> Result<Option<Group>, Stop> {
+        self.load_seats(id, seats)
     }
 
     fn made_group(

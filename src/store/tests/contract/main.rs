@@ -20,5 +20,6 @@ mod search;
 mod search_random;
 mod search_streams;
 mod sight;
+mod stream_changes;
 mod streams;
 mod views;
