@@ -128,7 +128,7 @@ pub enum ReadJob {
         /// Whom.
         users: Vec<UserId>,
     },
-    /// USER_FIND: usernames that begin with the prefix, ascending.
+    /// USER_FIND: usernames that begin with the prefix, ascending, and then nicknames that do.
     FindUsers {
         /// In its comparable form.
         prefix: String,

@@ -8,6 +8,7 @@ use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
 
 use super::state::State;
+use crate::found::{merged, nick_key};
 use crate::lists;
 use crate::page::{END, PageBytes, Span, above, blank, end_of, plan, plan_stream};
 use crate::record::{Follow, GroupSetting, Key, Record, Table, View};
@@ -85,12 +86,7 @@ impl State {
                 ReadResult::Users(users.iter().filter_map(|&user| self.user_info(user)).collect())
             }
             ReadJob::FindUsers { prefix, limit } => {
-                let from_prefix = self.names.range(prefix.clone()..);
-                let found = from_prefix
-                    .take_while(|(name, _)| name.starts_with(prefix.as_str()))
-                    .take(*limit)
-                    .filter_map(|(_, &user)| self.user_info(user));
-                ReadResult::Users(found.collect())
+                ReadResult::Users(self.find_users(prefix, *limit))
             }
             ReadJob::Groups { user, after, limit } => {
                 ReadResult::Groups(self.groups_of(*user, *after, *limit))
@@ -122,6 +118,17 @@ impl State {
                 ReadResult::SearchedNames(page)
             }
         })
+    }
+
+    fn find_users(&self, prefix: &str, limit: usize) -> Vec<pb::UserInfo> {
+        let names = self.names.iter().filter(|(name, _)| name.starts_with(prefix)).take(limit);
+        let by_username = names.filter_map(|(_, &user)| self.user_info(user)).collect();
+        let keys = self.users.iter().map(|(&user, stored)| (nick_key(&stored.nickname), user));
+        let mut keys: Vec<_> = keys.filter(|(key, _)| key.starts_with(prefix)).collect();
+        keys.sort_unstable();
+        let by_nickname = keys.into_iter().take(limit);
+        let by_nickname = by_nickname.filter_map(|(_, user)| self.user_info(user)).collect();
+        merged(by_username, by_nickname, limit)
     }
 
     pub(super) fn user_info(&self, user: UserId) -> Option<pb::UserInfo> {

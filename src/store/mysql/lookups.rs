@@ -15,6 +15,7 @@ use super::durable::is_fresh;
 use super::failure::{Abort, Stop, damaged};
 use super::rows::{bytes, number, small_number, take, text};
 use super::sql_text::SqlText;
+use crate::found::merged;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
 
 /// Above every character a username may have; `name < prefix + this` is "begins with the prefix".
@@ -215,7 +216,18 @@ pub(super) fn find_users(
     .text(prefix);
     sql.push(" AND n.name < ").text(&format!("{prefix}{ABOVE_ALL_CHARS}"));
     sql.push(" ORDER BY n.name LIMIT ").number(limit as u64);
-    session.run(sql.as_str())?.into_iter().flatten().map(user_info).collect()
+    sql.statement(
+        "SELECT user_id, username, nickname, avatar_url FROM im_user FORCE INDEX (im_user_nick)
+         WHERE nick_key >= ",
+    )
+    .text(prefix);
+    sql.push(" AND nick_key < ").text(&format!("{prefix}{ABOVE_ALL_CHARS}"));
+    sql.push(" ORDER BY nick_key, user_id LIMIT ").number(limit as u64);
+    let mut sets = session.run(sql.as_str())?.into_iter();
+    let mut next = || sets.next().unwrap_or_default().into_iter().map(user_info).collect();
+    let by_username: Result<Vec<_>, Abort> = next();
+    let by_nickname: Result<Vec<_>, Abort> = next();
+    Ok(merged(by_username?, by_nickname?, limit))
 }
 
 pub(super) fn groups(

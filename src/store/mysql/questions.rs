@@ -313,7 +313,7 @@ mod tests {
         conn.query_drop("SET SESSION in_predicate_conversion_threshold = 0").unwrap();
         let fill = "INSERT INTO im_conversation (lo, hi) SELECT 0, seq FROM seq_1_to_5000;
             INSERT INTO im_group_member SELECT seq, seq, 1, 0, 1, 1, 0, 0 FROM seq_1_to_5000;
-            INSERT INTO im_user SELECT seq, seq, '', '', '', 0, x'00', 1 FROM seq_1_to_5000;
+            INSERT INTO im_user SELECT seq, seq, '', '', '', 0, x'00', 1, '' FROM seq_1_to_5000;
             INSERT INTO im_session SELECT seq, 1, 1, 1, 0, '' FROM seq_1_to_5000;
             INSERT INTO im_relation SELECT seq, seq + 1, 1, 0, 0, '', '', '' FROM seq_1_to_5000";
         for statement in fill.split(';') {

@@ -14,6 +14,7 @@ use super::planted::Bug;
 use super::records;
 use super::sql_text::SqlText;
 use super::working_set::{WorkingSet, sorted_keys};
+use crate::found::nick_key;
 use crate::group::Stay;
 
 /// Bytes at which a packet is sent: with the largest message it stays below 4 MiB, a quarter of
@@ -237,14 +238,14 @@ impl Packets<'_> {
 
     fn accounts(&mut self, accounts: &[NewAccount<'_>], now_ms: u64) -> Result<(), Failed> {
         self.rows(
-            "INSERT INTO im_user (user_id, username, nickname, password_phc, request_id, \
-             created_ms) VALUES ",
+            "INSERT INTO im_user (user_id, username, nickname, nick_key, password_phc, \
+             request_id, created_ms) VALUES ",
             accounts,
             "",
             |sql, NewAccount { user, account }| {
                 let NewUser { username, nickname, password_phc, request_id } = account;
                 sql.number(user.0);
-                for value in [username, nickname, password_phc] {
+                for value in [username, nickname, &nick_key(nickname), password_phc] {
                     sql.push(",").text(value);
                 }
                 sql.push(",").bytes(&request_id.0).push(",").number(now_ms);
@@ -264,6 +265,7 @@ impl Packets<'_> {
         for user in sorted_keys(&set.profiles, |(_, is_changed)| *is_changed) {
             let (profile, _) = &set.profiles[&user];
             self.sql.statement("UPDATE im_user SET nickname = ").text(&profile.nickname);
+            self.sql.push(", nick_key = ").text(&nick_key(&profile.nickname));
             self.sql.push(", avatar_url = ").text(&profile.avatar_url);
             self.sql.push(", password_phc = ").text(&profile.password_phc);
             self.sql.push(", token_generation = ").number(profile.token_generation.into());

@@ -16,6 +16,7 @@ use super::connection;
 use super::failure::{Abort, Stop};
 use super::index::Index;
 use super::rows::{MESSAGE_BY_ID, message, number};
+use crate::found::merged;
 use crate::lists;
 use crate::page::{PageBytes, blank};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
@@ -298,16 +299,22 @@ impl Snapshot<'_> {
     }
 
     fn find_users(&self, prefix: &str, limit: usize) -> Result<Vec<pb::UserInfo>, Stop> {
-        let found = self
-            .conn
-            .prepare_cached(
-                "SELECT u.user_id, u.username, u.nickname, u.avatar_url FROM im_username n
-                 JOIN im_user u ON u.user_id = n.user_id
-                 WHERE n.name >= ? AND n.name < ? ORDER BY n.name LIMIT ?",
-            )?
-            .query_map((prefix, format!("{prefix}{ABOVE_ALL_CHARS}"), limit as i64), user_info)?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(found)
+        let range = (prefix, format!("{prefix}{ABOVE_ALL_CHARS}"), limit as i64);
+        let find = |sql| {
+            let mut statement = self.conn.prepare_cached(sql)?;
+            let found = statement.query_map(range.clone(), user_info)?;
+            found.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let by_username = find(
+            "SELECT u.user_id, u.username, u.nickname, u.avatar_url FROM im_username n
+             JOIN im_user u ON u.user_id = n.user_id
+             WHERE n.name >= ? AND n.name < ? ORDER BY n.name LIMIT ?",
+        )?;
+        let by_nickname = find(
+            "SELECT user_id, username, nickname, avatar_url FROM im_user
+             WHERE nick_key >= ? AND nick_key < ? ORDER BY nick_key, user_id LIMIT ?",
+        )?;
+        Ok(merged(by_username, by_nickname, limit))
     }
 
     pub(super) fn groups(
