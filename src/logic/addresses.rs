@@ -96,7 +96,8 @@ impl Addresses {
         self.change(address, |counts| counts.password_checks -= 1);
     }
 
-    fn is_counted(&self, address: IpAddr) -> bool {
+    /// Whether anything is counted for this address.
+    pub fn is_counted(&self, address: IpAddr) -> bool {
         self.counts_loopback || !address.is_loopback()
     }
 

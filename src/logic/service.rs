@@ -100,6 +100,11 @@ impl Service {
         self.node.addresses.admits(address)
     }
 
+    /// Whether the limits of addresses and connections hold for this one.
+    pub fn counts(&self, address: IpAddr) -> bool {
+        self.node.addresses.is_counted(address)
+    }
+
     /// A connection was accepted.
     pub fn handle_open(&mut self, now: Now, conn: ConnId, address: IpAddr) {
         self.now = now;

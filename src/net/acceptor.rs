@@ -147,6 +147,9 @@ fn open<H: Handler>(
         return Err(error);
     }
     io.counters.accepted += 1;
+    if let Some(conn) = io.conn(id) {
+        conn.counts = handler.counts(peer);
+    }
     handler.handle_open(io, id, peer);
     Ok(())
 }

@@ -16,6 +16,9 @@ pub struct Config {
     /// Bytes read from one connection in one turn, at least 1; the rest waits for the next turn,
     /// so that no connection starves the others.
     pub read_bytes_per_turn: usize,
+    /// Frames of one connection per second over ten of them; who sends more is not read for a second.
+    /// 0 is no limit. Whether it holds for an address, the handler says.
+    pub frames_per_second: u16,
     /// Bytes written to one connection in one turn, at least 1, for the same reason. It is checked
     /// between system calls, each of which ends where the kernel's buffer does.
     pub write_bytes_per_turn: usize,
@@ -53,6 +56,7 @@ impl Default for Config {
             output_soft_bytes: 128 << 10,
             output_hard_bytes: 4 << 20,
             read_bytes_per_turn: 256 << 10,
+            frames_per_second: 0,
             write_bytes_per_turn: 1 << 20,
             accepts_per_turn: 64,
             mails_per_turn: 1024,

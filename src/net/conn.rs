@@ -3,6 +3,7 @@
 use aldis_wire::limits::{BODY_BEFORE_LOGIN_BYTES_MAX, BODY_BYTES_MAX};
 
 use crate::output::OutQueue;
+use crate::share::Allowance;
 use crate::tail::Tail;
 use crate::timer::{Tick, ticks_of};
 use crate::transport::Transport;
@@ -61,15 +62,23 @@ pub(crate) struct Conn {
     pub behind: bool,
     /// Counts among those that are agreeing on keys.
     pub handshaking: bool,
-    /// Stands in the list of connections to read.
+    /// Stands in one of the lists of connections to read: at once, again, or after a pause.
     pub in_ready: bool,
+    /// It has sent more than it may, and is not read until its pause is over.
+    pub throttled: bool,
+    /// How much it may still send, if its address is one that counts.
+    pub allowance: Allowance,
+    /// See `allowance`.
+    pub counts: bool,
+    /// Frames that are left for this visit.
+    pub visit: u8,
     /// Stands in the list of connections to flush.
     pub in_dirty: bool,
 }
 
 impl Conn {
     /// A connection that was just accepted.
-    pub fn new(transport: Transport, generation: u32, now: Tick) -> Self {
+    pub fn new(transport: Transport, generation: u32, now: Tick, allowance: Allowance) -> Self {
         Self {
             handshaking: transport.is_handshaking(),
             transport,
@@ -92,6 +101,10 @@ impl Conn {
             output_paused: false,
             behind: false,
             in_ready: false,
+            throttled: false,
+            allowance,
+            counts: false,
+            visit: 0,
             in_dirty: false,
         }
     }
@@ -116,7 +129,7 @@ impl Conn {
         }
         let alive = if !self.logged_in {
             Some((self.active_at.after(deadlines.login), CloseReason::LoginDeadline))
-        } else if self.waiting || self.output_paused {
+        } else if self.waiting || self.output_paused || self.throttled {
             // Nothing is received because we do not read: not the peer's silence.
             None
         } else {

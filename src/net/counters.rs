@@ -27,6 +27,8 @@ pub struct Counters {
     pub read_calls: u64,
     /// System calls that write.
     pub write_calls: u64,
+    /// Times that a connection was not read for a while because it had sent more than it may.
+    pub pauses: u64,
     /// Pushes dropped because their reader was slow.
     pub pushes_dropped: u64,
     /// Times that a sender of mail woke the reactor.

@@ -17,6 +17,11 @@ pub trait Handler {
         true
     }
 
+    /// Whether the limits of what one connection may send hold for this peer.
+    fn counts(&mut self, _peer: SocketAddr) -> bool {
+        true
+    }
+
     /// A connection was accepted.
     fn handle_open(&mut self, io: &mut Io, conn: ConnId, peer: SocketAddr);
 

@@ -11,6 +11,7 @@ use std::io;
 use aldis_wire::{ConnId, FrameError, HEADER_LEN, parse_frame};
 
 use crate::conn::State;
+use crate::share::{FIRST_READ_BYTES, FRAMES_PER_VISIT};
 use crate::tail::Tail;
 use crate::timer::Tick;
 use crate::transport::Received;
@@ -24,7 +25,7 @@ pub(crate) const SCRATCH_BYTES: usize = 256 << 10;
 enum Flow {
     /// The bytes are used up but for an incomplete frame.
     More,
-    /// The next frame waits.
+    /// The next frame waits, for the handler, for output to be read or for the others' turn.
     Paused,
     /// The connection is closed or closing.
     Closed,
@@ -33,7 +34,8 @@ enum Flow {
 /// Handles what a connection has left over, then reads until nothing is there, the budget is used
 /// up, or the connection is paused.
 pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u8], id: ConnId) {
-    let soft = io.config.output_soft_bytes;
+    let (soft, per_second) = (io.config.output_soft_bytes, io.config.frames_per_second);
+    let tick = io.tick;
     let Some(conn) = io.conn(id) else { return };
     conn.in_ready = false;
     match conn.state {
@@ -51,6 +53,10 @@ pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u
         conn.output_paused = true;
         return;
     }
+    if conn.counts && !conn.allowance.refill(per_second, tick) {
+        return io.throttle(id);
+    }
+    conn.visit = if conn.counts { conn.allowance.visit(per_second) } else { FRAMES_PER_VISIT };
     if is_handshaking && !io.take_handshake_step(id) {
         return;
     }
@@ -61,14 +67,15 @@ pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u
 
 fn read<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u8], id: ConnId) {
     let mut budget = io.config.read_bytes_per_turn;
+    let mut len_max = FIRST_READ_BYTES;
     loop {
         let tick = io.tick;
         let Some(conn) = io.conn(id).filter(|conn| conn.readable) else { return };
         if budget == 0 {
-            io.mark_ready(id);
+            io.mark_again(id);
             return;
         }
-        let (len, taken, drained) = match conn.transport.read(scratch, budget) {
+        let (len, taken, drained) = match conn.transport.read(scratch, budget.min(len_max)) {
             Ok(Received::Bytes { len, drained }) => (len, len, drained),
             Ok(Received::Internal { taken, drained }) => (0, taken, drained),
             Ok(Received::Nothing) => {
@@ -98,6 +105,7 @@ fn read<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u8], id: ConnId
         io.counters.read_calls += 1;
         io.counters.bytes_in += taken as u64;
         budget = budget.saturating_sub(taken);
+        len_max = SCRATCH_BYTES;
         if len > 0 && feed(io, handler, id, &scratch[..len]) != Flow::More {
             return;
         }
@@ -196,9 +204,19 @@ fn handle_frames<H: Handler>(
         }
         match parse_frame(&bytes[used..], conn.body_bytes_max()) {
             Ok(Some(frame)) => {
+                if conn.visit == 0 {
+                    io.mark_again(id);
+                    return (used, Flow::Paused);
+                }
+                conn.visit -= 1;
                 io.counters.frames_in += 1;
                 match handler.handle_frame(io, id, frame) {
-                    Admit::Taken => used += HEADER_LEN + frame.body.len(),
+                    Admit::Taken => {
+                        used += HEADER_LEN + frame.body.len();
+                        if let Some(conn) = io.conn(id) {
+                            conn.allowance.take();
+                        }
+                    }
                     Admit::Wait => return (used, wait(io, id)),
                 }
             }

@@ -1,5 +1,6 @@
 //! What a handler can do: send, close, resume. Knows connections and lists of work, not the poll.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::time::Instant;
 
@@ -9,7 +10,8 @@ use slab::Slab;
 use crate::conn::{Conn, Deadlines, State};
 use crate::flush::flush_early;
 use crate::output::OutPool;
-use crate::timer::{Clock, Entry, Tick, Wheel};
+use crate::share::{Allowance, PAUSE};
+use crate::timer::{Clock, Entry, Tick, Wheel, ticks_of};
 use crate::transport::Transport;
 use crate::{CloseReason, Config, Counters, Lane, Sent};
 
@@ -30,6 +32,12 @@ pub struct Io {
     /// Connections to read or whose received bytes can be handled. Each of the four lists holds a
     /// connection at most once.
     pub(crate) ready: Vec<ConnId>,
+    /// Connections that were visited and have more; a connection is in one of `ready`, `again` and
+    /// `throttled` at most.
+    pub(crate) again: VecDeque<ConnId>,
+    /// Connections that have sent more than they may, and when they are read again. All pauses have one
+    /// length: the first ends first.
+    pub(crate) throttled: VecDeque<(Tick, ConnId)>,
     /// Connections to flush or to go on closing.
     pub(crate) dirty: Vec<ConnId>,
     /// Connections to remove; their index is not used again before.
@@ -58,6 +66,8 @@ impl Io {
             counters: Counters::default(),
             pool: OutPool::default(),
             ready: Vec::new(),
+            again: VecDeque::new(),
+            throttled: VecDeque::new(),
             dirty: Vec::new(),
             closed: Vec::new(),
             drained: Vec::new(),
@@ -201,7 +211,8 @@ impl Io {
     /// Adds a connection. Its socket must be registered with the id that is returned.
     pub(crate) fn insert(&mut self, transport: Transport) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
-        let conn = Conn::new(transport, self.generation, self.tick);
+        let allowance = Allowance::new(self.config.frames_per_second, self.tick);
+        let conn = Conn::new(transport, self.generation, self.tick, allowance);
         self.handshaking += usize::from(conn.handshaking);
         let index = self.conns.insert(conn);
         let index = u32::try_from(index).expect("connections_max fits 32 bits");
@@ -223,6 +234,37 @@ impl Io {
         let Some(conn) = find(&mut self.conns, id) else { return };
         if !mem::replace(&mut conn.in_ready, true) {
             self.ready.push(id);
+        }
+    }
+
+    /// Visits a connection once more when others had their turn.
+    pub(crate) fn mark_again(&mut self, id: ConnId) {
+        let Some(conn) = find(&mut self.conns, id) else { return };
+        if !mem::replace(&mut conn.in_ready, true) {
+            self.again.push_back(id);
+        }
+    }
+
+    /// Reads a connection no more for a while, that is not in a list.
+    pub(crate) fn throttle(&mut self, id: ConnId) {
+        let until = self.tick.after(ticks_of(PAUSE));
+        let Some(conn) = find(&mut self.conns, id) else { return };
+        conn.in_ready = true;
+        conn.throttled = true;
+        // The peer is not to blame that the rest of its frame is not read.
+        conn.frame_since = None;
+        self.counters.pauses += 1;
+        self.throttled.push_back((until, id));
+    }
+
+    /// Lists those whose pause is over.
+    pub(crate) fn end_throttles(&mut self) {
+        while self.throttled.front().is_some_and(|(until, _)| *until <= self.tick) {
+            let Some((_, id)) = self.throttled.pop_front() else { return };
+            let Some(conn) = find(&mut self.conns, id) else { continue };
+            conn.in_ready = false;
+            conn.throttled = false;
+            self.end_pause(id);
         }
     }
 
@@ -298,6 +340,7 @@ impl Io {
     /// Whether something can be done without waiting for an event.
     pub(crate) fn has_work(&self) -> bool {
         !(self.ready.is_empty()
+            && self.again.is_empty()
             && self.dirty.is_empty()
             && self.closed.is_empty()
             && self.drained.is_empty())

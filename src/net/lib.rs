@@ -21,6 +21,7 @@ mod listen;
 mod mailbox;
 mod output;
 mod reactor;
+mod share;
 mod tail;
 mod timer;
 mod tls;

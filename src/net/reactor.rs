@@ -12,6 +12,7 @@ use mio::{Events, Poll, Token, Waker};
 use crate::acceptor::{Acceptor, conn_of};
 use crate::flush::flush_all;
 use crate::input::{SCRATCH_BYTES, receive};
+use crate::share::SECOND_VISITS;
 use crate::timer::Entry;
 use crate::{CloseReason, Config, Handler, Io, MailReceiver, Tls};
 
@@ -87,7 +88,9 @@ impl<H: Handler> Reactor<H> {
         self.accept();
         self.take_mails();
         self.tell_drained();
+        self.io.end_throttles();
         self.receive_ready();
+        self.receive_again(Instant::now());
         self.expire_deadlines();
         if self.handler.poll_timeout().is_some_and(|deadline| deadline <= begin) {
             self.handler.handle_timeout(&mut self.io);
@@ -126,7 +129,9 @@ impl<H: Handler> Reactor<H> {
         let now = Instant::now();
         let wheel = self.io.wheel.next().map(|tick| self.io.clock.instant(tick));
         let acceptor = self.acceptor.as_ref().and_then(|acceptor| acceptor.poll_timeout(now));
-        let first = [wheel, acceptor, self.handler.poll_timeout()].into_iter().flatten().min();
+        let pause = self.io.throttled.front().map(|(until, _)| self.io.clock.instant(*until));
+        let first =
+            [wheel, pause, acceptor, self.handler.poll_timeout()].into_iter().flatten().min();
         first.map(|deadline| deadline.saturating_duration_since(now))
     }
 
@@ -186,6 +191,16 @@ impl<H: Handler> Reactor<H> {
             }
         }
         self.io.ready.drain(..count);
+    }
+
+    /// Goes on with those who had more, one after the other, as long as that keeps nobody waiting.
+    fn receive_again(&mut self, begin: Instant) {
+        while let Some(id) = self.io.again.pop_front() {
+            receive(&mut self.io, &mut self.handler, &mut self.scratch, id);
+            if begin.elapsed() >= SECOND_VISITS {
+                return;
+            }
+        }
     }
 
     fn expire_deadlines(&mut self) {

@@ -27,6 +27,11 @@ impl Tick {
         Tick(self.0.saturating_add(ticks))
     }
 
+    /// Ticks from `earlier` to this one.
+    pub fn since(self, earlier: Tick) -> u64 {
+        u64::from(self.number().saturating_sub(earlier.number()))
+    }
+
     fn number(self) -> u32 {
         self.0.get()
     }

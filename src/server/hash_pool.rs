@@ -5,6 +5,8 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
 use crossbeam::channel::Receiver;
 
+use crate::urgency;
+
 /// OWASP's first choice for argon2id: 19 MiB, two passes, one lane; 13 ms on a current core.
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
@@ -49,17 +51,9 @@ impl Hasher {
     }
 }
 
-/// Nice value of the pool's threads: a message that is to be delivered gets the core at once, also
-/// where there is but one and hundreds wait for their passwords to be checked. Not more, because
-/// logins shall end in time beside a busy database, too.
-const NICE: i32 = 5;
-
 /// Works until the queue's senders are gone.
 pub fn run(hasher: &Hasher, jobs: &Receiver<HashRequest>, done: impl Fn(HashReply)) {
-    // On Linux the value is the calling thread's own (setpriority(2)).
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        log::warn!("password hashing runs beside the reactors as their equal: {error}");
-    }
+    urgency::step_back();
     for request in jobs {
         let result = match request.job {
             HashJob::Hash { password } => match hasher.hash(&password) {

@@ -20,6 +20,7 @@ mod stores;
 mod sys;
 mod threads;
 mod tls;
+mod urgency;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

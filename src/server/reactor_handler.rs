@@ -131,6 +131,10 @@ impl Handler for ClientHandler {
         self.service.admits(peer.ip())
     }
 
+    fn counts(&mut self, peer: SocketAddr) -> bool {
+        self.service.counts(peer.ip())
+    }
+
     fn handle_open(&mut self, io: &mut Io, conn: ConnId, peer: SocketAddr) {
         let now = self.turn.at(io.now());
         self.service.handle_open(now, conn, peer.ip());

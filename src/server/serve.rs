@@ -160,6 +160,7 @@ fn start(
         output_soft_bytes: *config.connection.output_soft_kib.get_ref() as usize * 1024,
         output_hard_bytes: *config.connection.output_hard_kib.get_ref() as usize * 1024,
         connections_max: connections_max.div_ceil(counts.reactors),
+        frames_per_second: 250,
         login_deadline: Duration::from_secs((*config.connection.login_s.get_ref()).into()),
         frame_deadline: Duration::from_secs((*config.connection.frame_s.get_ref()).into()),
         idle_deadline: heartbeat * IDLE_HALF_INTERVALS / 2,

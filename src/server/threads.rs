@@ -28,6 +28,7 @@ use crate::link::{LinkPost, LinkSetup};
 use crate::mail::{Mail, PostOffice};
 use crate::metrics::{LinkCounts, Metrics, Sources, TimedWriter};
 use crate::reactor_handler::{ClientHandler, Workers};
+use crate::urgency;
 
 /// Directory jobs that may wait: some of a reconnect storm; the directory of one machine takes
 /// millions per second.
@@ -260,6 +261,7 @@ fn start_reader(
 ) -> anyhow::Result<JoinHandle<()>> {
     let reader = store.reader().context("cannot open the store for reading")?;
     let run = move || {
+        urgency::step_back();
         run_reader(reader, jobs, |reply| office.reply(reply.ticket.reactor, Mail::Read(reply)));
     };
     Ok(Builder::new().name(format!("read-{number}")).spawn(run)?)

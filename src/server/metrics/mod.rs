@@ -93,6 +93,7 @@ pub struct ReactorCounts {
     read_calls: Count,
     write_calls: Count,
     pushes_dropped: Count,
+    pauses: Count,
     wakeups: Count,
     turns: Count,
     /// Answered requests by command and code.
@@ -119,6 +120,7 @@ impl ReactorCounts {
         self.read_calls.set(counters.read_calls);
         self.write_calls.set(counters.write_calls);
         self.pushes_dropped.set(counters.pushes_dropped);
+        self.pauses.set(counters.pauses);
         self.wakeups.set(counters.wakeups);
         self.turns.set(counters.turns);
     }

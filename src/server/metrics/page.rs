@@ -116,7 +116,7 @@ impl Page {
     fn traffic(&mut self, metrics: &Metrics) {
         let sum =
             |of: CountOf| metrics.reactors.iter().map(|reactor| of(reactor).get()).sum::<u64>();
-        let of_reactors: [(_, _, CountOf); 12] = [
+        let of_reactors: [(_, _, CountOf); 13] = [
             ("aldis_frames_received_total", "Frames from clients.", |one| &one.frames_in),
             ("aldis_frames_sent_total", "Frames queued for clients.", |one| &one.frames_out),
             ("aldis_received_bytes_total", "Bytes from clients.", |one| &one.bytes_in),
@@ -126,6 +126,11 @@ impl Page {
             ("aldis_pushes_dropped_total", "Pushes replaced by a hint: slow readers.", |one| {
                 &one.pushes_dropped
             }),
+            (
+                "aldis_pauses_total",
+                "Connections that sent too much and were not read for a while.",
+                |one| &one.pauses,
+            ),
             ("aldis_reactor_turns_total", "Turns of the reactors.", |one| &one.turns),
             ("aldis_reactor_wakeups_total", "Times that mail woke a reactor.", |one| &one.wakeups),
             ("aldis_kicks_total", "Sessions ended by a newer login or a revocation.", |one| {

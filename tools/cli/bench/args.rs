@@ -7,9 +7,10 @@ use std::time::Duration;
 use aldis_client::shell::{Tls, TlsOptions};
 use aldis_wire::limits::{GROUP_FANOUT_MAX, PIPELINED_REQUESTS_MAX, TEXT_BYTES_MAX};
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::attacker::Kind;
 use super::codec::STAMP_LEN;
 use super::tokens::{self, User};
 use super::workers::Course;
@@ -43,6 +44,9 @@ pub(super) enum LoadKind {
     /// TLS connections are opened and closed, one after the other; the server may be any. Handshakes
     /// count as messages.
     Handshake(HandshakeArgs),
+    /// Attackers try passwords, send garbage, never end, announce too much, never read: what they get is
+    /// told. Run `aldis bench chat` beside it to see how others fare.
+    Flood(FloodArgs),
 }
 
 /// What every load takes.
@@ -166,6 +170,45 @@ pub(super) struct HandshakeArgs {
     pub resume: bool,
 }
 
+#[derive(Args, Debug)]
+pub(super) struct FloodArgs {
+    /// The server to attack, host:port; it has to be of your own.
+    #[arg(long, default_value = "127.0.0.1:7700", env = "ALDIS_SERVER")]
+    pub server: String,
+    /// One account for each attacker, as for other loads; other accounts than those that are measured.
+    #[arg(long, value_name = "FILE")]
+    pub tokens: PathBuf,
+    /// How long, s.
+    #[arg(long, default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Attackers, of each kind as many.
+    #[arg(long, default_value_t = 5_000)]
+    pub attackers: usize,
+    /// Addresses that they come from, if the server is on the loopback network (127.64.0.1 and on); the
+    /// server counts them with rates.on_loopback.
+    #[arg(long, default_value_t = 1_000)]
+    pub addresses: usize,
+    /// Between two acts of one attacker, ms.
+    #[arg(long, default_value_t = 100)]
+    pub every_ms: u64,
+    /// Only attackers of this kind; may be given again.
+    #[arg(long, value_name = "KIND")]
+    pub kind: Vec<Kind>,
+    /// Attack a server that is not on a loopback or private address.
+    #[arg(long)]
+    pub force: bool,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl FloodArgs {
+    /// What attackers do.
+    pub fn kinds(&self) -> &[Kind] {
+        if self.kind.is_empty() { Kind::value_variants() } else { &self.kind }
+    }
+}
+
 impl CommonArgs {
     /// Checks what is the same for all loads and makes room for the descriptors.
     pub fn course(&self, sessions: usize) -> Result<Course> {
@@ -261,7 +304,7 @@ pub(super) fn check_window(window: usize) -> Result<()> {
 }
 
 /// Raises the limit of descriptors as far as allowed.
-fn make_room_for(connections: usize) -> Result<()> {
+pub(super) fn make_room_for(connections: usize) -> Result<()> {
     let wanted = connections as u64 + DESCRIPTORS_BESIDES;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= wanted) {

@@ -86,7 +86,8 @@ impl Logins<'_> {
     }
 }
 
-fn login_frame(user: &User) -> Vec<u8> {
+/// LOGIN with the token of this user.
+pub fn login_frame(user: &User) -> Vec<u8> {
     let request = pb::LoginReq {
         token: user.token.clone(),
         device_id: user.device_id.clone(),

@@ -3,11 +3,13 @@
 //! client library it uses only errors: that is made for one correct connection, not for thousands.
 
 mod args;
+mod attacker;
 mod channel;
 mod chat;
 mod codec;
 mod connection;
 mod fanout;
+mod flood;
 mod group;
 mod handshake;
 mod heartbeat;
@@ -41,6 +43,10 @@ pub fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         args::LoadKind::Idle(args) => idle::run(&args)?,
         args::LoadKind::Fanout(args) => fanout::run(&args)?,
         args::LoadKind::Handshake(args) => handshake::run(&args)?,
+        args::LoadKind::Flood(args) => {
+            flood::run(&args)?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     report.print()?;
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -38,6 +38,7 @@ fn bench(planted: Planted, name: &str, line: &str) -> Value {
         LoadKind::Idle(args) => idle::run(&args).unwrap(),
         LoadKind::Fanout(args) => fanout::run(&args).unwrap(),
         LoadKind::Handshake(args) => handshake::run(&args).unwrap(),
+        LoadKind::Flood(_) => panic!("a flood says nothing of messages"),
     };
     std::fs::remove_file(tokens).unwrap();
     serde_json::to_value(&report).unwrap()

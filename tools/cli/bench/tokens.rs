@@ -12,6 +12,8 @@ use super::args::require;
 pub struct User {
     /// As the server numbers them.
     pub id: u64,
+    /// The account's name.
+    pub name: String,
     /// For LOGIN.
     pub token: String,
     /// The device that the token logs in.
@@ -43,14 +45,14 @@ fn parse(text: &str, most: usize) -> Result<Vec<User>> {
             break;
         }
         let fields: Vec<&str> = line.split('\t').collect();
-        let [id, _name, token, device_id, device_class] = fields[..] else {
+        let [id, name, token, device_id, device_class] = fields[..] else {
             bail!("line {}: expected user id, username, token, device id, class", number + 1);
         };
         let id = id.parse().with_context(|| format!("line {}: user id", number + 1))?;
         let device_class =
             device_class.parse().with_context(|| format!("line {}: class", number + 1))?;
-        let (token, device_id) = (token.to_owned(), device_id.to_owned());
-        users.push(User { id, token, device_id, device_class });
+        let [name, token, device_id] = [name, token, device_id].map(str::to_owned);
+        users.push(User { id, name, token, device_id, device_class });
     }
     Ok(users)
 }
@@ -64,7 +66,7 @@ mod tests {
         let users =
             parse("10001\ta\tt1\td\t5\n\n10002\tb\tt2\td\t5\n10003\tc\tt3\td\t5\n", 2).unwrap();
         assert_eq!(users.iter().map(|user| user.id).collect::<Vec<_>>(), [10_001, 10_002]);
-        assert_eq!(users[1].token, "t2");
+        assert_eq!((users[1].name.as_str(), users[1].token.as_str()), ("b", "t2"));
     }
 
     #[test]

@@ -10,5 +10,6 @@ mod frames;
 mod limits;
 mod mail;
 mod node;
+mod shares;
 mod slow;
 mod tls;
