@@ -165,6 +165,9 @@ enum Change {
         /// How strangers come in.
         #[arg(long, value_enum)]
         join: Option<Join>,
+        /// Whether who comes in later can read what is said from now on.
+        #[arg(long)]
+        open_history: Option<bool>,
     },
     /// End the group.
     Dissolve {
@@ -258,7 +261,7 @@ fn list(common: &Common) -> anyhow::Result<()> {
             let line = json!({
                 "group_id": group.group_id, "name": group.name, "owner_id": group.owner_id,
                 "member_count": group.member_count, "role": group.role().as_str_name(),
-                "create_time_ms": group.create_time_ms,
+                "create_time_ms": group.create_time_ms, "open_history": group.open_history,
             });
             println!("{line}");
         } else {
@@ -387,14 +390,15 @@ fn ask_change(
             (mute(session, group_id, whom, *seconds)?, "silenced")
         }
         Change::Unmute { whom, .. } => (mute(session, group_id, whom, 0)?, "may speak again"),
-        Change::Set { name, announcement, join, .. } => {
+        Change::Set { name, announcement, join, open_history, .. } => {
             let join_mode = join.map(|join| match join {
                 Join::Invited => pb::JoinMode::Invited.into(),
                 Join::Asked => pb::JoinMode::Asked.into(),
                 Join::Open => pb::JoinMode::Open.into(),
             });
             let (name, announcement) = (name.clone(), announcement.clone());
-            let body = pb::GroupUpdateReq { group_id, name, announcement, join_mode };
+            let open_history = *open_history;
+            let body = pb::GroupUpdateReq { group_id, name, announcement, join_mode, open_history };
             (ask(session, body)?.seq, "changed")
         }
         Change::Dissolve { .. } => {

@@ -193,6 +193,7 @@ fn large_group(writer: &mut impl Writer, users: &[UserId]) -> Result<GroupId, Er
         owner: users[0],
         name: "large".into(),
         members: users[1..].to_vec(),
+        open_history: false,
         request_id: RequestId([7; 16]),
         limits: GroupLimits { fanout_max: 1, ..GroupLimits::default() },
     };
