@@ -13,7 +13,7 @@ use crate::job::{
 use crate::node::NodeConfig;
 use crate::request::{Refusal, Request};
 use crate::service::Service;
-use crate::session::{Session, State};
+use crate::session::{Session, State, ToldStream};
 use crate::table::Online;
 use crate::throttle::Attempt;
 
@@ -142,11 +142,14 @@ impl Service {
         self.effects.push_back(Effect::Send { conn, frame, lane: Lane::Push });
     }
 
-    /// Tells a session whose pushes were dropped the heads of all that it follows.
+    /// Tells a session whose pushes were dropped the heads of all that it was told of: of what is over, the
+    /// end may be among what was dropped.
     pub(crate) fn send_hints(&mut self, conn: ConnId) {
         self.send_hint(conn);
-        for (group, head) in self.stream_heads(conn) {
-            self.send_stream_hint(conn, group, head);
+        let streams = self.session(conn).and_then(|session| session.streams());
+        let all: Vec<ToldStream> = streams.iter().flat_map(|streams| streams.all()).collect();
+        for told in all {
+            self.send_stream_hint(conn, told.group, told.head);
         }
     }
 
@@ -154,10 +157,10 @@ impl Service {
     pub(crate) fn stream_heads(&mut self, conn: ConnId) -> Vec<(GroupId, Seq)> {
         let node = self.node.clone();
         let Some(session) = self.session(conn) else { return Vec::new() };
-        let State::Online(online) = &mut session.state else { return Vec::new() };
-        let (user, Some(streams)) = (online.user, &mut online.streams) else { return Vec::new() };
-        streams.retain(|group| node.streams.is_following(user, group));
-        streams.all().collect()
+        let Some(online) = session.online() else { return Vec::new() };
+        let (user, Some(streams)) = (online.user, &online.streams) else { return Vec::new() };
+        let followed = streams.all().filter(|told| node.streams.is_following(user, told.group));
+        followed.map(|told| (told.group, told.head)).collect()
     }
 
     /// Starts a write job of a client's request.

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use aldis_wire::limits::GROUPS_PER_USER_MAX;
 use aldis_wire::{ClientMsgId, ConversationKey, DeviceClass, GroupId, Seq, UserId};
 
 use crate::aside::Aside;
@@ -111,38 +112,69 @@ pub(crate) enum Replaced {
     Unknown,
 }
 
-/// The highest entry of each stream that a client was told of, or is being told of. Bounded by the
-/// streams that a user can follow.
+/// Streams that a client may be told of: all that a user can follow, and as many that are over and that it
+/// has not read to their ends. Beyond that those are forgotten first.
+const STREAM_HEADS_MAX: usize = 2 * GROUPS_PER_USER_MAX;
+
+/// The highest entry of each stream that a client was told of, or is being told of.
 #[derive(Debug, Default)]
 pub(crate) struct StreamHeads {
     /// In no order; few.
-    heads: Vec<(GroupId, Seq)>,
+    heads: Vec<ToldStream>,
+}
+
+/// A stream that a client was told of, until it has read it to its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ToldStream {
+    pub group: GroupId,
+    /// The highest entry.
+    pub head: Seq,
+    /// The store said that it is over for the user, and `head` is its end.
+    pub is_over: bool,
 }
 
 impl StreamHeads {
     /// Raises one; says what it was before.
     pub fn raise(&mut self, group: GroupId, head: Seq) -> Seq {
-        match self.heads.iter_mut().find(|(known, _)| *known == group) {
-            Some((_, told)) => {
-                let before = *told;
-                *told = before.max(head);
+        match self.heads.iter_mut().find(|told| told.group == group) {
+            Some(told) => {
+                let before = told.head;
+                if head > before {
+                    // Above an end it is another stay.
+                    (told.head, told.is_over) = (head, false);
+                }
                 before
             }
             None => {
-                self.heads.push((group, head));
+                if self.heads.len() >= STREAM_HEADS_MAX
+                    && let Some(at) = self.heads.iter().position(|told| told.is_over)
+                {
+                    self.heads.swap_remove(at);
+                }
+                self.heads.push(ToldStream { group, head, is_over: false });
                 Seq(0)
             }
         }
     }
 
-    /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = (GroupId, Seq)> {
-        self.heads.iter().copied()
+    /// It is over for the user with the entry `end`. True: the client was not told of that one. What it
+    /// was told of above it, as of another stay, stands.
+    pub fn end(&mut self, group: GroupId, end: Seq) -> bool {
+        let told = self.heads.iter_mut().find(|told| told.group == group && told.head <= end);
+        let Some(told) = told else { return false };
+        let is_news = told.head < end;
+        (told.head, told.is_over) = (end, true);
+        is_news
     }
 
-    /// Forgets those that do not fit.
-    pub fn retain(&mut self, mut fits: impl FnMut(GroupId) -> bool) {
-        self.heads.retain(|(group, _)| fits(*group));
+    /// The client has read it to its end.
+    pub fn forget(&mut self, group: GroupId) {
+        self.heads.retain(|told| told.group != group);
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = ToldStream> {
+        self.heads.iter().copied()
     }
 }
 
@@ -208,6 +240,14 @@ impl Session {
             State::Online(online) => {
                 Some(online.streams.get_or_insert_default().raise(group, head))
             }
+            _ => None,
+        }
+    }
+
+    /// Streams that the client was told of.
+    pub fn streams(&mut self) -> Option<&mut StreamHeads> {
+        match &mut self.state {
+            State::Online(online) => online.streams.as_deref_mut(),
             _ => None,
         }
     }
@@ -317,6 +357,34 @@ mod tests {
         assert!(!session.is_behind_failed_send(key, ClientMsgId([4; 16])));
         session.forget_open_conversations();
         assert!(session.failed_sends.is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_stream_is_news_once_and_above_it_is_another_stay() {
+        let (mut streams, group) = (StreamHeads::default(), GroupId(7));
+        assert!(!streams.end(group, Seq(9)), "nothing was told of it");
+        streams.raise(group, Seq(5));
+        assert!(streams.end(group, Seq(9)));
+        assert!(!streams.end(group, Seq(9)));
+        streams.raise(group, Seq(9));
+        assert!(streams.all().all(|told| told.is_over && told.head == Seq(9)));
+        streams.raise(group, Seq(12));
+        assert!(!streams.end(group, Seq(9)), "an answer of before");
+        assert!(streams.all().all(|told| !told.is_over && told.head == Seq(12)));
+        streams.forget(group);
+        assert_eq!(streams.all().count(), 0);
+    }
+
+    #[test]
+    fn streams_that_are_over_make_room_for_others() {
+        let mut streams = StreamHeads::default();
+        for group in 1..=STREAM_HEADS_MAX as u64 {
+            streams.raise(GroupId(group), Seq(1));
+        }
+        streams.end(GroupId(3), Seq(2));
+        streams.raise(GroupId(0), Seq(1));
+        assert_eq!(streams.all().count(), STREAM_HEADS_MAX);
+        assert!(streams.all().all(|told| told.group != GroupId(3)));
     }
 
     #[test]

@@ -40,6 +40,25 @@ pub(crate) struct Stay {
     pub member: Member,
     /// 0: still there.
     pub leave_seq: u64,
+    /// Of one that begins: the first entry that can be read, if that is before it; else 0. It stays so.
+    pub from_seq: u64,
+}
+
+impl Stay {
+    /// One that begins.
+    pub(crate) fn begun(member: Member, from_seq: u64) -> Self {
+        Self { member, leave_seq: 0, from_seq }
+    }
+
+    /// One that goes on, with a change of the member.
+    pub(crate) fn now(member: Member) -> Self {
+        Self { member, leave_seq: 0, from_seq: 0 }
+    }
+
+    /// One that this entry ends.
+    pub(crate) fn ended(member: Member, leave_seq: u64) -> Self {
+        Self { member, leave_seq, from_seq: 0 }
+    }
 }
 
 /// A group and its members now.
@@ -53,8 +72,20 @@ pub(crate) struct Group {
     pub is_muted: bool,
     /// Of a group that is a stream.
     pub stream: Option<StreamState>,
-    /// Ascending by user.
+    /// How many are in it now.
+    pub member_count: usize,
+    /// Ascending by user. Of a stream perhaps only those who were asked for, see [`Seats`].
     pub members: Arc<[Member]>,
+}
+
+/// Whom a change of a group has to know; of a stream no others are loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seats<'a> {
+    /// Those of them who are members.
+    pub users: &'a [UserId],
+    /// Owner and admins as well, and enough of the longest-standing members for one who succeeds an owner
+    /// to be among them.
+    pub has_staff: bool,
 }
 
 /// A group whose entries are stored once, and whose members follow it. It stays so.
@@ -119,10 +150,23 @@ impl Group {
         if is_muted || member.muted_until_ms > now_ms { Err(MUTED) } else { Ok(()) }
     }
 
-    /// With other members, in any order.
+    /// With other members, who are all there are, in any order.
     pub(crate) fn with_members(&self, owner: UserId, mut members: Vec<Member>) -> Self {
         members.sort_unstable_by_key(|member| member.user);
-        Self { owner, members: members.into(), ..self.clone() }
+        Self { owner, member_count: members.len(), members: members.into(), ..self.clone() }
+    }
+
+    /// Without those who are gone, with those who are new, and with those who changed as they are now. Whoever
+    /// is not known stays as it is.
+    pub(crate) fn with_changes(&self, owner: UserId, gone: &[UserId], changed: &[Member]) -> Self {
+        let is_replaced = |member: &Member| {
+            gone.contains(&member.user) || changed.iter().any(|other| other.user == member.user)
+        };
+        let kept = self.members.iter().filter(|member| !is_replaced(member));
+        let mut members: Vec<Member> = kept.chain(changed).copied().collect();
+        members.sort_unstable_by_key(|member| member.user);
+        let member_count = (self.member_count + members.len()).saturating_sub(self.members.len());
+        Self { owner, member_count, members: members.into(), ..self.clone() }
     }
 }
 
@@ -154,6 +198,18 @@ mod tests {
         let admin = [member(5, 8, Role::Admin)];
         assert_eq!(successor(members.into_iter().chain(admin)), Some(UserId(5)));
         assert_eq!(successor(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn changes_count_members_who_are_not_known_too() {
+        let known = vec![member(3, 1, Role::Owner), member(5, 2, Role::Member)];
+        let group = Group { member_count: 9, ..Group::default().with_members(UserId(3), known) };
+        let new = [member(4, 7, Role::Member), member(5, 2, Role::Admin)];
+        let group = group.with_changes(UserId(3), &[], &new);
+        assert_eq!((group.member_count, group.member(UserId(5)).unwrap().role), (10, Role::Admin));
+        let group = group.with_changes(UserId(5), &[UserId(3)], &[member(5, 2, Role::Owner)]);
+        assert_eq!((group.member_count, group.owner), (9, UserId(5)));
+        assert_eq!(group.users().collect::<Vec<_>>(), [4, 5].map(UserId));
     }
 
     #[test]

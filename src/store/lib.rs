@@ -1,6 +1,7 @@
 //! Durable storage: the traits, their backends and the loops that drive them. Knows no connection,
 //! no session and no routing; it answers the jobs of `aldis_logic::job`.
 
+mod found;
 mod group;
 mod lists;
 pub mod memory;
@@ -16,6 +17,7 @@ mod secrets;
 mod sight;
 mod snowflake;
 pub mod sqlite;
+mod stays;
 mod stored_hash;
 mod traits;
 mod writer_loop;

@@ -7,6 +7,7 @@ use aldis_wire::{CLEARED, GroupId, Seq};
 use bytes::Bytes;
 
 use crate::group::StreamState;
+use crate::stays::StoredStay;
 
 /// A closed interval of positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,13 +109,20 @@ impl StreamPlan {
     }
 }
 
-/// Picks what comes above `after` of a stream. `stays` of the reader, ascending, as (join_seq,
-/// leave_seq; 0: still there). What says that somebody came or went is in that one's mailbox, so the
+/// Asked for what is above it, a stream has no entries and says where it is.
+pub(crate) const END: Seq = Seq(u64::MAX);
+
+/// Where the stream of a page ended for its reader, who is a member no more. `None`: it goes on.
+pub(crate) fn end_of(page: &SyncPage) -> Option<Seq> {
+    page.is_over.then_some(page.head)
+}
+
+/// Picks what comes above `after` of a stream. `stays` of the reader, ascending. What says that somebody came or went is in that one's mailbox, so the
 /// stream has what is between; the end of the group is in the stream. `None`: the reader was never
 /// there while it was a stream.
 pub(crate) fn plan_stream(
     stream: StreamState,
-    stays: &[(u64, u64)],
+    stays: &[StoredStay],
     conversation_head: u64,
     after: u64,
     limit: usize,
@@ -122,7 +130,7 @@ pub(crate) fn plan_stream(
     let spans = stream_spans(stream, stays, conversation_head);
     let newest = spans.last()?;
     let head = newest.last.max(newest.first - 1);
-    let is_over = stays.last().is_some_and(|&(_, leave_seq)| leave_seq != 0);
+    let is_over = stays.last().is_some_and(|stay| stay.leave_seq != 0);
     let next = spans.iter().find(|span| span.len() > 0 && span.last > after);
     let (skipped_to, span) = match next {
         Some(span) => {
@@ -140,10 +148,10 @@ pub(crate) fn plan_stream(
 /// What is in a stream for a reader with these stays, ascending; some may be empty.
 pub(crate) fn stream_spans(
     stream: StreamState,
-    stays: &[(u64, u64)],
+    stays: &[StoredStay],
     conversation_head: u64,
 ) -> Vec<Span> {
-    let of_stay = |&(join_seq, leave_seq): &(u64, u64)| {
+    let of_stay = |&StoredStay { join_seq, leave_seq, .. }: &StoredStay| {
         let last = match leave_seq {
             0 => conversation_head,
             left if left == stream.end_seq => left,
@@ -152,7 +160,7 @@ pub(crate) fn stream_spans(
         Span { first: join_seq.max(stream.begin_seq) + 1, last }
     };
     let is_of_stream =
-        |&&(_, leave_seq): &&(u64, u64)| leave_seq == 0 || leave_seq > stream.begin_seq;
+        |stay: &&StoredStay| stay.leave_seq == 0 || stay.leave_seq > stream.begin_seq;
     stays.iter().filter(is_of_stream).map(of_stay).collect()
 }
 
@@ -187,6 +195,10 @@ mod tests {
         Span { first, last }
     }
 
+    fn stored(stays: &[(u64, u64)]) -> Vec<StoredStay> {
+        stays.iter().map(|&(join_seq, left)| StoredStay::of_row(join_seq, left, 0)).collect()
+    }
+
     #[test]
     fn the_newest_page_is_filled_from_above() {
         let visible = [span(3, 5), span(9, 12)];
@@ -210,7 +222,7 @@ mod tests {
     #[test]
     fn a_stream_has_what_is_within_stays_and_says_what_it_leaves_out() {
         let stream = StreamState { begin_seq: 10, end_seq: 0, member_seq: 0 };
-        let stays = [(1, 14), (20, 21), (30, 0)];
+        let stays = stored(&[(1, 14), (20, 21), (30, 0)]);
         let page = |after| {
             let plan = plan_stream(stream, &stays, 33, after, 2).unwrap();
             (plan.skipped_to, plan.span, plan.head, plan.is_over)
@@ -228,7 +240,7 @@ mod tests {
     fn a_stream_ends_below_a_leave_and_with_the_groups_end() {
         let stream = StreamState { begin_seq: 10, end_seq: 15, member_seq: 0 };
         let of = |stays: &[(u64, u64)], after| {
-            plan_stream(stream, stays, 15, after, 9)
+            plan_stream(stream, &stored(stays), 15, after, 9)
                 .map(|plan| (plan.skipped_to, plan.span, plan.head, plan.is_over))
         };
         assert_eq!(of(&[(1, 15)], 10), Some((0, Some(span(11, 15)), 15, true)));

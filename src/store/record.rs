@@ -40,7 +40,7 @@ pub(crate) enum Table {
     LastSeen,
     /// How a user reacts to a message.
     Reaction,
-    /// Which streams a user follows.
+    /// Which streams a user follows, and which groups hold something for the user that is in no mailbox.
     Follow,
 }
 
@@ -74,8 +74,8 @@ impl Table {
             Table::GroupSetting => &Shape {
                 name: "im_group_setting",
                 keys: &["group_id"],
-                columns: &["join_mode", "requests", "announcement"],
-                number_count: 2,
+                columns: &["join_mode", "requests", "open_seq", "announcement"],
+                number_count: 3,
             },
             Table::GroupRequest => &Shape {
                 name: "im_group_request",
@@ -117,7 +117,8 @@ impl Table {
     }
 }
 
-/// A group that is a stream, as one of its members follows it: the last stay.
+/// A group that is a stream, as one of its members follows it: the last stay. Or one of which somebody can
+/// read what was said before coming in, which no stream and no mailbox holds; `is_over` is 1 then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Follow {
     /// What is above this conv_seq is in the stream for the user.

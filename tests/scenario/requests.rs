@@ -117,6 +117,7 @@ pub fn create_body(member_ids: Vec<u64>) -> pb::GroupCreateReq {
         name: "a group".into(),
         member_ids,
         request_id: random_16().to_vec().into(),
+        open_history: false,
     }
 }
 

@@ -227,7 +227,8 @@ impl World {
         let member_ids = self.some_users();
         let request_id = self.devices[d].core.new_request_id(self.out.agenda.now_ms()).0;
         let name = "a group".to_owned();
-        let body = pb::GroupCreateReq { name, member_ids, request_id: request_id.to_vec().into() };
+        let request_id = request_id.to_vec().into();
+        let body = pb::GroupCreateReq { name, member_ids, request_id, open_history: false };
         self.ask(d, Request::GroupCreate(body.clone()), Asked::GroupCreate(body));
     }
 

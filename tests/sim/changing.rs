@@ -35,10 +35,7 @@ impl World {
             45..60 => self.block(d, user),
             60..80 => self.unblock(d, user),
             80..95 => self.remove_members(d),
-            // Of a stream the end is in no mailbox: who misses its push learns of it with the next
-            // login only, and a run does not wait for that.
-            _ if self.plan.fanout_max >= self.plan.user_count => self.dissolve(d),
-            _ => {}
+            _ => self.dissolve(d),
         }
     }
 

@@ -104,8 +104,12 @@ pub fn profile(args: ProfileArgs) -> anyhow::Result<ExitCode> {
             println!("{line}");
             continue;
         }
-        let (nickname, avatar) = (escape_line(&user.nickname), escape_line(&user.avatar_url));
-        println!("{} (id {}): {nickname} {avatar}", user.username, user.user_id);
+        let mut line = format!("{} (id {})", user.username, user.user_id);
+        let fields = [(", called ", &user.nickname), (", picture ", &user.avatar_url)];
+        for (label, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+            line.push_str(&format!("{label}{}", escape_line(value)));
+        }
+        println!("{line}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -21,7 +21,7 @@ const KICKS_MAX: u32 = 8;
 #[derive(Args, Clone, Debug)]
 pub struct ConnectArgs {
     /// Address of the server.
-    #[arg(long, env = "ALDIS_SERVER", default_value = "127.0.0.1:7700", value_name = "HOST:PORT")]
+    #[arg(long, env = "ALDIS_SERVER", default_value = "127.0.0.1:7700", value_name = "HOST:PORT", value_parser = host_and_port)]
     pub server: String,
     /// HTTP api of an installation: it is asked for the server to connect to, before each connection
     /// [instead of --server].
@@ -190,6 +190,11 @@ impl Session {
         core.login(now, self.credentials.clone());
     }
 
+    /// The password that logged in is no longer the one: further logins use the token.
+    pub fn forget_password(&mut self) {
+        self.credentials = Credentials::SavedToken;
+    }
+
     /// Does something that is safe to repeat, logging in again when another command of the same
     /// device class took the session meanwhile.
     pub fn with_retry<T>(
@@ -208,6 +213,15 @@ impl Session {
                 result => return result,
             }
         }
+    }
+}
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("write HOST:PORT".to_owned()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use aldis_client::ClientError;
+use aldis_wire::Code;
 
 /// What `--help` says about exit codes.
 pub const HELP: &str = "\
@@ -58,6 +59,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     eprintln!("aldis: {}", crate::terminal::escape(&format!("{error:#}")));
+    if is_unknown_user(error) {
+        eprintln!("New here? `aldis register --user NAME` makes an account.");
+    }
     ExitCode::from(code_of(error))
 }
 
@@ -83,6 +87,16 @@ fn code_of(error: &anyhow::Error) -> u8 {
     LOCAL
 }
 
+/// Whether the server knows no such user with this password; it does not say which of the two.
+fn is_unknown_user(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        matches!(
+            cause.downcast_ref::<ClientError>(),
+            Some(ClientError::Refused { code: Code::BadCredentials, .. })
+        )
+    })
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause
@@ -93,7 +107,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use aldis_wire::Code;
     use anyhow::Context;
 
     use super::*;

@@ -24,9 +24,7 @@ enum Action {
     /// Ask somebody to be a friend.
     Add {
         #[command(flatten)]
-        common: Common,
-        /// User name or id:NUMBER.
-        user: String,
+        of: Of,
         /// Why.
         #[arg(default_value = "")]
         reason: String,
@@ -34,16 +32,12 @@ enum Action {
     /// Accept somebody's request.
     Accept {
         #[command(flatten)]
-        common: Common,
-        /// User name or id:NUMBER.
-        user: String,
+        of: Of,
     },
     /// Refuse somebody's request.
     Refuse {
         #[command(flatten)]
-        common: Common,
-        /// User name or id:NUMBER.
-        user: String,
+        of: Of,
     },
     /// Your friends, or who asks to be one, or whom you block.
     List {
@@ -56,16 +50,12 @@ enum Action {
     /// Take a friend off your list; the other is not told, but cannot write to you any more.
     Delete {
         #[command(flatten)]
-        common: Common,
-        /// User name or id:NUMBER.
-        user: String,
+        of: Of,
     },
     /// Name a friend for yourself, and put it into a group of friends. What is left out is cleared.
     Rename {
         #[command(flatten)]
-        common: Common,
-        /// User name or id:NUMBER.
-        user: String,
+        of: Of,
         /// Your own name for the friend.
         #[arg(default_value = "")]
         remark: String,
@@ -76,16 +66,12 @@ enum Action {
     /// Neither of you can write to the other.
     Block {
         #[command(flatten)]
-        common: Common,
-        /// User name or id:NUMBER.
-        user: String,
+        of: Of,
     },
     /// End a block.
     Unblock {
         #[command(flatten)]
-        common: Common,
-        /// User name or id:NUMBER.
-        user: String,
+        of: Of,
     },
 }
 
@@ -105,35 +91,44 @@ struct Common {
     json: bool,
 }
 
+/// Whom it is about.
+#[derive(Args, Debug)]
+struct Of {
+    #[command(flatten)]
+    common: Common,
+    /// User name or id:NUMBER.
+    #[arg(value_name = "USER")]
+    whom: String,
+}
+
 /// Runs the command.
 pub fn run(args: FriendArgs) -> anyhow::Result<ExitCode> {
     match args.action {
-        Action::Add { common, user, reason } => {
-            change(&common, &user, |user_id| pb::FriendApplyReq {
-                user_id,
-                reason: reason.clone(),
-            })?;
+        Action::Add { of, reason } => {
+            let body = |user_id| pb::FriendApplyReq { user_id, reason: reason.clone() };
+            change(&of, "was asked", body)?;
         }
-        Action::Accept { common, user } => {
-            change(&common, &user, |user_id| pb::FriendHandleReq { user_id, accept: true })?;
+        Action::Accept { of } => {
+            let body = |user_id| pb::FriendHandleReq { user_id, accept: true };
+            change(&of, "is a friend now", body)?;
         }
-        Action::Refuse { common, user } => {
-            change(&common, &user, |user_id| pb::FriendHandleReq { user_id, accept: false })?;
+        Action::Refuse { of } => {
+            let body = |user_id| pb::FriendHandleReq { user_id, accept: false };
+            change(&of, "was refused", body)?;
         }
-        Action::Delete { common, user } => {
-            change(&common, &user, |user_id| pb::FriendDeleteReq { user_id })?;
+        Action::Delete { of } => {
+            change(&of, "is off your list", |user_id| pb::FriendDeleteReq { user_id })?;
         }
-        Action::Rename { common, user, remark, folder } => {
-            change(&common, &user, |user_id| {
+        Action::Rename { of, remark, folder } => {
+            let body = |user_id| {
                 let (remark, folder) = (remark.clone(), folder.clone());
                 pb::FriendUpdateReq { user_id, remark, folder }
-            })?;
+            };
+            change(&of, "is named so for you", body)?;
         }
-        Action::Block { common, user } => {
-            change(&common, &user, |user_id| pb::BlockReq { user_id })?;
-        }
-        Action::Unblock { common, user } => {
-            change(&common, &user, |user_id| pb::UnblockReq { user_id })?;
+        Action::Block { of } => change(&of, "is blocked", |user_id| pb::BlockReq { user_id })?,
+        Action::Unblock { of } => {
+            change(&of, "is no longer blocked", |user_id| pb::UnblockReq { user_id })?;
         }
         Action::List { common, list } => show(&common, list)?,
     }
@@ -144,13 +139,16 @@ fn open(common: &Common) -> anyhow::Result<Session> {
     common.connect.open(DeviceClass::Web, Start::Head)
 }
 
-/// Runs a change of one relation.
-fn change<A: Ask>(common: &Common, user: &str, body: impl Fn(u64) -> A) -> anyhow::Result<()> {
-    let mut session = open(common)?;
-    let user = Names::default().resolve_user(&mut session.client, user)?;
+/// Runs a change of one relation, and says what became of the other.
+fn change<A: Ask>(of: &Of, done: &str, body: impl Fn(u64) -> A) -> anyhow::Result<()> {
+    let mut session = open(&of.common)?;
+    let mut names = Names::default();
+    let user = names.resolve_user(&mut session.client, &of.whom)?;
     session.with_retry(|client| client.ask(body(user.0)).map(drop))?;
-    if common.json {
+    if of.common.json {
         println!("{}", json!({"user_id": user.0, "done": true}));
+    } else {
+        println!("{} {done}", names.username(user.0));
     }
     Ok(())
 }
@@ -180,7 +178,8 @@ fn show(common: &Common, list: List) -> anyhow::Result<()> {
         let notes = [&relation.remark, &relation.folder, &relation.reason];
         let notes: Vec<String> =
             notes.into_iter().filter(|note| !note.is_empty()).map(|n| escape_line(n)).collect();
-        println!("{} ({username}) {}", names.user(relation.user_id), notes.join(", "));
+        let line = format!("{} ({username}) {}", names.user(relation.user_id), notes.join(", "));
+        println!("{}", line.trim_end());
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::connect::{ConnectArgs, Session};
 use crate::names::Names;
 use crate::terminal::{escape_line, local_time, now_ms};
 
-/// Create groups and see who is in them.
+/// Create groups, join them, run them, and see who is in them.
 #[derive(Args, Debug)]
 pub struct GroupArgs {
     #[command(subcommand)]
@@ -34,7 +34,8 @@ enum Action {
     Invite {
         #[command(flatten)]
         common: Common,
-        /// Its number.
+        /// Its number, alone or as group:NUMBER.
+        #[arg(value_parser = group_number)]
         group: u64,
         /// User names or id:NUMBER.
         #[arg(required = true)]
@@ -49,32 +50,28 @@ enum Action {
     Members {
         #[command(flatten)]
         common: Common,
-        /// Its number.
+        /// Its number, alone or as group:NUMBER.
+        #[arg(value_parser = group_number)]
         group: u64,
     },
     /// Who asked to come into a group.
     Requests {
         #[command(flatten)]
         common: Common,
-        /// Its number.
+        /// Its number, alone or as group:NUMBER.
+        #[arg(value_parser = group_number)]
         group: u64,
-    },
-    /// Join a group or run it: see `aldis group change 1 --help`.
-    Change {
-        #[command(flatten)]
-        common: Common,
-        /// Its number.
-        group: u64,
-        #[command(subcommand)]
-        change: Change,
     },
     /// Leave a group.
     Leave {
         #[command(flatten)]
         common: Common,
-        /// Its number.
+        /// Its number, alone or as group:NUMBER.
+        #[arg(value_parser = group_number)]
         group: u64,
     },
+    #[command(flatten)]
+    Change(Change),
 }
 
 /// What changes a group that one is owner or admin of, or asks them.
@@ -82,45 +79,111 @@ enum Action {
 enum Change {
     /// Ask to come in; an open group takes you in at once.
     Join {
+        #[command(flatten)]
+        of: Of,
         /// Why.
         #[arg(default_value = "")]
         reason: String,
     },
     /// Take in somebody who asked.
-    Admit { user: String },
+    Admit {
+        #[command(flatten)]
+        of: Of,
+        /// User name or id:NUMBER.
+        #[arg(value_name = "USER")]
+        whom: String,
+    },
     /// Refuse somebody who asked.
-    Refuse { user: String },
+    Refuse {
+        #[command(flatten)]
+        of: Of,
+        /// User name or id:NUMBER.
+        #[arg(value_name = "USER")]
+        whom: String,
+    },
     /// Put members out.
     Remove {
+        #[command(flatten)]
+        of: Of,
+        /// User names or id:NUMBER.
         #[arg(required = true)]
         users: Vec<String>,
     },
     /// Make a member an admin.
-    Promote { user: String },
+    Promote {
+        #[command(flatten)]
+        of: Of,
+        /// User name or id:NUMBER.
+        #[arg(value_name = "USER")]
+        whom: String,
+    },
     /// Make an admin a plain member.
-    Demote { user: String },
+    Demote {
+        #[command(flatten)]
+        of: Of,
+        /// User name or id:NUMBER.
+        #[arg(value_name = "USER")]
+        whom: String,
+    },
     /// Make somebody else the owner.
-    Transfer { user: String },
+    Transfer {
+        #[command(flatten)]
+        of: Of,
+        /// User name or id:NUMBER.
+        #[arg(value_name = "USER")]
+        whom: String,
+    },
     /// Silence a member, or without a user everybody but owner and admins.
     Mute {
-        user: Option<String>,
-        /// For how long.
+        #[command(flatten)]
+        of: Of,
+        /// User name or id:NUMBER; left out: all plain members.
+        #[arg(value_name = "USER")]
+        whom: Option<String>,
+        /// For how long; without a user, until `unmute`.
         #[arg(long, default_value_t = 3_600)]
         seconds: u32,
     },
     /// Let a member, or everybody, speak again.
-    Unmute { user: Option<String> },
+    Unmute {
+        #[command(flatten)]
+        of: Of,
+        /// User name or id:NUMBER; left out: all plain members.
+        #[arg(value_name = "USER")]
+        whom: Option<String>,
+    },
     /// Change name, announcement, or how strangers come in.
     Set {
+        #[command(flatten)]
+        of: Of,
+        /// What it is called.
         #[arg(long)]
         name: Option<String>,
+        /// What all members should know; empty: nothing.
         #[arg(long)]
         announcement: Option<String>,
+        /// How strangers come in.
         #[arg(long, value_enum)]
         join: Option<Join>,
+        /// Whether who comes in later can read what is said from now on.
+        #[arg(long)]
+        open_history: Option<bool>,
     },
     /// End the group.
-    Dissolve,
+    Dissolve {
+        #[command(flatten)]
+        of: Of,
+    },
+}
+
+/// Which group.
+#[derive(Args, Debug)]
+struct Of {
+    #[command(flatten)]
+    common: Common,
+    /// Its number, alone or as group:NUMBER.
+    #[arg(value_parser = group_number)]
+    group: u64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -153,7 +216,7 @@ pub fn run(args: GroupArgs) -> anyhow::Result<ExitCode> {
         Action::List { common } => list(&common)?,
         Action::Members { common, group } => show_members(&common, GroupId(group))?,
         Action::Requests { common, group } => show_requests(&common, group)?,
-        Action::Change { common, group, change } => run_change(&common, group, &change)?,
+        Action::Change(change) => run_change(&change)?,
         Action::Leave { common, group } => {
             let mut session = common.open()?;
             session.with_retry(|client| client.leave_group(GroupId(group)))?;
@@ -198,7 +261,7 @@ fn list(common: &Common) -> anyhow::Result<()> {
             let line = json!({
                 "group_id": group.group_id, "name": group.name, "owner_id": group.owner_id,
                 "member_count": group.member_count, "role": group.role().as_str_name(),
-                "create_time_ms": group.create_time_ms,
+                "create_time_ms": group.create_time_ms, "open_history": group.open_history,
             });
             println!("{line}");
         } else {
@@ -258,65 +321,112 @@ fn show_requests(common: &Common, group_id: u64) -> anyhow::Result<()> {
     }
 }
 
-fn run_change(common: &Common, group_id: u64, change: &Change) -> anyhow::Result<()> {
-    let mut session = common.open()?;
-    let session = &mut session;
-    let seq = match change {
-        Change::Join { reason } => {
+impl Change {
+    fn of(&self) -> &Of {
+        match self {
+            Change::Join { of, .. }
+            | Change::Admit { of, .. }
+            | Change::Refuse { of, .. }
+            | Change::Remove { of, .. }
+            | Change::Promote { of, .. }
+            | Change::Demote { of, .. }
+            | Change::Transfer { of, .. }
+            | Change::Mute { of, .. }
+            | Change::Unmute { of, .. }
+            | Change::Set { of, .. }
+            | Change::Dissolve { of } => of,
+        }
+    }
+}
+
+fn run_change(change: &Change) -> anyhow::Result<()> {
+    let of = change.of();
+    let mut session = of.common.open()?;
+    let (seq, done) = ask_change(&mut session, of.group, change)?;
+    if of.common.json {
+        println!("{}", json!({"group_id": of.group, "seq": seq}));
+    } else {
+        println!("{done}");
+    }
+    Ok(())
+}
+
+/// Seq of the entry that tells of the change, 0 if there is none; and what to say.
+fn ask_change(
+    session: &mut Session,
+    group_id: u64,
+    change: &Change,
+) -> anyhow::Result<(u64, &'static str)> {
+    Ok(match change {
+        Change::Join { reason, .. } => {
             let reason = reason.clone();
-            ask(session, pb::GroupJoinReq { group_id, reason })?.seq
+            let seq = ask(session, pb::GroupJoinReq { group_id, reason })?.seq;
+            (seq, if seq == 0 { "asked to come in" } else { "you are in" })
         }
-        Change::Admit { user } | Change::Refuse { user } => {
-            let user_id = resolve(session, user)?;
+        Change::Admit { whom, .. } | Change::Refuse { whom, .. } => {
+            let user_id = resolve(session, whom)?;
             let accept = matches!(change, Change::Admit { .. });
-            ask(session, pb::GroupHandleJoinReq { group_id, user_id, accept })?.seq
+            let seq = ask(session, pb::GroupHandleJoinReq { group_id, user_id, accept })?.seq;
+            (seq, if accept { "taken in" } else { "refused" })
         }
-        Change::Remove { users } => {
+        Change::Remove { users, .. } => {
             let users = resolve_all(session, users)?;
             let user_ids = users.into_iter().map(|user| user.0).collect();
-            ask(session, pb::GroupRemoveReq { group_id, user_ids })?.seq
+            (ask(session, pb::GroupRemoveReq { group_id, user_ids })?.seq, "put out")
         }
-        Change::Promote { user } | Change::Demote { user } => {
-            let user_id = resolve(session, user)?;
-            let role = match change {
-                Change::Promote { .. } => pb::GroupRole::Admin,
-                _ => pb::GroupRole::Member,
+        Change::Promote { whom, .. } | Change::Demote { whom, .. } => {
+            let user_id = resolve(session, whom)?;
+            let (role, done) = match change {
+                Change::Promote { .. } => (pb::GroupRole::Admin, "an admin now"),
+                _ => (pb::GroupRole::Member, "a plain member now"),
             };
-            ask(session, pb::GroupSetRoleReq { group_id, user_id, role: role.into() })?.seq
+            (ask(session, pb::GroupSetRoleReq { group_id, user_id, role: role.into() })?.seq, done)
         }
-        Change::Transfer { user } => {
-            let user_id = resolve(session, user)?;
-            ask(session, pb::GroupTransferReq { group_id, user_id })?.seq
+        Change::Transfer { whom, .. } => {
+            let user_id = resolve(session, whom)?;
+            (ask(session, pb::GroupTransferReq { group_id, user_id })?.seq, "the owner now")
         }
-        Change::Mute { user, .. } | Change::Unmute { user } => {
-            let muted_s = match change {
-                Change::Mute { seconds, .. } => *seconds,
-                _ => 0,
-            };
-            let body = match user {
-                Some(user) => {
-                    let user_id = resolve(session, user)?;
-                    pb::GroupMuteReq { group_id, user_id, seconds: muted_s, all_muted: false }
-                }
-                None => pb::GroupMuteReq { group_id, all_muted: muted_s > 0, ..Default::default() },
-            };
-            ask(session, body)?.seq
+        Change::Mute { whom, seconds, .. } => {
+            (mute(session, group_id, whom, *seconds)?, "silenced")
         }
-        Change::Set { name, announcement, join } => {
+        Change::Unmute { whom, .. } => (mute(session, group_id, whom, 0)?, "may speak again"),
+        Change::Set { name, announcement, join, open_history, .. } => {
             let join_mode = join.map(|join| match join {
                 Join::Invited => pb::JoinMode::Invited.into(),
                 Join::Asked => pb::JoinMode::Asked.into(),
                 Join::Open => pb::JoinMode::Open.into(),
             });
             let (name, announcement) = (name.clone(), announcement.clone());
-            ask(session, pb::GroupUpdateReq { group_id, name, announcement, join_mode })?.seq
+            let open_history = *open_history;
+            let body = pb::GroupUpdateReq { group_id, name, announcement, join_mode, open_history };
+            (ask(session, body)?.seq, "changed")
         }
-        Change::Dissolve => ask(session, pb::GroupDissolveReq { group_id })?.seq,
+        Change::Dissolve { .. } => {
+            (ask(session, pb::GroupDissolveReq { group_id })?.seq, "the group has ended")
+        }
+    })
+}
+
+/// For 0 seconds: no longer. Without a user it is for all plain members.
+fn mute(
+    session: &mut Session,
+    group_id: u64,
+    whom: &Option<String>,
+    seconds: u32,
+) -> anyhow::Result<u64> {
+    let body = match whom {
+        Some(whom) => {
+            let user_id = resolve(session, whom)?;
+            pb::GroupMuteReq { group_id, user_id, seconds, all_muted: false }
+        }
+        None => pb::GroupMuteReq { group_id, all_muted: seconds > 0, ..Default::default() },
     };
-    if common.json {
-        println!("{}", json!({"group_id": group_id, "seq": seq}));
-    }
-    Ok(())
+    Ok(ask(session, body)?.seq)
+}
+
+fn group_number(typed: &str) -> Result<u64, String> {
+    let number = typed.strip_prefix("group:").unwrap_or(typed);
+    number.parse().map_err(|_| "write a number, or group:NUMBER".to_owned())
 }
 
 fn ask<A: Ask + Clone>(session: &mut Session, body: A) -> anyhow::Result<A::Answer> {

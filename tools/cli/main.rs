@@ -113,3 +113,15 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| exit::report(&error))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn no_command_has_two_arguments_of_one_name() {
+        Cli::command().debug_assert();
+    }
+}

@@ -84,6 +84,11 @@ impl Names {
         self.users.contains_key(&id)
     }
 
+    /// A user's names, if they are known.
+    pub fn known_user(&self, id: u64) -> Option<&pb::UserInfo> {
+        self.users.get(&id)
+    }
+
     /// Remembers a user's names.
     pub fn set_user(&mut self, user: pb::UserInfo) {
         if self.users.len() >= NAMES_MAX {

@@ -43,9 +43,13 @@ pub fn run(args: PresenceArgs) -> anyhow::Result<ExitCode> {
     }
     session.with_retry(|client| names.fetch(client, user_ids.iter().copied()))?;
     if !args.watch {
-        let query = pb::PresenceQueryReq { user_ids };
+        let query = pb::PresenceQueryReq { user_ids: user_ids.clone() };
         let found = session.with_retry(|client| client.ask(query.clone()))?;
         show(&found.users, &names, args.json);
+        let is_shown = |id: &u64| found.users.iter().any(|user| user.user_id == *id);
+        for hidden in user_ids.iter().filter(|id| !is_shown(id)) {
+            eprintln!("{} does not show it to you", names.username(*hidden));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let subscribe = pb::PresenceSubscribeReq { user_ids };

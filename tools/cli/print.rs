@@ -10,6 +10,13 @@ use crate::events::{event_text, group_event, people_in};
 use crate::names::{Names, target_of};
 use crate::terminal::{Style, escape, local_time, now_ms};
 
+/// Bit of `MessageData.flags`: the content was taken back.
+const RECALLED: u32 = 1;
+/// Bit of `MessageData.flags`: the content is not the first one.
+const EDITED: u32 = 2;
+/// Bit of `MessageData.flags`: the reader has cleared it.
+const CLEARED: u32 = 4;
+
 /// One entry as a JSON object. `msg_id` is a string, because it does not fit a double.
 pub fn entry_json(entry: &pb::MessageData, stream: u64, me: u64, names: &Names) -> Value {
     let conversation = match target_of(entry, me) {
@@ -55,8 +62,13 @@ pub fn entry_text(entry: &pb::MessageData, names: &Names) -> String {
         }
         _ => {}
     }
+    if entry.flags & RECALLED != 0 {
+        return "(taken back)".to_owned();
+    }
+    let edited = if entry.flags & EDITED != 0 { " (edited)" } else { "" };
     match std::str::from_utf8(&entry.content) {
-        Ok(text) if entry.r#type() == pb::MsgType::Text => escape(text),
+        Ok(_) if entry.flags & CLEARED != 0 => "(cleared)".to_owned(),
+        Ok(text) if entry.r#type() == pb::MsgType::Text => format!("{}{edited}", escape(text)),
         _ => format!("[{}, {} bytes]", entry.r#type().as_str_name(), entry.content.len()),
     }
 }
@@ -87,6 +99,8 @@ pub fn print_entry(
             style.dim(&format!("{position:>6} {}", local_time(entry.send_time_ms, now_ms())));
         let sender = style.name(&names.user(entry.sender_id), entry.sender_id);
         let to = match target_of(entry, me) {
+            // What one's own devices tell each other.
+            Target::User(_) if entry.receiver_id == 0 => names.user(me),
             Target::User(_) => names.user(entry.receiver_id),
             Target::Group(group) => names.group(group.0),
         };

@@ -133,7 +133,7 @@ impl World {
         self.watched.push(conn);
         let name = self.secret_text();
         let create =
-            pb::GroupCreateReq { name, member_ids: vec![], request_id: random_16().into() };
+            pb::GroupCreateReq { name, request_id: random_16().into(), ..Default::default() };
         let made: pb::GroupCreateResp = self.victim_asks(Command::GroupCreate, &create)?;
         self.secret_group = made.group_id;
         self.say_secret()
@@ -233,6 +233,7 @@ impl World {
             name: "troop".into(),
             member_ids: vec![b, c],
             request_id: random_16().into(),
+            ..Default::default()
         };
         let reply = self.call(&mut conn, Command::GroupCreate, &create, seen)?;
         let made = pb::GroupCreateResp::decode(reply.body.as_slice()).unwrap_or_default();

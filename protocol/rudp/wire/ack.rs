@@ -68,7 +68,7 @@ impl Ack {
 
     /// Newest first.
     pub fn ranges(&self) -> &[Range] {
-        &self.ranges[..self.range_count]
+        self.ranges.get(..self.range_count).unwrap_or_default()
     }
 
     /// The largest packet number that arrived.
@@ -87,9 +87,9 @@ impl Ack {
             varint::put(out, self.counters.congested);
             varint::put(out, self.counters.recovered);
         }
-        varint::put(out, ranges[0].last - ranges[0].first);
-        for pair in ranges.windows(2) {
-            put_pair(out, pair[0].first - pair[1].last - 2, pair[1].last - pair[1].first);
+        varint::put(out, self.ranges[0].last - self.ranges[0].first);
+        for (above, below) in ranges.iter().zip(ranges.iter().skip(1)) {
+            put_pair(out, above.first - below.last - 2, below.last - below.first);
         }
     }
 
@@ -110,12 +110,14 @@ impl Ack {
         }
         let first = last.checked_sub(reader.varint()?).ok_or(Malformed)?;
         let mut ranges = [Range { first, last }; RANGES_MAX];
-        for index in 1..range_count {
+        let mut above = ranges[0];
+        for range in ranges.iter_mut().take(range_count).skip(1) {
             let (gap, length) = read_pair(reader)?;
             let gap = gap.checked_add(2).ok_or(Malformed)?;
-            let last = ranges[index - 1].first.checked_sub(gap).ok_or(Malformed)?;
+            let last = above.first.checked_sub(gap).ok_or(Malformed)?;
             let first = last.checked_sub(length).ok_or(Malformed)?;
-            ranges[index] = Range { first, last };
+            above = Range { first, last };
+            *range = above;
         }
         Ok(Self { delay_ns, counters, ranges, range_count })
     }

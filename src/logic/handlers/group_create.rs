@@ -19,7 +19,8 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     let request_id = RequestId(id_16(&body.request_id, "request_id has 16 bytes")?);
     service.limit_groups(request.conn)?;
     let limits = service.node.config.group_limits;
-    let group = CreateGroup { owner, name: body.name, members, request_id, limits };
+    let (name, open_history) = (body.name, body.open_history);
+    let group = CreateGroup { owner, name, members, open_history, request_id, limits };
     service.write(request, WriteJob::CreateGroup(group));
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! GROUP_UPDATE: name, announcement, and how strangers come in.
+//! GROUP_UPDATE: name, announcement, how strangers come in, and what newcomers can read.
 
 use aldis_wire::limits::ANNOUNCEMENT_BYTES_MAX;
 use aldis_wire::pb;
 
 use super::{bad_request, change_group, check_display_name, too_large};
-use crate::job::{GroupChange, JoinMode};
+use crate::job::{GroupChange, GroupUpdate, JoinMode};
 use crate::request::{Refusal, Request};
 use crate::service::Service;
 
@@ -25,7 +25,11 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     {
         return Err(too_large("the announcement is over its limit"));
     }
-    let (name, announcement) = (body.name, body.announcement);
-    let change = GroupChange::Update { name, announcement, join_mode };
-    change_group(service, request, body.group_id, change)
+    let update = GroupUpdate {
+        name: body.name,
+        announcement: body.announcement,
+        join_mode,
+        open_history: body.open_history,
+    };
+    change_group(service, request, body.group_id, GroupChange::Update(update))
 }

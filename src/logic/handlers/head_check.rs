@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use aldis_wire::{Command, ConnId, DeviceClass, Epoch, pb};
 
+use super::stream_ends::{self, EndAsk};
 use crate::acts::NO_CONN;
 use crate::check_times::{CheckTimes, HeadCheckTimes};
 use crate::job::{JobError, ReadJob, ReadResult, Ticket, UserHead};
@@ -21,14 +22,25 @@ const UNDER_WAY_MAX: usize = 2;
 /// without end. ms
 const RETRY_MS: u64 = 100;
 
-/// A check under way.
+/// A question of a check under way.
 #[derive(Debug)]
 struct Check {
     /// In its ticket.
     number: u32,
-    conns: Vec<ConnId>,
-    /// When it began, in ticks of the node's streams.
-    tick: u64,
+    question: Question,
+}
+
+/// What a check asks the store.
+#[derive(Debug)]
+enum Question {
+    /// How far everything is.
+    Heads {
+        conns: Vec<ConnId>,
+        /// When it began, in ticks of the node's streams.
+        tick: u64,
+    },
+    /// Whether what their users do not follow, as the answer to that said, is over.
+    Ends(Vec<EndAsk>),
 }
 
 /// The sessions to ask about.
@@ -149,12 +161,17 @@ pub(crate) fn begin(service: &mut Service) {
     }
     users.sort_unstable();
     users.dedup();
+    let tick = service.node.streams.tick();
+    ask(service, Question::Heads { conns, tick }, ReadJob::Heads { users });
+}
+
+fn ask(service: &mut Service, question: Question, job: ReadJob) {
     let checks = &mut service.head_checks;
     checks.last_number = checks.last_number.wrapping_add(1);
     let request = checks.last_number;
-    checks.under_way.push(Check { number: request, conns, tick: service.node.streams.tick() });
+    checks.under_way.push(Check { number: request, question });
     let ticket = Ticket { request, ..service.own_ticket(NO_CONN) };
-    service.start_read(ticket, ReadJob::Heads { users });
+    service.start_read(ticket, job);
 }
 
 /// Whether a read reply answers a head check.
@@ -170,14 +187,21 @@ pub(crate) fn handle_answer(
 ) {
     let checks = &mut service.head_checks;
     let position = checks.under_way.iter().position(|check| check.number == ticket.request);
-    let Some(Check { conns, tick, .. }) = position.map(|at| checks.under_way.swap_remove(at))
-    else {
+    let Some(Check { question, .. }) = position.map(|at| checks.under_way.swap_remove(at)) else {
         return;
     };
-    match result {
-        Ok(ReadResult::Heads(heads)) => handle_heads(service, &conns, heads, tick),
-        Ok(_) | Err(_) => {
-            checks.waiting.extend(conns);
+    match (question, result) {
+        (Question::Heads { conns, tick }, Ok(ReadResult::Heads(heads))) => {
+            handle_heads(service, &conns, heads, tick);
+        }
+        (Question::Ends(asks), Ok(ReadResult::StreamEnds(ends))) => {
+            stream_ends::handle_ends(service, &asks, &ends);
+        }
+        (question, _) => {
+            match question {
+                Question::Heads { conns, .. } => checks.waiting.extend(conns),
+                Question::Ends(asks) => checks.waiting.extend(asks.iter().map(|ask| ask.conn)),
+            }
             checks.not_before_ms = service.now.mono_ms + RETRY_MS;
         }
     }
@@ -187,6 +211,7 @@ pub(crate) fn handle_answer(
 /// grow, so an answer that is overtaken by newer facts changes nothing.
 fn handle_heads(service: &mut Service, conns: &[ConnId], mut heads: Vec<UserHead>, tick: u64) {
     heads.sort_unstable_by_key(|found| found.user);
+    let mut asks = Vec::new();
     for &conn in conns {
         let entered = service.session(conn).and_then(|session| session.entered());
         let Some((user, online)) = entered else { continue };
@@ -210,11 +235,19 @@ fn handle_heads(service: &mut Service, conns: &[ConnId], mut heads: Vec<UserHead
             service.send_hint(conn);
         }
         handle_streams(service, conn, &heads[at], tick);
+        if !stream_ends::gather(service, conn, &heads[at], &mut asks) {
+            // The others are for the next check.
+            service.head_checks.waiting.push_back(conn);
+        }
+    }
+    if !asks.is_empty() {
+        let pairs = asks.iter().map(|ask| (ask.user, ask.group)).collect();
+        ask(service, Question::Ends(asks), ReadJob::StreamEnds { asks: pairs });
     }
 }
 
 /// The same for what the user follows. One who follows something that the session did not hear of gets a
-/// hint of it; what it follows no longer it hears of by its mailbox, or when it syncs.
+/// hint of it; whether what it follows no longer is over is asked next.
 fn handle_streams(service: &mut Service, conn: ConnId, found: &UserHead, tick: u64) {
     let node = service.node.clone();
     node.streams.reconcile(found.user, &found.streams, tick);

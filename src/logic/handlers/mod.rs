@@ -63,6 +63,7 @@ mod receipts;
 mod refresh_token;
 pub(crate) mod register;
 mod search;
+mod stream_ends;
 mod typing;
 mod unblock;
 mod user_find;
@@ -245,9 +246,12 @@ pub(crate) fn handle_read(
         Ok(ReadResult::Account(found)) => change_password::handle_account(service, ticket, found),
         Ok(ReadResult::SearchedMessages(page)) => search::handle_page(service, ticket, page),
         Ok(ReadResult::SearchedNames(page)) => service.respond(ticket, &page),
-        Ok(ReadResult::Credentials(_) | ReadResult::LoginState(_) | ReadResult::Heads(_)) => {
-            unreachable!("accounts and head checks take their own ways")
-        }
+        Ok(
+            ReadResult::Credentials(_)
+            | ReadResult::LoginState(_)
+            | ReadResult::Heads(_)
+            | ReadResult::StreamEnds(_),
+        ) => unreachable!("accounts and head checks take their own ways"),
         Err(error) => {
             if let Some(session) = service.session(ticket.conn) {
                 session.take_pending(ticket.request);

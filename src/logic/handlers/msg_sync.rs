@@ -63,6 +63,14 @@ fn note_stream(service: &mut Service, ticket: Ticket, group: GroupId, page: &Syn
     let Some(session) = service.session(ticket.conn) else { return };
     let Some(user) = session.online().map(|online| online.user) else { return };
     session.tell_stream(group, page.head);
+    // The client has it all, and need not be told of its end.
+    let last = page.entries.last().map_or(session.page_after.max(page.skipped_to), |(seq, _)| *seq);
+    if page.is_over
+        && last >= page.head
+        && let Some(streams) = session.streams()
+    {
+        streams.forget(group);
+    }
     if !page.is_over && !node.streams.is_following(user, group) {
         let (start, head) = (page.head, page.head);
         node.streams.follow(user, &Followed { group, start, head, cursor: Seq(0) });

@@ -1,7 +1,7 @@
-//! USER_FIND: users whose username begins with what was typed.
+//! USER_FIND: users whose username or nickname begins with what was typed.
 
 use aldis_wire::limits::{USER_FIND_DEFAULT, USER_FIND_MAX, USERNAME_BYTES_MAX};
-use aldis_wire::name::normalize_username;
+use aldis_wire::name::{fold, is_display_name};
 use aldis_wire::pb;
 
 use super::{bad_request, page_rows, too_large};
@@ -14,8 +14,10 @@ pub(super) fn handle(service: &mut Service, request: &Request<'_>) -> Result<(),
     if body.query.len() > USERNAME_BYTES_MAX {
         return Err(too_large("query is over the limit of usernames"));
     }
-    let prefix = normalize_username(&body.query)
-        .ok_or_else(|| bad_request("query is not the beginning of a username"))?;
+    if !is_display_name(&body.query) {
+        return Err(bad_request("query is not the beginning of a name"));
+    }
+    let prefix = fold(&body.query);
     let limit = page_rows(body.limit, USER_FIND_DEFAULT, USER_FIND_MAX);
     service.read(request, ReadJob::FindUsers { prefix, limit });
     Ok(())

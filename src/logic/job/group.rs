@@ -12,6 +12,8 @@ pub struct CreateGroup {
     pub name: String,
     /// The others, each once, without the owner; an unknown one refuses the job.
     pub members: Vec<UserId>,
+    /// Who comes in later can read everything from the beginning.
+    pub open_history: bool,
     /// (owner, this) is unique; a repeat returns the group it made.
     pub request_id: RequestId,
     /// See there.
@@ -73,15 +75,8 @@ pub enum GroupChange {
         /// The next owner.
         to: UserId,
     },
-    /// GROUP_UPDATE; what is `None` stays.
-    Update {
-        /// As shown.
-        name: Option<String>,
-        /// For all members; may be empty.
-        announcement: Option<String>,
-        /// See there.
-        join_mode: Option<JoinMode>,
-    },
+    /// GROUP_UPDATE.
+    Update(GroupUpdate),
     /// GROUP_MUTE of a member.
     Mute {
         /// Whom.
@@ -108,6 +103,19 @@ pub enum GroupChange {
         /// Or refused.
         accept: bool,
     },
+}
+
+/// What GROUP_UPDATE sets; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupUpdate {
+    /// As shown.
+    pub name: Option<String>,
+    /// For all members; may be empty.
+    pub announcement: Option<String>,
+    /// See there.
+    pub join_mode: Option<JoinMode>,
+    /// Whether who comes in later can read what was said from now on.
+    pub open_history: Option<bool>,
 }
 
 /// How strangers come into a group, besides being brought in by members.

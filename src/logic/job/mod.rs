@@ -24,7 +24,7 @@ pub use directory::{
     BootId, DirectoryJob, DirectoryReply, DirectoryRequest, LocateReply, LocateRequest, NodeId,
     Registration, SessionRecord,
 };
-pub use group::{CreateGroup, GroupChange, GroupJob, GroupLimits, JoinMode};
+pub use group::{CreateGroup, GroupChange, GroupJob, GroupLimits, GroupUpdate, JoinMode};
 pub use hash::{HashJob, HashReply, HashRequest, HashResult};
 pub use message::{MessageChange, MessageJob, ViewChange, ViewJob};
 pub use read::{

@@ -58,6 +58,11 @@ pub enum ReadJob {
         /// At most so many.
         limit: usize,
     },
+    /// Where streams ended for readers who are members no more.
+    StreamEnds {
+        /// Whom and what; few, as each costs some questions.
+        asks: Vec<(UserId, GroupId)>,
+    },
     /// HISTORY. 1:1: both exist or not, an empty conversation is an empty page; group: the
     /// reader's stays decide, NOT_FOUND without any.
     History {
@@ -123,7 +128,7 @@ pub enum ReadJob {
         /// Whom.
         users: Vec<UserId>,
     },
-    /// USER_FIND: usernames that begin with the prefix, ascending.
+    /// USER_FIND: usernames that begin with the prefix, ascending, and then nicknames that do.
     FindUsers {
         /// In its comparable form.
         prefix: String,
@@ -251,6 +256,9 @@ pub enum ReadResult {
     Heads(Vec<UserHead>),
     /// Of `Sync` and `Stream`.
     Sync(SyncPage),
+    /// Of `StreamEnds`, one for each: the last entry there for the reader. `None`: it goes on, or the
+    /// reader was never in it.
+    StreamEnds(Vec<Option<Seq>>),
     /// Of `History`.
     History(HistoryPage),
     /// Of `Conversations`, `Pinned` and `FollowedStreams`.

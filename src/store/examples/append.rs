@@ -278,6 +278,7 @@ fn groups(
             owner,
             name: format!("group {number}"),
             members,
+            open_history: false,
             request_id: RequestId(request_id),
             limits: GroupLimits::default(),
         });

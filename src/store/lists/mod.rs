@@ -15,6 +15,7 @@ use crate::page::Span;
 use crate::record::{GroupRequest, Key, Record, Relation, Row, Table};
 use crate::refusal::{NO_SUCH_GROUP, NOT_ALLOWED};
 use crate::rules::{Ties, is_listed, relation_info};
+use crate::stays::{StoredStay, member_spans, readable};
 
 /// Rows that are looked at in one step: a list may hold few of the rows that it is made of.
 const STEP_ROWS: usize = 500;
@@ -73,19 +74,30 @@ pub(crate) struct Outline {
 pub(crate) struct Standing {
     /// Highest conv_seq.
     pub head: u64,
-    /// Of a group: the stays, ascending; an open one ends with `u64::MAX`.
-    pub stays: Vec<Span>,
+    /// Of a group: the stays, ascending.
+    pub stays: Vec<StoredStay>,
 }
 
 impl Standing {
-    /// What the member can see, ascending.
+    /// What came to the member, ascending: what counts for a list of conversations.
     fn visible(&self, key: ConversationKey) -> Vec<Span> {
-        if key.as_group().is_none() {
-            let all = Span { first: 1, last: self.head };
-            return if self.head == 0 { vec![] } else { vec![all] };
+        match key.as_group() {
+            Some(_) => member_spans(&self.stays, self.head),
+            None => self.all(),
         }
-        let until_now = |stay: &Span| Span { first: stay.first, last: stay.last.min(self.head) };
-        self.stays.iter().map(until_now).collect()
+    }
+
+    /// What the member can read, ascending: with what was said before, if the group allowed that.
+    fn readable(&self, key: ConversationKey) -> Vec<Span> {
+        match key.as_group() {
+            Some(_) => readable(&self.stays, self.head),
+            None => self.all(),
+        }
+    }
+
+    fn all(&self) -> Vec<Span> {
+        let all = Span { first: 1, last: self.head };
+        if self.head == 0 { vec![] } else { vec![all] }
     }
 }
 

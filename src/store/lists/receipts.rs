@@ -153,7 +153,7 @@ pub(crate) fn reactions<L: Look>(
     }
     let standing = look.standings(reader, &[key])?.into_iter().next().unwrap_or_default();
     let is_seen = |span: &crate::page::Span| (span.first..=span.last).contains(&conv_seq);
-    if !standing.visible(key).iter().any(is_seen) {
+    if !standing.readable(key).iter().any(is_seen) {
         return Err(NO_SUCH_MESSAGE.into());
     }
     let outline = look.outlines(&[Place { conversation: key, conv_seq }])?;

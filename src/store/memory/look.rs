@@ -3,12 +3,12 @@
 use aldis_logic::job::{JobError, StoredMessage};
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, UserId};
 
-use super::state::{State, Stay};
+use super::state::State;
 use crate::group::{Group, Role};
 use crate::lists::{FirstAbove, Look, Outline, Place, Scan, Search, Standing};
-use crate::page::Span;
 use crate::record::{Key, Record, Row, Table, View};
 use crate::rules::Ties;
+use crate::stays::StoredStay;
 
 impl State {
     fn outline(&self, place: Place) -> Result<Outline, JobError> {
@@ -16,13 +16,8 @@ impl State {
         Ok(outline(entry.ok_or(JobError::Internal)?))
     }
 
-    fn stays_of(&self, group: GroupId, user: UserId) -> Vec<Span> {
-        let stays = self.groups.get(&group).map_or(&[][..], |group| &group.stays);
-        let span = |stay: &Stay| Span {
-            first: stay.member.join_seq,
-            last: stay.leave_seq.unwrap_or(u64::MAX),
-        };
-        stays.iter().filter(|stay| stay.member.user == user).map(span).collect()
+    fn stays_of(&self, group: GroupId, user: UserId) -> Vec<StoredStay> {
+        self.groups.get(&group).map(|group| group.stay_rows(user)).unwrap_or_default()
     }
 }
 

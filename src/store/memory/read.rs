@@ -8,12 +8,14 @@ use aldis_wire::limits::SYNC_ENTRIES_MAX;
 use aldis_wire::{ConvSeq, ConversationKey, Epoch, GroupId, Seq, UserId, pb};
 
 use super::state::State;
+use crate::found::{merged, nick_key};
 use crate::lists;
-use crate::page::{PageBytes, Span, above, blank, plan, plan_stream};
+use crate::page::{END, PageBytes, Span, above, blank, end_of, plan, plan_stream};
 use crate::record::{Follow, GroupSetting, Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
 use crate::search::{self, search_messages, search_names};
 use crate::sight;
+use crate::stays::readable;
 
 impl State {
     pub(super) fn read(&self, job: &ReadJob) -> Result<ReadResult, JobError> {
@@ -53,6 +55,13 @@ impl State {
             ReadJob::Stream { reader, group, after, limit } => {
                 ReadResult::Sync(self.stream(*reader, *group, *after, *limit)?)
             }
+            ReadJob::StreamEnds { asks } => {
+                let ends = asks.iter().map(|&(reader, group)| {
+                    let page = self.stream(reader, group, END, 0);
+                    page.ok().and_then(|page| end_of(&page))
+                });
+                ReadResult::StreamEnds(ends.collect())
+            }
             ReadJob::History { reader, conversation, range, limit } => {
                 ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)
             }
@@ -77,12 +86,7 @@ impl State {
                 ReadResult::Users(users.iter().filter_map(|&user| self.user_info(user)).collect())
             }
             ReadJob::FindUsers { prefix, limit } => {
-                let from_prefix = self.names.range(prefix.clone()..);
-                let found = from_prefix
-                    .take_while(|(name, _)| name.starts_with(prefix.as_str()))
-                    .take(*limit)
-                    .filter_map(|(_, &user)| self.user_info(user));
-                ReadResult::Users(found.collect())
+                ReadResult::Users(self.find_users(prefix, *limit))
             }
             ReadJob::Groups { user, after, limit } => {
                 ReadResult::Groups(self.groups_of(*user, *after, *limit))
@@ -114,6 +118,17 @@ impl State {
                 ReadResult::SearchedNames(page)
             }
         })
+    }
+
+    fn find_users(&self, prefix: &str, limit: usize) -> Vec<pb::UserInfo> {
+        let names = self.names.iter().filter(|(name, _)| name.starts_with(prefix)).take(limit);
+        let by_username = names.filter_map(|(_, &user)| self.user_info(user)).collect();
+        let keys = self.users.iter().map(|(&user, stored)| (nick_key(&stored.nickname), user));
+        let mut keys: Vec<_> = keys.filter(|(key, _)| key.starts_with(prefix)).collect();
+        keys.sort_unstable();
+        let by_nickname = keys.into_iter().take(limit);
+        let by_nickname = by_nickname.filter_map(|(_, user)| self.user_info(user)).collect();
+        merged(by_username, by_nickname, limit)
     }
 
     pub(super) fn user_info(&self, user: UserId) -> Option<pb::UserInfo> {
@@ -236,14 +251,11 @@ impl State {
         Ok(plan.page(id, entries))
     }
 
-    /// The places of a stream that are there for a reader.
+    /// The places of a group's conversation that are there for a reader, and in no mailbox.
     pub(super) fn seen_of_stream(&self, reader: UserId, id: GroupId) -> Vec<Span> {
-        let group = self.groups.get(&id);
-        let Some((group, state)) = group.and_then(|group| Some((group, group.stream?))) else {
-            return Vec::new();
-        };
+        let Some(group) = self.groups.get(&id) else { return Vec::new() };
         let head = self.conversation_head(ConversationKey::group(id));
-        search::visible(state, &group.stay_rows(reader), head)
+        search::visible(group.stream, &group.stay_rows(reader), head)
     }
 
     fn history(
@@ -291,10 +303,7 @@ impl State {
             };
         };
         let group = self.groups.get(&group).ok_or(NO_SUCH_GROUP)?;
-        let stays = group.stays.iter().filter(|stay| stay.member.user == reader);
-        let spans: Vec<_> = stays
-            .map(|stay| Span { first: stay.member.join_seq, last: stay.leave_seq.unwrap_or(head) })
-            .collect();
+        let spans = readable(&group.stay_rows(reader), head);
         if spans.is_empty() { Err(NO_SUCH_GROUP) } else { Ok(spans) }
     }
 
@@ -326,6 +335,7 @@ impl State {
                     join_mode: setting.join_mode as i32,
                     all_muted: group.is_muted,
                     is_stream: group.stream.is_some(),
+                    open_history: setting.open_seq != 0,
                 })
             })
             .take(limit.saturating_add(1))

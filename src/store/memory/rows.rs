@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::Bug;
 use super::append::Draft;
 use super::state::{self, Run, Sent};
-use crate::group::{Group, Stay};
+use crate::group::{Group, Seats, Stay};
 use crate::page::Span;
 use crate::record::{Key, Row, Table};
 use crate::refusal::{NO_SUCH_MESSAGE, OTHER_BODY};
@@ -19,6 +19,7 @@ use crate::rules::{
     BodyChange, Deferred, KnownDevice, NewEvent, NewestSession, Once, Placed, Profile, Rows,
     SentKey, Target, Ties,
 };
+use crate::stays::readable;
 
 impl Rows for Run<'_> {
     type Stop = JobError;
@@ -112,7 +113,7 @@ impl Rows for Run<'_> {
         Ok(self.state.groups.get(&id).map(|group| group.now()))
     }
 
-    fn group_for(&mut self, id: GroupId, _user: UserId) -> Result<Option<Group>, JobError> {
+    fn group_for(&mut self, id: GroupId, _seats: Seats<'_>) -> Result<Option<Group>, JobError> {
         self.group(id)
     }
 
@@ -150,14 +151,14 @@ impl Rows for Run<'_> {
         (stored.owner, stored.is_muted) = (group.owner, group.is_muted);
         stored.stream = group.stream;
         stored.name = group.name.to_string();
-        for Stay { member, leave_seq } in stays {
+        for Stay { member, leave_seq, from_seq } in stays {
             let leave_seq = (leave_seq != 0).then_some(leave_seq);
             let names = |stay: &&mut state::Stay| {
                 (stay.member.user, stay.member.join_seq) == (member.user, member.join_seq)
             };
             match stored.stays.iter_mut().find(names) {
                 Some(stay) => (stay.member, stay.leave_seq) = (member, leave_seq),
-                None => stored.stays.push(state::Stay { member, leave_seq, joined_ms }),
+                None => stored.stays.push(state::Stay { member, leave_seq, joined_ms, from_seq }),
             }
         }
         Ok(())
@@ -173,13 +174,8 @@ impl Rows for Run<'_> {
     }
 
     fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, JobError> {
-        let stays = self.state.groups.get(&group).map_or(&[][..], |group| &group.stays);
-        let own = stays.iter().filter(|stay| stay.member.user == user);
-        let span = |stay: &state::Stay| Span {
-            first: stay.member.join_seq,
-            last: stay.leave_seq.unwrap_or(u64::MAX),
-        };
-        Ok(own.map(span).collect())
+        let stays = self.state.groups.get(&group).map(|group| group.stay_rows(user));
+        Ok(readable(&stays.unwrap_or_default(), u64::MAX))
     }
 
     fn deferred(&mut self) -> &mut Deferred {

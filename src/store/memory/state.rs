@@ -17,6 +17,7 @@ use crate::record::{Key, Row, Table};
 use crate::rules::{self, Deferred, Ties};
 use crate::search::Log;
 use crate::snowflake::Snowflake;
+use crate::stays::StoredStay;
 
 /// Where ids of users and groups begin.
 const FIRST_ID: u64 = 10_001;
@@ -90,6 +91,7 @@ pub(super) struct Stay {
     pub member: Member,
     pub leave_seq: Option<u64>,
     pub joined_ms: u64,
+    pub from_seq: u64,
 }
 
 /// Entries, of which the first has conv_seq 1.
@@ -140,10 +142,14 @@ impl State {
 }
 
 impl Group {
-    /// Where a user's stays begin and end (0: it goes on), ascending.
-    pub(super) fn stay_rows(&self, user: UserId) -> Vec<(u64, u64)> {
+    /// A user's stays, ascending.
+    pub(super) fn stay_rows(&self, user: UserId) -> Vec<StoredStay> {
         let own = self.stays.iter().filter(|stay| stay.member.user == user);
-        own.map(|stay| (stay.member.join_seq, stay.leave_seq.unwrap_or(0))).collect()
+        let stored = |stay: &Stay| {
+            let left = stay.leave_seq.unwrap_or(0);
+            StoredStay::of_row(stay.member.join_seq, left, stay.from_seq)
+        };
+        own.map(stored).collect()
     }
 
     /// The members now, as rules see them.

@@ -15,9 +15,10 @@ use super::rows::{MESSAGE_COLUMNS, message, number, take};
 use super::sql_text::SqlText;
 use super::sync::OPTIMISTIC_BYTES_MAX;
 use crate::group::StreamState;
-use crate::page::{PageBytes, Plan, Span, above, blank, plan, plan_stream};
+use crate::page::{END, PageBytes, Plan, Span, above, blank, end_of, plan, plan_stream};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
 use crate::search;
+use crate::stays::{StoredStay, readable};
 
 /// Counters of a conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,14 +56,9 @@ impl MysqlReader {
         }
         let Standing { head, stays, cleared_seq } =
             read_standing(self.primary.session()?, &mut self.sql, key, reader)?;
-        let of_stay = |&(first, last): &(u64, u64)| {
-            let last = if last == 0 { head.max_seq } else { last };
-            Span { first, last }
-        };
-        let stays: Vec<Span> = stays.iter().map(of_stay).collect();
         let visible = match is_group {
             true if stays.is_empty() => return Err(NO_SUCH_GROUP.into()),
-            true => stays,
+            true => readable(&stays, head.max_seq),
             false if head.max_seq == 0 => vec![],
             false => vec![Span { first: 1, last: head.max_seq }],
         };
@@ -102,7 +98,21 @@ impl MysqlReader {
         Ok(planned.page(group, entries.into_iter().map(|e| (Seq(e.conv_seq.0), e)).collect()))
     }
 
-    /// The places of a stream that are there for a reader, up to a head that is on disk.
+    /// Where streams ended for readers who are members no more.
+    pub(super) fn stream_ends(
+        &mut self,
+        asks: &[(UserId, GroupId)],
+    ) -> Result<Vec<Option<Seq>>, Stop> {
+        let end = |&(reader, group): &(UserId, GroupId)| match self.stream(reader, group, END, 0) {
+            Ok(page) => Ok(end_of(&page)),
+            Err(Stop::Refuse(_)) => Ok(None),
+            Err(why) => Err(why),
+        };
+        asks.iter().map(end).collect()
+    }
+
+    /// The places of a group's conversation that are there for a reader and in no mailbox, up to a head that
+    /// is on disk.
     pub(super) fn seen_of_stream(
         &mut self,
         reader: UserId,
@@ -111,7 +121,7 @@ impl MysqlReader {
         let key = ConversationKey::group(group);
         let session = self.primary.session()?;
         let Standing { head, stays, .. } = read_standing(session, &mut self.sql, key, reader)?;
-        let Some(state) = read_state(session, &mut self.sql, group)? else { return Ok(vec![]) };
+        let state = read_state(session, &mut self.sql, group)?;
         self.secure_conversation(key, head)?;
         Ok(search::visible(state, &stays, head.max_seq))
     }
@@ -155,8 +165,8 @@ impl MysqlReader {
 #[derive(Debug, Default)]
 struct Standing {
     head: ConversationHead,
-    /// Of a group: join_seq and leave_seq of the reader's stays, ascending.
-    stays: Vec<(u64, u64)>,
+    /// Of a group: the reader's stays, ascending.
+    stays: Vec<StoredStay>,
     /// Nothing up to there is shown to the reader.
     cleared_seq: u64,
 }
@@ -196,7 +206,9 @@ fn read_standing(
     sql.statement("SELECT cleared_seq FROM im_read_mark WHERE owner = ").number(reader.0);
     sql.push(" AND lo = ").number(key.lo).push(" AND hi = ").number(key.hi);
     if let Some(group) = key.as_group() {
-        sql.statement("SELECT join_seq, leave_seq FROM im_group_member WHERE group_id = ");
+        sql.statement(
+            "SELECT join_seq, leave_seq, from_seq FROM im_group_member WHERE group_id = ",
+        );
         sql.number(group.0).push(" AND user_id = ").number(reader.0).push(" ORDER BY join_seq");
     }
     sql.statement("COMMIT");
@@ -211,7 +223,8 @@ fn read_standing(
     };
     let mut stays = Vec::new();
     for mut row in sets.next().unwrap_or_default() {
-        stays.push((number(&mut row, 0)?, number(&mut row, 1)?));
+        let row = &mut row;
+        stays.push(StoredStay::of_row(number(row, 0)?, number(row, 1)?, number(row, 2)?));
     }
     Ok(Standing { head, stays, cleared_seq })
 }

@@ -22,6 +22,7 @@ use super::working_set::{
 };
 use crate::group::{Group, Member, Role, StreamState};
 use crate::rules::{Profile, Target};
+use crate::stays::StoredStay;
 
 /// Learns which users of the plan's 1:1 conversations exist, outside of the transaction, and leaves
 /// out those conversations whose users do not.
@@ -145,8 +146,8 @@ fn take_row(
         }
         Asked::Stays => {
             let key = (GroupId(number(row, 0)?), UserId(number(row, 1)?));
-            let (first, last) = (number(row, 2)?, number(row, 3)?);
-            set.stays.entry(key).or_default().insert(first, last);
+            let stay = StoredStay::of_row(number(row, 2)?, number(row, 3)?, number(row, 4)?);
+            set.stays.entry(key).or_default().insert(stay.join_seq, stay);
         }
         Asked::Targets => {
             let key = ConversationKey { lo: number(row, 0)?, hi: number(row, 1)? };
@@ -258,8 +259,8 @@ fn load_groups(
     sql.clear();
     for &(group, _, is_full) in &stale {
         sql.statement(
-            "SELECT owner_id, muted, name, begin_seq, end_seq, member_seq FROM im_group \
-             WHERE group_id = ",
+            "SELECT owner_id, muted, name, begin_seq, end_seq, member_seq, member_count \
+             FROM im_group WHERE group_id = ",
         );
         sql.number(group.0);
         write_members(sql, group);
@@ -270,39 +271,61 @@ fn load_groups(
         // Of a stream, those who were asked for; few of many thousands.
         sql.push(" AND (SELECT begin_seq FROM im_group WHERE group_id = ").number(group.0);
         sql.push(") = 0 ORDER BY user_id");
-        write_members(sql, group);
-        let first = plan.seats.partition_point(|seat| seat.0 < group);
-        let seats = plan.seats.iter().skip(first).take_while(|seat| seat.0 == group);
-        sql.push(" AND user_id IN ").numbers(seats.map(|(_, user)| user.0));
-        sql.push(" ORDER BY user_id");
+        write_seats(sql, plan, group);
     }
     let mut sets = ask(session, sql)?.into_iter();
     for (id, version, is_full) in stale {
         let (group, mut members) =
             (sets.next().unwrap_or_default(), sets.next().unwrap_or_default());
         let seats = if is_full { Vec::new() } else { sets.next().unwrap_or_default() };
+        let has_staff = !is_full && plan.staff.binary_search(&id).is_ok();
+        let staff = if has_staff { sets.next().unwrap_or_default() } else { Vec::new() };
         let mut group = group.into_iter().next();
         let row = group.as_mut().ok_or_else(|| damaged("a group's conversation, but no group"))?;
         let stream = StreamState::of_row(number(row, 3)?, number(row, 4)?, number(row, 5)?);
         let has_all = is_full || stream.is_none();
         if !has_all {
             members = seats;
+            members.extend(staff);
         }
         let members = members.into_iter().map(|mut row| member(&mut row));
+        let mut members = members.collect::<Result<Vec<_>, Abort>>()?;
+        members.sort_unstable_by_key(|member| member.user);
+        members.dedup();
         let group = Group {
             owner: UserId(number(row, 0)?),
             is_muted: number(row, 1)? != 0,
             name: text(row, 2)?.into(),
             stream,
-            members: members.collect::<Result<Vec<_>, Abort>>()?.into(),
+            member_count: number(row, 6)? as usize,
+            members: members.into(),
         };
-        let known = VersionedGroup { version, group };
-        if has_all {
-            caches.put_group(id, known.clone());
-        }
+        let known = VersionedGroup { version, has_all, group };
+        caches.put_group(id, known.clone());
         set.groups.insert(id, known);
     }
     Ok(())
+}
+
+const STAFF: &str = "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member \
+    FORCE INDEX (im_group_member_role) WHERE leave_seq = 0 AND group_id = ";
+
+/// Those of a group who were asked for, and its staff if that was.
+fn write_seats(sql: &mut SqlText, plan: &Plan<'_>, group: GroupId) {
+    write_members(sql, group);
+    let first = plan.seats.partition_point(|seat| seat.0 < group);
+    let seats = || plan.seats.iter().skip(first).take_while(|seat| seat.0 == group);
+    sql.push(" AND user_id IN ").numbers(seats().map(|(_, user)| user.0));
+    sql.push(" ORDER BY user_id");
+    if plan.staff.binary_search(&group).is_err() {
+        return;
+    }
+    // Owner and admins, and of the longest-standing others more than can leave in this batch.
+    let plain = Role::Member as u64;
+    sql.statement("(").push(STAFF).number(group.0).push(" AND role > ").number(plain);
+    sql.push(") UNION ALL (").push(STAFF).number(group.0).push(" AND role = ").number(plain);
+    sql.push(" ORDER BY join_seq, user_id LIMIT ");
+    sql.number(seats().count() as u64 + 1).push(")");
 }
 
 fn write_members(sql: &mut SqlText, group: GroupId) {

@@ -18,9 +18,9 @@ use super::rows::{kind, message, number};
 use super::sql_text::SqlText;
 use crate::group::{Group, Member, Role};
 use crate::lists::{FirstAbove, Look, Outline, Place, Scan, Search, Standing};
-use crate::page::Span;
 use crate::record::{Key, Row, Table};
 use crate::rules::Ties;
+use crate::stays::StoredStay;
 
 /// Columns of an entry of the table `b` without what it says; [`outline`] takes them.
 const OUTLINE_COLUMNS: &str = "b.lo, b.hi, b.conv_seq, b.msg_id, b.msg_no, b.kind, b.time_ms";
@@ -287,7 +287,9 @@ impl Look for Snapshot<'_> {
             let groups: Vec<GroupId> = keys.iter().filter_map(|key| key.as_group()).collect();
             if !groups.is_empty() {
                 self.sql
-                    .statement("SELECT group_id, join_seq, leave_seq FROM im_group_member")
+                    .statement(
+                        "SELECT group_id, join_seq, leave_seq, from_seq FROM im_group_member",
+                    )
                     .push(" FORCE INDEX (PRIMARY) WHERE group_id IN ")
                     .numbers(groups.iter().map(|group| group.0))
                     .push(" AND user_id = ")
@@ -299,9 +301,9 @@ impl Look for Snapshot<'_> {
                 found.entry(key(&mut row, 0)?).or_default().head = number(&mut row, 2)?;
             }
             for mut row in sets.next().unwrap_or_default() {
-                let group = ConversationKey::group(GroupId(number(&mut row, 0)?));
-                let (first, last) = (number(&mut row, 1)?, number(&mut row, 2)?);
-                let stay = Span { first, last: if last == 0 { u64::MAX } else { last } };
+                let row = &mut row;
+                let group = ConversationKey::group(GroupId(number(row, 0)?));
+                let stay = StoredStay::of_row(number(row, 1)?, number(row, 2)?, number(row, 3)?);
                 found.entry(group).or_default().stays.push(stay);
             }
         }

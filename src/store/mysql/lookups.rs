@@ -15,6 +15,7 @@ use super::durable::is_fresh;
 use super::failure::{Abort, Stop, damaged};
 use super::rows::{bytes, number, small_number, take, text};
 use super::sql_text::SqlText;
+use crate::found::merged;
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
 
 /// Above every character a username may have; `name < prefix + this` is "begins with the prefix".
@@ -215,7 +216,18 @@ pub(super) fn find_users(
     .text(prefix);
     sql.push(" AND n.name < ").text(&format!("{prefix}{ABOVE_ALL_CHARS}"));
     sql.push(" ORDER BY n.name LIMIT ").number(limit as u64);
-    session.run(sql.as_str())?.into_iter().flatten().map(user_info).collect()
+    sql.statement(
+        "SELECT user_id, username, nickname, avatar_url FROM im_user FORCE INDEX (im_user_nick)
+         WHERE nick_key >= ",
+    )
+    .text(prefix);
+    sql.push(" AND nick_key < ").text(&format!("{prefix}{ABOVE_ALL_CHARS}"));
+    sql.push(" ORDER BY nick_key, user_id LIMIT ").number(limit as u64);
+    let mut sets = session.run(sql.as_str())?.into_iter();
+    let mut next = || sets.next().unwrap_or_default().into_iter().map(user_info).collect();
+    let by_username: Result<Vec<_>, Abort> = next();
+    let by_nickname: Result<Vec<_>, Abort> = next();
+    Ok(merged(by_username?, by_nickname?, limit))
 }
 
 pub(super) fn groups(
@@ -227,7 +239,8 @@ pub(super) fn groups(
 ) -> Result<pb::GroupListResp, Abort> {
     sql.statement(
         "SELECT g.group_id, g.name, g.owner_id, g.member_count, m.role, g.created_ms,
-             COALESCE(s.announcement, ''), COALESCE(s.join_mode, 0), g.muted, g.begin_seq
+             COALESCE(s.announcement, ''), COALESCE(s.join_mode, 0), g.muted, g.begin_seq,
+             COALESCE(s.open_seq, 0)
          FROM im_group_member m JOIN im_group g ON g.group_id = m.group_id
          LEFT JOIN im_group_setting s ON s.group_id = m.group_id
          WHERE m.leave_seq = 0 AND m.user_id = ",
@@ -249,6 +262,7 @@ pub(super) fn groups(
             join_mode: take(row, 7)?,
             all_muted: number(row, 8)? != 0,
             is_stream: number(row, 9)? != 0,
+            open_history: number(row, 10)? != 0,
         });
     }
     let more = groups.len() > limit;

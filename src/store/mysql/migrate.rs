@@ -26,6 +26,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../sql/mysql/0007_accounts.sql"),
     include_str!("../../../sql/mysql/0008_search.sql"),
     include_str!("../../../sql/mysql/0009_streams.sql"),
+    include_str!("../../../sql/mysql/0010_history.sql"),
+    include_str!("../../../sql/mysql/0011_nicknames.sql"),
 ];
 
 /// How long to wait for another process's migration, seconds. One that takes longer goes on, and

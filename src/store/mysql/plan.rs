@@ -26,6 +26,8 @@ pub(super) struct Plan<'a> {
     pub full_groups: Vec<GroupId>,
     /// Who is needed of the others.
     pub seats: Vec<(GroupId, UserId)>,
+    /// Those of the others whose staff is needed too.
+    pub staff: Vec<GroupId>,
     /// Messages that may be resends.
     pub sent: Vec<SentKey>,
     /// Users whose rows guard devices, sessions and the number of groups they are in.
@@ -72,6 +74,7 @@ impl<'a> Plan<'a> {
         sort_once(&mut plan.groups);
         sort_once(&mut plan.full_groups);
         sort_once(&mut plan.seats);
+        sort_once(&mut plan.staff);
         sort_once(&mut plan.sent);
         sort_once(&mut plan.users);
         sort_once(&mut plan.profiles);
@@ -104,6 +107,7 @@ impl<'a> Plan<'a> {
             for (group, user) in needs.seats {
                 self.add_seat(group, user);
             }
+            self.staff.extend(needs.staff);
             self.counted.extend(needs.counted);
             self.leavers.extend(needs.leavers);
             if let Some(made) = needs.made {

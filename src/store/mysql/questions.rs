@@ -242,7 +242,7 @@ impl Questions<'_> {
                  ON m.group_id = k.group_id AND m.user_id = k.user_id"
             }
             Asked::Stays => {
-                ") SELECT m.group_id, m.user_id, m.join_seq, m.leave_seq \
+                ") SELECT m.group_id, m.user_id, m.join_seq, m.leave_seq, m.from_seq \
                  FROM k STRAIGHT_JOIN im_group_member m FORCE INDEX (PRIMARY) \
                  ON m.group_id = k.group_id AND m.user_id = k.user_id"
             }
@@ -281,6 +281,7 @@ mod tests {
             groups: numbers().map(GroupId).collect(),
             full_groups: vec![],
             seats: vec![],
+            staff: vec![],
             sent: numbers()
                 .map(|n| SentKey {
                     client_msg_id: ClientMsgId([n as u8; 16]),
@@ -311,8 +312,8 @@ mod tests {
         let mut conn = Conn::new(url.as_str()).unwrap();
         conn.query_drop("SET SESSION in_predicate_conversion_threshold = 0").unwrap();
         let fill = "INSERT INTO im_conversation (lo, hi) SELECT 0, seq FROM seq_1_to_5000;
-            INSERT INTO im_group_member SELECT seq, seq, 1, 0, 1, 1, 0 FROM seq_1_to_5000;
-            INSERT INTO im_user SELECT seq, seq, '', '', '', 0, x'00', 1 FROM seq_1_to_5000;
+            INSERT INTO im_group_member SELECT seq, seq, 1, 0, 1, 1, 0, 0 FROM seq_1_to_5000;
+            INSERT INTO im_user SELECT seq, seq, '', '', '', 0, x'00', 1, '' FROM seq_1_to_5000;
             INSERT INTO im_session SELECT seq, 1, 1, 1, 0, '' FROM seq_1_to_5000;
             INSERT INTO im_relation SELECT seq, seq + 1, 1, 0, 0, '', '', '' FROM seq_1_to_5000";
         for statement in fill.split(';') {

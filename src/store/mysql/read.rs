@@ -60,6 +60,9 @@ impl MysqlReader {
         if let ReadJob::Stream { reader, group, after, limit } = job {
             return Ok(ReadResult::Sync(self.stream(*reader, *group, *after, *limit)?));
         }
+        if let ReadJob::StreamEnds { asks } = job {
+            return Ok(ReadResult::StreamEnds(self.stream_ends(asks)?));
+        }
         if is_list(job) {
             return self.answer_list(job);
         }
@@ -120,6 +123,7 @@ impl MysqlReader {
             }
             ReadJob::Sync { .. }
             | ReadJob::Stream { .. }
+            | ReadJob::StreamEnds { .. }
             | ReadJob::History { .. }
             | ReadJob::Conversations { .. }
             | ReadJob::Pinned { .. }

@@ -13,7 +13,7 @@ use super::failure::{Abort, Stop, damaged};
 use super::rows::{number, text};
 use super::sql_text::SqlText;
 use super::working_set::{DeviceKey, Sent, Session as StoredSession, StoredRow, VersionedGroup};
-use crate::group::{Group, Member, Stay};
+use crate::group::{Group, Member, Seats, Stay};
 use crate::page::Span;
 use crate::record::{Key, Row, Shape, Table, Value};
 use crate::refusal::OTHER_BODY;
@@ -21,6 +21,7 @@ use crate::rules::{
     BodyChange, Deferred, KnownDevice, NewEvent, NewestSession, Once, Placed, Profile, Rows,
     SentKey, Target, Ties,
 };
+use crate::stays::{StoredStay, readable};
 
 impl Rows for Batch<'_, '_> {
     type Stop = Stop;
@@ -112,7 +113,7 @@ impl Rows for Batch<'_, '_> {
         Ok(self.set.groups.get(&id).map(|known| known.group.clone()))
     }
 
-    fn group_for(&mut self, id: GroupId, _user: UserId) -> Result<Option<Group>, Stop> {
+    fn group_for(&mut self, id: GroupId, _seats: Seats<'_>) -> Result<Option<Group>, Stop> {
         self.group(id)
     }
 
@@ -150,7 +151,8 @@ impl Rows for Batch<'_, '_> {
         let conversation = self.set.conversations.entry(ConversationKey::group(id)).or_default();
         let version = &mut conversation.now.member_version;
         *version += 1;
-        self.set.groups.insert(id, VersionedGroup { version: *version, group });
+        let has_all = self.set.groups.get(&id).is_none_or(|known| known.has_all);
+        self.set.groups.insert(id, VersionedGroup { version: *version, has_all, group });
         self.made.stays.extend(stays.into_iter().map(|stay| StayRow { group: id, stay }));
         self.made.changed_groups.push(id);
         Ok(())
@@ -168,11 +170,12 @@ impl Rows for Batch<'_, '_> {
         let mut stays = self.set.stays.get(&(group, user)).cloned().unwrap_or_default();
         let made = self.made.stays.iter().filter(|made| made.group == group);
         let own = made.map(|made| made.stay).filter(|stay| stay.member.user == user);
-        for Stay { member, leave_seq } in own {
-            stays.insert(member.join_seq, leave_seq);
+        for Stay { member, leave_seq, from_seq } in own {
+            let begun = StoredStay::of_row(member.join_seq, leave_seq, from_seq);
+            stays.entry(member.join_seq).or_insert(begun).leave_seq = leave_seq;
         }
-        let span = |(first, last)| Span { first, last: if last == 0 { u64::MAX } else { last } };
-        Ok(stays.into_iter().map(span).collect())
+        let stays: Vec<StoredStay> = stays.into_values().collect();
+        Ok(readable(&stays, u64::MAX))
     }
 
     fn deferred(&mut self) -> &mut Deferred {

@@ -13,6 +13,7 @@ use crate::group::Group;
 use crate::recent::Recent;
 use crate::record::{Key, Row, Table};
 use crate::rules::{Profile, Target};
+use crate::stays::StoredStay;
 
 /// Users known to exist: about 20 bytes each, 5 MiB. They are never deleted.
 const USERS_MAX: usize = 1 << 18;
@@ -52,8 +53,11 @@ impl Caches {
         known.cloned()
     }
 
-    /// Remembers a group with all members.
+    /// Remembers a group, if it has all members.
     pub(super) fn put_group(&mut self, id: GroupId, known: VersionedGroup) {
+        if !known.has_all {
+            return;
+        }
         match known.group.stream {
             None => self.groups.insert(id, known),
             Some(_) => self.streams.insert(id, known),
@@ -96,6 +100,8 @@ pub(super) struct Conversation {
 pub(super) struct VersionedGroup {
     /// Of which member_version this is.
     pub version: u64,
+    /// It names all members: a new one does, a small one, and one that was asked for so.
+    pub has_all: bool,
     pub group: Group,
 }
 
@@ -211,8 +217,8 @@ pub(super) struct WorkingSet {
     pub records: Map<(Table, Key), StoredRow>,
     /// Entries that the rules ask for, of those that were stored before the batch.
     pub targets: Map<(ConversationKey, ConvSeq), Target>,
-    /// Stays that the rules ask for, as stored: leave_seq (0: none yet) by join_seq.
-    pub stays: Map<(GroupId, UserId), BTreeMap<u64, u64>>,
+    /// Stays that the rules ask for, as stored, by join_seq.
+    pub stays: Map<(GroupId, UserId), BTreeMap<u64, StoredStay>>,
     pub user_ids: Sequence,
     pub group_ids: Sequence,
 }

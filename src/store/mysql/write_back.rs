@@ -14,6 +14,7 @@ use super::planted::Bug;
 use super::records;
 use super::sql_text::SqlText;
 use super::working_set::{WorkingSet, sorted_keys};
+use crate::found::nick_key;
 use crate::group::Stay;
 
 /// Bytes at which a packet is sent: with the largest message it stays below 4 MiB, a quarter of
@@ -237,14 +238,14 @@ impl Packets<'_> {
 
     fn accounts(&mut self, accounts: &[NewAccount<'_>], now_ms: u64) -> Result<(), Failed> {
         self.rows(
-            "INSERT INTO im_user (user_id, username, nickname, password_phc, request_id, \
-             created_ms) VALUES ",
+            "INSERT INTO im_user (user_id, username, nickname, nick_key, password_phc, \
+             request_id, created_ms) VALUES ",
             accounts,
             "",
             |sql, NewAccount { user, account }| {
                 let NewUser { username, nickname, password_phc, request_id } = account;
                 sql.number(user.0);
-                for value in [username, nickname, password_phc] {
+                for value in [username, nickname, &nick_key(nickname), password_phc] {
                     sql.push(",").text(value);
                 }
                 sql.push(",").bytes(&request_id.0).push(",").number(now_ms);
@@ -264,6 +265,7 @@ impl Packets<'_> {
         for user in sorted_keys(&set.profiles, |(_, is_changed)| *is_changed) {
             let (profile, _) = &set.profiles[&user];
             self.sql.statement("UPDATE im_user SET nickname = ").text(&profile.nickname);
+            self.sql.push(", nick_key = ").text(&nick_key(&profile.nickname));
             self.sql.push(", avatar_url = ").text(&profile.avatar_url);
             self.sql.push(", password_phc = ").text(&profile.password_phc);
             self.sql.push(", token_generation = ").number(profile.token_generation.into());
@@ -324,7 +326,7 @@ impl Packets<'_> {
                 let state = &set.groups[group].group;
                 sql.number(group.0).push(",").number(creator.0);
                 sql.push(",").bytes(&request_id.0).push(",").number(now_ms);
-                sql.push(",").number(state.owner.0).push(",").number(state.members.len() as u64);
+                sql.push(",").number(state.owner.0).push(",").number(state.member_count as u64);
                 sql.push(",").number(state.is_muted.into());
                 let stream = state.stream.unwrap_or_default();
                 for value in [stream.begin_seq, stream.end_seq, stream.member_seq] {
@@ -337,7 +339,7 @@ impl Packets<'_> {
         for &group in made.changed_groups.iter().filter(|&&group| !is_new(group)) {
             let state = &set.groups[&group].group;
             self.sql.statement("UPDATE im_group SET owner_id = ").number(state.owner.0);
-            self.sql.push(", member_count = ").number(state.members.len() as u64);
+            self.sql.push(", member_count = ").number(state.member_count as u64);
             self.sql.push(", muted = ").number(state.is_muted.into());
             let stream = state.stream.unwrap_or_default();
             self.sql.push(", begin_seq = ").number(stream.begin_seq);
@@ -348,11 +350,11 @@ impl Packets<'_> {
         }
         self.rows(
             "INSERT INTO im_group_member (group_id, user_id, join_seq, leave_seq, role, \
-             joined_ms, muted_until_ms) VALUES ",
+             joined_ms, muted_until_ms, from_seq) VALUES ",
             &made.stays,
             " ON DUPLICATE KEY UPDATE leave_seq = VALUES(leave_seq), role = VALUES(role), \
              muted_until_ms = VALUES(muted_until_ms)",
-            |sql, StayRow { group, stay: Stay { member, leave_seq } }| {
+            |sql, StayRow { group, stay: Stay { member, leave_seq, from_seq } }| {
                 let numbers = [
                     group.0,
                     member.user.0,
@@ -361,6 +363,7 @@ impl Packets<'_> {
                     member.role as u64,
                     now_ms,
                     member.muted_until_ms,
+                    *from_seq,
                 ];
                 sql.list(numbers, |sql, value| {
                     sql.number(value);

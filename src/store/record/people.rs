@@ -121,6 +121,8 @@ pub(crate) struct GroupSetting {
     pub join_mode: u64,
     /// Requests that wait.
     pub requests: u64,
+    /// From where newcomers can read: the entry that said so; 0: from where they come in.
+    pub open_seq: u64,
     /// What they want all members to know.
     pub announcement: String,
 }
@@ -130,9 +132,9 @@ impl Record for GroupSetting {
 
     fn from_row(row: Row) -> Option<Self> {
         use Value::{Number, Text};
-        match <[Value; 3]>::try_from(row).ok()? {
-            [Number(join_mode), Number(requests), Text(announcement)] => {
-                Some(Self { join_mode, requests, announcement })
+        match <[Value; 4]>::try_from(row).ok()? {
+            [Number(join_mode), Number(requests), Number(open_seq), Text(announcement)] => {
+                Some(Self { join_mode, requests, open_seq, announcement })
             }
             _ => None,
         }
@@ -140,7 +142,8 @@ impl Record for GroupSetting {
 
     fn into_row(self) -> Row {
         use Value::{Number, Text};
-        vec![Number(self.join_mode), Number(self.requests), Text(self.announcement)]
+        let Self { join_mode, requests, open_seq, announcement } = self;
+        vec![Number(join_mode), Number(requests), Number(open_seq), Text(announcement)]
     }
 }
 

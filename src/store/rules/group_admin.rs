@@ -1,13 +1,15 @@
 //! What owner and admins of a group do, and who asks them to come in. Whoever may not is told so if a
 //! member, and otherwise that there is no such group. Knows no backend.
 
-use aldis_logic::job::{GroupChange, GroupJob, GroupLimits, JobError, JoinMode, Ticket, Written};
+use aldis_logic::job::{
+    GroupChange, GroupJob, GroupLimits, GroupUpdate, JobError, JoinMode, Ticket, Written,
+};
 use aldis_wire::limits::GROUP_REQUESTS_MAX;
 use aldis_wire::{GroupId, Seq, UserId, pb};
 
 use super::groups::{admit, event, group_of, tell, unfollow};
 use super::{Needs, Placed, Rows, get, put, tell_self};
-use crate::group::{Group, Member, Role, Stay, StreamState};
+use crate::group::{Group, Member, Role, Seats, Stay, StreamState};
 use crate::record::{GroupRequest, GroupSetting, Key, Table};
 use crate::refusal::{
     NO_SUCH_GROUP, NO_SUCH_MEMBER, NO_SUCH_REQUEST, NO_SUCH_USER, NOT_ALLOWED, TOO_MANY_REQUESTS,
@@ -17,11 +19,17 @@ use crate::refusal::{
 pub(super) fn needs(job: &GroupJob) -> Needs {
     let group = job.group.0;
     let mut needs = Needs {
-        groups: vec![job.group],
         leavers: vec![(job.group, job.actor)],
         rows: vec![(Table::GroupSetting, Key::from_slice(&[group]))],
         ..Needs::default()
     };
+    match named(&job.change) {
+        Some(others) => needs.add_seats(job.group, others.iter().copied().chain([job.actor])),
+        None => needs.groups.push(job.group),
+    }
+    if matches!(job.change, GroupChange::Join { .. }) {
+        needs.staff.push(job.group);
+    }
     let joiner = match job.change {
         GroupChange::Join { .. } => Some(job.actor),
         GroupChange::HandleJoin { user, .. } => Some(user),
@@ -33,6 +41,19 @@ pub(super) fn needs(job: &GroupJob) -> Needs {
         needs.rows.push((Table::GroupRequest, Key::from_slice(&[group, user.0])));
     }
     needs
+}
+
+/// Whom a change is about, besides the actor. `None`: all members.
+fn named(change: &GroupChange) -> Option<&[UserId]> {
+    Some(match change {
+        GroupChange::Remove { users } => users,
+        GroupChange::SetRole { user, .. }
+        | GroupChange::Transfer { to: user }
+        | GroupChange::Mute { user, .. }
+        | GroupChange::HandleJoin { user, .. } => std::slice::from_ref(user),
+        GroupChange::Update(_) | GroupChange::MuteAll { .. } | GroupChange::Join { .. } => &[],
+        GroupChange::Dissolve => return None,
+    })
 }
 
 /// A change of a group by one of its members.
@@ -59,15 +80,20 @@ pub(super) fn change<R: Rows>(
     if matches!(job.change, GroupChange::Dissolve) && is_dissolved(rows, id, actor)? {
         return Ok(Written::Changed { seq: Seq(0) });
     }
-    let (group, actor) = group_of(rows, id, actor)?;
+    let (group, actor) = match named(&job.change) {
+        Some(others) => group_of(rows, id, actor, others)?,
+        None => {
+            let group = rows.group(id)?.unwrap_or_default();
+            let actor = group.member(actor).ok_or(NO_SUCH_GROUP)?;
+            (group, actor)
+        }
+    };
     let mut act = Act { rows, origin, id, group, actor, limits };
     let placed = match &job.change {
         GroupChange::Remove { users } => act.remove(users)?,
         GroupChange::SetRole { user, is_admin } => act.set_role(*user, *is_admin)?,
         GroupChange::Transfer { to } => act.transfer(*to)?,
-        GroupChange::Update { name, announcement, join_mode } => {
-            act.update(name.as_deref(), announcement.as_deref(), *join_mode)?
-        }
+        GroupChange::Update(update) => act.update(update)?,
         GroupChange::Mute { user, mute_ms } => act.mute(*user, *mute_ms)?,
         GroupChange::MuteAll { is_muted } => act.mute_all(*is_muted)?,
         GroupChange::Dissolve => act.dissolve()?,
@@ -96,10 +122,8 @@ impl<R: Rows> Act<'_, R> {
             tell(self.rows, self.origin, self.id, &self.group, self.actor.user, removed, &users)?;
         unfollow(self.rows, self.id, &self.group, &gone)?;
         let leave_seq = placed.conv_seq.0;
-        let stays = gone.into_iter().map(|member| Stay { member, leave_seq }).collect();
-        let rest = self.group.members.iter().copied();
-        let rest = rest.filter(|member| !users.contains(&member.user)).collect();
-        let group = self.group.with_members(self.group.owner, rest);
+        let stays = gone.into_iter().map(|member| Stay::ended(member, leave_seq)).collect();
+        let group = self.group.with_changes(self.group.owner, &users, &[]);
         let group = group.with_member_seq(placed.conv_seq);
         self.rows.change_group(self.id, group, stays)?;
         Ok(placed)
@@ -140,23 +164,20 @@ impl<R: Rows> Act<'_, R> {
         Ok(placed)
     }
 
-    fn update(
-        &mut self,
-        name: Option<&str>,
-        announcement: Option<&str>,
-        join_mode: Option<JoinMode>,
-    ) -> Result<Placed, R::Stop> {
+    fn update(&mut self, update: &GroupUpdate) -> Result<Placed, R::Stop> {
         self.check_role(Role::Admin)?;
+        let GroupUpdate { name, announcement, join_mode, open_history } = update;
         let mut setting: GroupSetting = get(self.rows, &[self.id.0])?;
         let before = setting.clone();
         if let Some(announcement) = announcement {
             announcement.clone_into(&mut setting.announcement);
         }
         if let Some(mode) = join_mode {
-            setting.join_mode = mode as u64;
+            setting.join_mode = *mode as u64;
         }
-        let name = name.filter(|name| *name != &*self.group.name);
-        if setting == before && name.is_none() {
+        let name = name.as_deref().filter(|name| *name != &*self.group.name);
+        let open_history = open_history.filter(|is_open| *is_open != (before.open_seq != 0));
+        if setting == before && name.is_none() && open_history.is_none() {
             return Ok(Placed::default());
         }
         let updated = pb::GroupEvent {
@@ -164,9 +185,14 @@ impl<R: Rows> Act<'_, R> {
             announcement: (setting.announcement != before.announcement)
                 .then(|| setting.announcement.clone()),
             join_mode: setting.join_mode as i32,
+            open_history,
             ..event(pb::GroupEventKind::GroupUpdated, &[], self.group.owner)
         };
         let placed = self.tell(updated)?;
+        if let Some(is_open) = open_history {
+            // Nothing that was said before all were told can be read by who comes later.
+            setting.open_seq = if is_open { placed.conv_seq.0 } else { 0 };
+        }
         if let Some(name) = name {
             let group = Group { name: name.into(), ..self.group.clone() };
             self.rows.change_group(self.id, group, Vec::new())?;
@@ -216,7 +242,8 @@ impl<R: Rows> Act<'_, R> {
         let nobody = UserId::default();
         let placed = self.tell(event(pb::GroupEventKind::GroupDissolved, &[], nobody))?;
         let leave_seq = placed.conv_seq.0;
-        let stays = self.group.members.iter().map(|&member| Stay { member, leave_seq }).collect();
+        let ended = |&member| Stay::ended(member, leave_seq);
+        let stays = self.group.members.iter().map(ended).collect();
         unfollow(self.rows, self.id, &self.group, &self.group.members)?;
         let mut group = self.group.with_members(nobody, Vec::new());
         // It is in the stream: nobody's mailbox needs a row for it.
@@ -266,13 +293,8 @@ impl<R: Rows> Act<'_, R> {
 
     /// Changes some of the members.
     fn replace(&mut self, owner: UserId, changed: &[Member]) -> Result<(), R::Stop> {
-        let now = |member: &Member| {
-            let other = changed.iter().find(|other| other.user == member.user);
-            *other.unwrap_or(member)
-        };
-        let members = self.group.members.iter().map(now).collect();
-        let stays = changed.iter().map(|&member| Stay { member, leave_seq: 0 }).collect();
-        self.rows.change_group(self.id, self.group.with_members(owner, members), stays)
+        let stays = changed.iter().map(|&member| Stay::now(member)).collect();
+        self.rows.change_group(self.id, self.group.with_changes(owner, &[], changed), stays)
     }
 }
 
@@ -287,13 +309,14 @@ fn join<R: Rows>(
     if !rows.has_user(user)? {
         return Err(NO_SUCH_USER.into());
     }
-    let group = rows.group(id)?.unwrap_or_default();
+    let seats = Seats { users: &[user], has_staff: true };
+    let group = rows.group_for(id, seats)?.unwrap_or_default();
     if group.member(user).is_some() {
         return Ok(Placed::default());
     }
     let mut setting: GroupSetting = get(rows, &[id.0])?;
     let mode = JoinMode::from_number(setting.join_mode);
-    if group.members.is_empty() || mode == JoinMode::Invited {
+    if group.member_count == 0 || mode == JoinMode::Invited {
         return Err(NO_SUCH_GROUP.into());
     }
     let key = [id.0, user.0];
@@ -356,6 +379,6 @@ fn group_request(
 
 /// Whether the group has ended and the user was in it: who dissolves it again changes nothing.
 fn is_dissolved<R: Rows>(rows: &mut R, id: GroupId, user: UserId) -> Result<bool, R::Stop> {
-    let is_over = rows.group(id)?.is_none_or(|group| group.members.is_empty());
+    let is_over = rows.group(id)?.is_none_or(|group| group.member_count == 0);
     Ok(is_over && rows.was_member(id, user)?)
 }

@@ -5,9 +5,9 @@
 use aldis_logic::job::{CreateGroup, GroupLimits, Ticket, Written};
 use aldis_wire::{ConvSeq, ConversationKey, GroupId, Seq, UserId, pb};
 
-use super::{NewEvent, Placed, Rows, encode, put};
-use crate::group::{Group, Member, Role, Stay, StreamState, each_once, successor};
-use crate::record::Follow;
+use super::{NewEvent, Placed, Rows, encode, get, put};
+use crate::group::{Group, Member, Role, Seats, Stay, StreamState, each_once, successor};
+use crate::record::{Follow, GroupSetting};
 use crate::refusal::{GROUP_FULL, NO_SUCH_GROUP, NO_SUCH_USER, TOO_MANY_GROUPS};
 
 /// GROUP_CREATE.
@@ -33,6 +33,7 @@ pub(super) fn create<R: Rows>(
     let id = rows.make_group(job)?;
     let event = pb::GroupEvent {
         name: job.name.clone(),
+        open_history: job.open_history.then_some(true),
         ..event(pb::GroupEventKind::GroupCreated, &users, owner)
     };
     let group = Group { name: job.name.as_str().into(), ..Group::default() };
@@ -44,8 +45,12 @@ pub(super) fn create<R: Rows>(
         muted_until_ms: 0,
     });
     let members: Vec<Member> = members.collect();
-    let stays = members.iter().map(|&member| Stay { member, leave_seq: 0 }).collect();
+    let stays = members.iter().map(|&member| Stay::begun(member, 0)).collect();
     let group = group.with_members(owner, members);
+    if job.open_history {
+        let open_seq = placed.conv_seq.0;
+        put(rows, &[id.0], GroupSetting { open_seq, ..GroupSetting::default() })?;
+    }
     rows.change_group(id, group.clone(), stays)?;
     begin_stream(rows, origin, id, group, owner, job.limits)?;
     Ok(Written::GroupCreated { group: id, seq: placed.seq })
@@ -60,7 +65,7 @@ pub(super) fn invite<R: Rows>(
     users: &[UserId],
     limits: GroupLimits,
 ) -> Result<Written, R::Stop> {
-    let (group, _) = group_of(rows, id, actor)?;
+    let (group, _) = group_of(rows, id, actor, users)?;
     let mut added = each_once(users, None);
     check_users(rows, &added)?;
     added.retain(|&user| group.member(user).is_none());
@@ -81,7 +86,7 @@ pub(super) fn admit<R: Rows>(
     added: &[UserId],
     limits: GroupLimits,
 ) -> Result<Placed, R::Stop> {
-    if group.members.len() + added.len() > limits.members_max {
+    if group.member_count + added.len() > limits.members_max {
         return Err(GROUP_FULL.into());
     }
     check_group_counts(rows, added, limits)?;
@@ -93,13 +98,17 @@ pub(super) fn admit<R: Rows>(
         role: Role::Member,
         muted_until_ms: 0,
     };
-    let stays = added.iter().map(|user| Stay { member: new(user), leave_seq: 0 }).collect();
-    let members = group.members.iter().copied().chain(added.iter().map(new)).collect();
-    let group = group.with_members(group.owner, members).with_member_seq(placed.conv_seq);
+    let setting: GroupSetting = get(rows, &[id.0])?;
+    let new: Vec<Member> = added.iter().map(new).collect();
+    let stays = new.iter().map(|&member| Stay::begun(member, setting.open_seq)).collect();
+    let group = group.with_changes(group.owner, &[], &new).with_member_seq(placed.conv_seq);
     rows.change_group(id, group.clone(), stays)?;
     if group.stream.is_some() {
         follow(rows, id, added.iter().copied(), placed.conv_seq)?;
     } else {
+        if setting.open_seq != 0 {
+            note_earlier(rows, id, added, placed.conv_seq)?;
+        }
         begin_stream(rows, origin, id, group, actor, limits)?;
     }
     Ok(placed)
@@ -115,7 +124,7 @@ fn begin_stream<R: Rows>(
     actor: UserId,
     limits: GroupLimits,
 ) -> Result<(), R::Stop> {
-    if group.members.len() <= limits.fanout_max {
+    if group.member_count <= limits.fanout_max {
         return Ok(());
     }
     let became = pb::GroupEvent {
@@ -143,6 +152,19 @@ fn follow<R: Rows>(
     Ok(())
 }
 
+/// What is below the entry and can be read by these is in no mailbox of theirs.
+fn note_earlier<R: Rows>(
+    rows: &mut R,
+    id: GroupId,
+    users: &[UserId],
+    below: ConvSeq,
+) -> Result<(), R::Stop> {
+    for user in users {
+        put(rows, &[user.0, id.0], Follow { start_seq: below.0, is_over: 1 })?;
+    }
+    Ok(())
+}
+
 /// These are members of the group no more.
 pub(super) fn unfollow<R: Rows>(
     rows: &mut R,
@@ -165,7 +187,8 @@ pub(super) fn leave<R: Rows>(
     user: UserId,
     id: GroupId,
 ) -> Result<Written, R::Stop> {
-    let group = rows.group(id)?.unwrap_or_default();
+    let seats = Seats { users: &[user], has_staff: true };
+    let group = rows.group_for(id, seats)?.unwrap_or_default();
     let Some(leaver) = group.member(user) else {
         // A repeat of who was a member changes nothing.
         let was_there = rows.was_member(id, user)?;
@@ -183,26 +206,27 @@ pub(super) fn leave<R: Rows>(
     let left = event(pb::GroupEventKind::MemberLeft, &[user], owner);
     let placed = tell(rows, origin, id, &group, user, left, &[user])?;
     unfollow(rows, id, &group, &[leaver])?;
-    let mut stays = vec![Stay { member: leaver, leave_seq: placed.conv_seq.0 }];
-    let mut members: Vec<Member> = others().collect();
-    if owner != group.owner
-        && let Some(next) = members.iter_mut().find(|member| member.user == owner)
-    {
-        next.role = Role::Owner;
-        stays.push(Stay { member: *next, leave_seq: 0 });
-    }
-    let group = group.with_members(owner, members).with_member_seq(placed.conv_seq);
+    let mut stays = vec![Stay::ended(leaver, placed.conv_seq.0)];
+    let next = group.member(owner).filter(|_| owner != group.owner);
+    let next: Vec<Member> =
+        next.into_iter().map(|next| Member { role: Role::Owner, ..next }).collect();
+    stays.extend(next.iter().map(|&next| Stay::now(next)));
+    let group = group.with_changes(owner, &[user], &next).with_member_seq(placed.conv_seq);
     rows.change_group(id, group, stays)?;
     Ok(Written::Left { seq: placed.seq })
 }
 
-/// The group and its member, or what a stranger is told.
+/// The group as far as the user and those others need it, and the user's place in it; or what a stranger is
+/// told.
 pub(super) fn group_of<R: Rows>(
     rows: &mut R,
     id: GroupId,
     user: UserId,
+    others: &[UserId],
 ) -> Result<(Group, Member), R::Stop> {
-    let group = rows.group(id)?.unwrap_or_default();
+    let users: Vec<UserId> = others.iter().copied().chain([user]).collect();
+    let group = rows.group_for(id, Seats { users: &users, has_staff: false })?;
+    let group = group.unwrap_or_default();
     match group.member(user) {
         Some(member) => Ok((group, member)),
         None => Err(NO_SUCH_GROUP.into()),

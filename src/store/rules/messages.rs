@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::reactions::{self, Wanted};
 use super::{Needs, NewEvent, Once, Rows, SentKey, encode};
-use crate::group::Role;
+use crate::group::{Role, Seats};
 use crate::record::{Key, Table};
 use crate::refusal::{
     IS_RECALLED, NO_SUCH_GROUP, NO_SUCH_MESSAGE, NO_TEXT, NOT_A_PARTY, NOT_THE_SENDER, TOO_LATE,
@@ -216,7 +216,8 @@ pub(super) fn actor<R: Rows>(
     user: UserId,
 ) -> Result<Actor, R::Stop> {
     if let Some(group) = key.as_group() {
-        let group = rows.group_for(group, user)?.unwrap_or_default();
+        let group =
+            rows.group_for(group, Seats { users: &[user], has_staff: false })?.unwrap_or_default();
         let role = group.member(user).ok_or(NO_SUCH_GROUP)?.role;
         return Ok(Actor { role, owners: group.owners(&[]), stream: group.in_stream() });
     }
@@ -239,7 +240,8 @@ pub(super) fn check_speaker<R: Rows>(
         return Ok(rows.ties(key)?.check_sender(key, actor, friends_only)?);
     };
     let now_ms = rows.now_ms();
-    Ok(rows.group_for(group, actor)?.unwrap_or_default().check_sender(actor, now_ms)?)
+    let seats = Seats { users: &[actor], has_staff: false };
+    Ok(rows.group_for(group, seats)?.unwrap_or_default().check_sender(actor, now_ms)?)
 }
 
 /// The message that the job names.

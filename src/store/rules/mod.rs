@@ -21,7 +21,7 @@ use aldis_wire::{
 };
 use bytes::Bytes;
 
-use crate::group::{Group, Stay};
+use crate::group::{Group, Seats, Stay};
 use crate::page::Span;
 use crate::record::{Key, Record, Row, Table};
 
@@ -102,11 +102,11 @@ pub(crate) trait Rows {
     /// Changes it.
     fn set_ties(&mut self, pair: ConversationKey, ties: Ties) -> Result<(), Self::Stop>;
 
-    /// The group; `None`: there never was one.
+    /// The group with all members; `None`: there never was one.
     fn group(&mut self, id: GroupId) -> Result<Option<Group>, Self::Stop>;
 
-    /// The group as far as one user needs it: of a stream, other members may be missing.
-    fn group_for(&mut self, id: GroupId, user: UserId) -> Result<Option<Group>, Self::Stop>;
+    /// The group with those who are asked for: of a stream, other members may be missing.
+    fn group_for(&mut self, id: GroupId, seats: Seats<'_>) -> Result<Option<Group>, Self::Stop>;
 
     /// The group that this request has made.
     fn made_group(
@@ -118,7 +118,8 @@ pub(crate) trait Rows {
     /// Makes a group without members.
     fn make_group(&mut self, job: &CreateGroup) -> Result<GroupId, Self::Stop>;
 
-    /// The group is now so; the stays of it that were begun, changed or ended.
+    /// The group is now so, besides members that it does not name; the stays of it that were begun, changed or
+    /// ended.
     fn change_group(
         &mut self,
         id: GroupId,
@@ -178,8 +179,10 @@ pub(crate) struct Needs {
     pub conversations: Vec<ConversationKey>,
     /// Groups to lock, with all members.
     pub groups: Vec<GroupId>,
-    /// Groups to lock, as far as one user needs them.
+    /// Groups to lock, as far as these users need them.
     pub seats: Vec<(GroupId, UserId)>,
+    /// Those of them whose staff is needed too, see [`Seats`].
+    pub staff: Vec<GroupId>,
     /// Users to lock.
     pub users: Vec<UserId>,
     /// Rows that the rules ask for.
@@ -201,6 +204,11 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
+    /// Users whose places in a group are looked at.
+    fn add_seats(&mut self, group: GroupId, users: impl Iterator<Item = UserId>) {
+        self.seats.extend(users.map(|user| (group, user)));
+    }
+
     /// Users who are to become members.
     fn add_members(&mut self, users: &[UserId]) {
         self.users.extend(users);
@@ -219,14 +227,17 @@ pub(crate) fn needs(job: &WriteJob) -> Option<Needs> {
             needs.add_members(&[job.owner]);
             Some(needs)
         }
-        WriteJob::InviteMembers { group, members, .. } => {
-            let mut needs = Needs { groups: vec![*group], ..Needs::default() };
+        WriteJob::InviteMembers { actor, group, members, .. } => {
+            let rows = vec![(Table::GroupSetting, Key::from_slice(&[group.0]))];
+            let mut needs = Needs { rows, ..Needs::default() };
+            needs.add_seats(*group, members.iter().copied().chain([*actor]));
             needs.add_members(members);
             Some(needs)
         }
         WriteJob::LeaveGroup { user, group } => {
             let leavers = vec![(*group, *user)];
-            Some(Needs { groups: vec![*group], leavers, ..Needs::default() })
+            let (seats, staff) = (leavers.clone(), vec![*group]);
+            Some(Needs { seats, staff, leavers, ..Needs::default() })
         }
         WriteJob::Group(job) => Some(group_admin::needs(job)),
         WriteJob::Message(job) => Some(messages::needs(job)),

@@ -1,8 +1,9 @@
-//! Where a search looks: the reader's mailbox and the streams of large groups, one after the other, and
+//! Where a search looks: the reader's mailbox and the conversations of groups, one after the other, and
 //! the cursor that says how far it is. Knows no text and no backend.
 //!
-//! A search of everything reads the mailbox and then the streams that the reader follows or followed,
-//! by group; one of a group that is a stream reads that and then what the mailbox has from before.
+//! A search of everything reads the mailbox and then the groups of which something is there for the reader
+//! in no mailbox, by group; one of such a group reads that and then what the mailbox has. Here all of them
+//! are called streams: what was said in a small group before the reader came in is read like one.
 
 use aldis_logic::job::SearchMessages;
 use aldis_wire::{ConversationKey, GroupId, UserId};
@@ -11,6 +12,7 @@ use crate::group::StreamState;
 use crate::lists::Scan;
 use crate::page::{Span, stream_spans};
 use crate::record::Table;
+use crate::stays::{StoredStay, earlier};
 
 /// Entries that are numbered from 1 without a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,15 +47,17 @@ impl Log {
     }
 }
 
-/// What is in a stream for a reader: positions of its conversation, ascending. `stays` of the reader as
-/// (join_seq, leave_seq; 0: still there).
-pub(crate) fn visible(state: StreamState, stays: &[(u64, u64)], head: u64) -> Vec<Span> {
-    let mut spans = stream_spans(state, stays, head);
+/// What of a group's conversation is there for a reader and in no mailbox of its own, ascending: what is in
+/// the stream, if the group is one, and what was said before the reader came in and can be read.
+pub(crate) fn visible(stream: Option<StreamState>, stays: &[StoredStay], head: u64) -> Vec<Span> {
+    let mut spans = stream.map_or(vec![], |state| stream_spans(state, stays, head));
     spans.retain(|span| span.first <= span.last);
+    spans.extend(earlier(stays));
+    spans.sort_unstable_by_key(|span| span.first);
     spans
 }
 
-/// The next stream that a user follows or followed, by group.
+/// The next group that holds something for the user beside the mailbox.
 pub(crate) fn next_stream<S: Scan>(
     snapshot: &mut S,
     user: UserId,

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::batch::Batch;
 use super::failure::{Stop, damaged};
 use super::rows::{number, small_number};
+use crate::found::nick_key;
 use crate::refusal::{NAME_TAKEN, NO_SUCH_DEVICE, NO_SUCH_USER, TOKEN_REVOKED};
 use crate::rules::{KnownDevice, NewestSession, Profile};
 
@@ -42,13 +43,15 @@ pub(super) fn insert_user(
     now_ms: u64,
 ) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "INSERT INTO im_user (user_id, username, nickname, password_phc, request_id, created_ms)
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO im_user
+             (user_id, username, nickname, nick_key, password_phc, request_id, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute((
         id.0 as i64,
         &user.username,
         &user.nickname,
+        nick_key(&user.nickname),
         &user.password_phc,
         user.request_id.0,
         now_ms as i64,
@@ -230,11 +233,12 @@ pub(super) fn profile(conn: &Connection, user: UserId) -> Result<Option<Profile>
 /// Changes it.
 pub(super) fn set_profile(conn: &Connection, user: UserId, new: &Profile) -> Result<(), Stop> {
     conn.prepare_cached(
-        "UPDATE im_user SET nickname = ?, avatar_url = ?, password_phc = ?, token_generation = ?
-         WHERE user_id = ?",
+        "UPDATE im_user SET nickname = ?, nick_key = ?, avatar_url = ?, password_phc = ?,
+             token_generation = ? WHERE user_id = ?",
     )?
     .execute((
         &new.nickname,
+        nick_key(&new.nickname),
         &new.avatar_url,
         &new.password_phc,
         new.token_generation,

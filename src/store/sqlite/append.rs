@@ -14,7 +14,7 @@ use super::failure::{Stop, damaged};
 use super::index::Index;
 use super::rows::number;
 use super::runs::{Entry, POSITION_MAX, pack};
-use crate::group::Group;
+use crate::group::{Group, Seats};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER, NOT_A_PARTY};
 use crate::rules::{SentKey, Ties};
 
@@ -102,7 +102,8 @@ impl Batch<'_> {
         let key = job.conversation;
         if let Some(group) = key.as_group() {
             let now_ms = self.now_ms;
-            let group = self.load_seat(group, job.sender)?.ok_or(NO_SUCH_GROUP)?;
+            let group = self.load_seats(group, Seats { users: &[job.sender], has_staff: false })?;
+            let group = group.ok_or(NO_SUCH_GROUP)?;
             group.check_sender(job.sender, now_ms)?;
             return Ok(Recipients::Group(group));
         }

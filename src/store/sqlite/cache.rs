@@ -15,8 +15,6 @@ const HEADS_MAX: usize = 1 << 17;
 const CONVERSATIONS_MAX: usize = 1 << 16;
 /// Member lists: at most 16 KiB each, 16 MiB. As many streams without members.
 const GROUPS_MAX: usize = 1 << 10;
-/// Member lists of streams, which only changes of them need: 640 KiB each at 20,000 members, 10 MiB.
-const STREAMS_MAX: usize = 1 << 4;
 /// Users known to exist: about 20 bytes each, 1 MiB.
 const USERS_MAX: usize = 1 << 16;
 
@@ -40,9 +38,7 @@ pub(super) struct Caches {
     pub conversations: Recent<ConversationKey, Conversation>,
     /// Those that are no streams.
     pub groups: Recent<GroupId, Group>,
-    /// Streams with all members.
-    pub streams: Recent<GroupId, Group>,
-    /// Streams without members: what a message needs.
+    /// Streams without members: a message or a change needs few of them.
     pub stream_states: Recent<GroupId, Group>,
     pub users: Recent<UserId, ()>,
 }
@@ -53,7 +49,6 @@ impl Caches {
             heads: Recent::new(HEADS_MAX),
             conversations: Recent::new(CONVERSATIONS_MAX),
             groups: Recent::new(GROUPS_MAX),
-            streams: Recent::new(STREAMS_MAX),
             stream_states: Recent::new(GROUPS_MAX),
             users: Recent::new(USERS_MAX),
         }
@@ -65,7 +60,6 @@ impl Caches {
         self.heads.trim();
         self.conversations.trim();
         self.groups.trim();
-        self.streams.trim();
         self.stream_states.trim();
         self.users.trim();
     }

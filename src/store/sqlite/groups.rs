@@ -8,16 +8,13 @@ use super::accounts::take_ids;
 use super::batch::Batch;
 use super::failure::{Stop, damaged};
 use super::rows::number;
-use crate::group::{Group, Member, Role, Stay, StreamState};
-use crate::page::Span;
+use crate::group::{Group, Member, Role, Seats, Stay, StreamState};
+use crate::stays::StoredStay;
 
 impl Batch<'_> {
     /// A group that exists, with all members.
     pub(super) fn load_or_find_group(&mut self, id: GroupId) -> Result<Option<Group>, Stop> {
         if let Some(known) = self.caches.groups.get_mut(id) {
-            return Ok(Some(known.clone()));
-        }
-        if let Some(known) = self.caches.streams.get_mut(id) {
             return Ok(Some(known.clone()));
         }
         let Some(group) = self.load_group_row(id)? else { return Ok(None) };
@@ -26,8 +23,12 @@ impl Batch<'_> {
         Ok(Some(group))
     }
 
-    /// A group as far as one user needs it: a message to a stream needs no member but its sender.
-    pub(super) fn load_seat(&mut self, id: GroupId, user: UserId) -> Result<Option<Group>, Stop> {
+    /// A group with those who are asked for: a message to a stream needs no member but its sender.
+    pub(super) fn load_seats(
+        &mut self,
+        id: GroupId,
+        seats: Seats<'_>,
+    ) -> Result<Option<Group>, Stop> {
         if let Some(known) = self.caches.groups.get_mut(id) {
             return Ok(Some(known.clone()));
         }
@@ -39,8 +40,13 @@ impl Batch<'_> {
             self.caches.stream_states.insert(id, group);
         }
         let Some(state) = self.caches.stream_states.peek(id).cloned() else { return Ok(None) };
-        let seat = self.load_member(id, user)?;
-        Ok(Some(Group { members: seat.into_iter().collect(), ..state }))
+        let mut members = if seats.has_staff { self.load_staff(id)? } else { Vec::new() };
+        for &user in seats.users {
+            members.extend(self.load_member(id, user)?);
+        }
+        members.sort_unstable_by_key(|member| member.user);
+        members.dedup();
+        Ok(Some(Group { members: members.into(), ..state }))
     }
 
     fn remember_group(&mut self, id: GroupId, group: &Group) {
@@ -51,7 +57,6 @@ impl Batch<'_> {
         self.caches.groups.remove(id);
         let state = Group { members: [].into(), ..group.clone() };
         self.caches.stream_states.insert(id, state);
-        self.caches.streams.insert(id, group.clone());
     }
 
     /// Without its members.
@@ -60,8 +65,8 @@ impl Batch<'_> {
         let found = self
             .conn
             .prepare_cached(
-                "SELECT owner_id, muted, name, begin_seq, end_seq, member_seq FROM im_group
-                 WHERE group_id = ?",
+                "SELECT owner_id, muted, name, begin_seq, end_seq, member_seq, member_count
+                 FROM im_group WHERE group_id = ?",
             )?
             .query_row([key], |row| {
                 Ok(Group {
@@ -69,6 +74,7 @@ impl Batch<'_> {
                     is_muted: row.get(1)?,
                     name: row.get::<_, String>(2)?.into(),
                     stream: StreamState::of_row(number(row, 3)?, number(row, 4)?, number(row, 5)?),
+                    member_count: number(row, 6)? as usize,
                     members: [].into(),
                 })
             })
@@ -87,6 +93,26 @@ impl Batch<'_> {
             .query_row((id.0 as i64, user.0 as i64), |row| Ok((member(row)?, number(row, 2)?)))
             .optional()?;
         found.map(with_role).transpose()
+    }
+
+    /// Owner and admins, and the longest-standing of the others: the second one, too, because one of them may
+    /// be who leaves.
+    fn load_staff(&self, id: GroupId) -> Result<Vec<Member>, Stop> {
+        let members = self
+            .conn
+            .prepare_cached(
+                "SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
+                 WHERE group_id = ?1 AND leave_seq = 0 AND role > ?2
+                 UNION ALL SELECT * FROM (
+                     SELECT user_id, join_seq, role, muted_until_ms FROM im_group_member
+                     WHERE group_id = ?1 AND leave_seq = 0 AND role = ?2
+                     ORDER BY join_seq, user_id LIMIT 2)",
+            )?
+            .query_map((id.0 as i64, Role::Member as i64), |row| {
+                Ok((member(row)?, number(row, 2)?))
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        members.into_iter().map(with_role).collect()
     }
 
     fn load_members(&self, id: GroupId) -> Result<Vec<Member>, Stop> {
@@ -150,7 +176,7 @@ impl Batch<'_> {
             )?
             .execute((
                 group.owner.0 as i64,
-                group.members.len() as i64,
+                group.member_count as i64,
                 group.is_muted,
                 &*group.name,
                 stream.begin_seq as i64,
@@ -163,11 +189,11 @@ impl Batch<'_> {
         }
         let mut write = self.conn.prepare_cached(
             "INSERT INTO im_group_member
-                 (group_id, user_id, join_seq, leave_seq, role, joined_ms, muted_until_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 (group_id, user_id, join_seq, leave_seq, role, joined_ms, muted_until_ms, from_seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT DO UPDATE SET leave_seq = ?4, role = ?5, muted_until_ms = ?7",
         )?;
-        for Stay { member, leave_seq } in stays {
+        for Stay { member, leave_seq, from_seq } in stays {
             write.execute((
                 id.0 as i64,
                 member.user.0 as i64,
@@ -176,6 +202,7 @@ impl Batch<'_> {
                 member.role as i64,
                 self.now_ms as i64,
                 member.muted_until_ms as i64,
+                *from_seq as i64,
             ))?;
         }
         drop(write);
@@ -245,19 +272,22 @@ pub(super) fn role(conn: &Connection, group: GroupId, user: UserId) -> Result<Op
     Ok(role.and_then(Role::from_number))
 }
 
-/// Somebody's stays, ascending; an open one ends with `u64::MAX`.
-pub(super) fn stays(conn: &Connection, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
+/// Somebody's stays, ascending.
+pub(super) fn stays(
+    conn: &Connection,
+    group: GroupId,
+    user: UserId,
+) -> Result<Vec<StoredStay>, Stop> {
     let (Ok(group), Ok(user)) = (i64::try_from(group.0), i64::try_from(user.0)) else {
         return Ok(vec![]);
     };
     let stays = conn
         .prepare_cached(
-            "SELECT join_seq, leave_seq FROM im_group_member
+            "SELECT join_seq, leave_seq, from_seq FROM im_group_member
              WHERE group_id = ? AND user_id = ? ORDER BY join_seq",
         )?
         .query_map((group, user), |row| {
-            let (first, last) = (number(row, 0)?, number(row, 1)?);
-            Ok(Span { first, last: if last == 0 { u64::MAX } else { last } })
+            Ok(StoredStay::of_row(number(row, 0)?, number(row, 1)?, number(row, 2)?))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(stays)

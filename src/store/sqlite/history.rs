@@ -14,10 +14,11 @@ use super::read::Snapshot;
 use super::records::find;
 use super::rows::number;
 use crate::group::StreamState;
-use crate::page::{PageBytes, Span, above, blank, plan, plan_stream};
+use crate::page::{END, PageBytes, Span, above, blank, end_of, plan, plan_stream};
 use crate::record::{Key, Record, Table, View};
 use crate::refusal::{NO_SUCH_GROUP, NOT_A_PARTY};
 use crate::search;
+use crate::stays::readable;
 
 impl Snapshot<'_> {
     pub(super) fn history(
@@ -82,7 +83,7 @@ impl Snapshot<'_> {
         };
         let last = Index::Conversations.last(self.conn, number)?;
         let head = last.map_or(0, |last| last.position);
-        let stays = self.stay_rows(group, reader)?;
+        let stays = groups::stays(self.conn, group, reader)?;
         let limit = limit.min(SYNC_ENTRIES_MAX);
         let plan = plan_stream(state, &stays, head, after.0, limit).ok_or(NO_SUCH_GROUP)?;
         let mut entries = Vec::new();
@@ -104,6 +105,16 @@ impl Snapshot<'_> {
         Ok(plan.page(group, entries))
     }
 
+    /// Where streams ended for readers who are members no more.
+    pub(super) fn stream_ends(&self, asks: &[(UserId, GroupId)]) -> Result<Vec<Option<Seq>>, Stop> {
+        let end = |&(reader, group): &(UserId, GroupId)| match self.stream(reader, group, END, 0) {
+            Ok(page) => Ok(end_of(&page)),
+            Err(Stop::Refuse(_)) => Ok(None),
+            Err(why) => Err(why),
+        };
+        asks.iter().map(end).collect()
+    }
+
     fn stream_state(&self, group: GroupId) -> Result<Option<StreamState>, Stop> {
         let Ok(key) = i64::try_from(group.0) else { return Ok(None) };
         let state = self
@@ -118,16 +129,15 @@ impl Snapshot<'_> {
         Ok(state.flatten())
     }
 
-    /// The places of a stream that are there for a reader.
+    /// The places of a group's conversation that are there for a reader, and in no mailbox.
     pub(super) fn seen_of_stream(&self, reader: UserId, group: GroupId) -> Result<Vec<Span>, Stop> {
-        let (Some(state), Some(number)) =
-            (self.stream_state(group)?, self.conversation_number(ConversationKey::group(group))?)
-        else {
+        let Some(number) = self.conversation_number(ConversationKey::group(group))? else {
             return Ok(vec![]);
         };
         let last = Index::Conversations.last(self.conn, number)?;
         let head = last.map_or(0, |last| last.position);
-        Ok(search::visible(state, &self.stay_rows(group, reader)?, head))
+        let stays = groups::stays(self.conn, group, reader)?;
+        Ok(search::visible(self.stream_state(group)?, &stays, head))
     }
 
     pub(super) fn conversation_number(&self, key: ConversationKey) -> Result<Option<u64>, Stop> {
@@ -139,21 +149,13 @@ impl Snapshot<'_> {
         Ok(number)
     }
 
-    /// The reader's stays, ascending.
+    /// What the reader may see of a group, ascending.
     fn visible_stays(&self, group: GroupId, reader: UserId, head: u64) -> Result<Vec<Span>, Stop> {
         let stays = groups::stays(self.conn, group, reader)?;
         if stays.is_empty() {
             return Err(NO_SUCH_GROUP.into());
         }
-        let until_now = |stay: Span| Span { last: stay.last.min(head), ..stay };
-        Ok(stays.into_iter().map(until_now).collect())
-    }
-
-    /// join_seq and leave_seq of the reader's stays, ascending.
-    fn stay_rows(&self, group: GroupId, reader: UserId) -> Result<Vec<(u64, u64)>, Stop> {
-        let stays = groups::stays(self.conn, group, reader)?;
-        let row = |stay: Span| (stay.first, if stay.last == u64::MAX { 0 } else { stay.last });
-        Ok(stays.into_iter().map(row).collect())
+        Ok(readable(&stays, head))
     }
 
     /// Up to where a conversation's history is cleared for one of its members.

@@ -17,6 +17,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../sql/sqlite/0007_accounts.sql"),
     include_str!("../../../sql/sqlite/0008_search.sql"),
     include_str!("../../../sql/sqlite/0009_streams.sql"),
+    include_str!("../../../sql/sqlite/0010_history.sql"),
+    include_str!("../../../sql/sqlite/0011_nicknames.sql"),
 ];
 
 /// Applies the migrations that the file lacks, all in one transaction under the write lock.

@@ -16,6 +16,7 @@ use super::connection;
 use super::failure::{Abort, Stop};
 use super::index::Index;
 use super::rows::{MESSAGE_BY_ID, message, number};
+use crate::found::merged;
 use crate::lists;
 use crate::page::{PageBytes, blank};
 use crate::refusal::{NO_SUCH_GROUP, NO_SUCH_USER};
@@ -101,6 +102,7 @@ impl Snapshot<'_> {
             ReadJob::Stream { reader, group, after, limit } => {
                 ReadResult::Sync(self.stream(*reader, *group, *after, *limit)?)
             }
+            ReadJob::StreamEnds { asks } => ReadResult::StreamEnds(self.stream_ends(asks)?),
             ReadJob::History { reader, conversation, range, limit } => {
                 ReadResult::History(self.history(*reader, *conversation, *range, *limit)?)
             }
@@ -297,16 +299,22 @@ impl Snapshot<'_> {
     }
 
     fn find_users(&self, prefix: &str, limit: usize) -> Result<Vec<pb::UserInfo>, Stop> {
-        let found = self
-            .conn
-            .prepare_cached(
-                "SELECT u.user_id, u.username, u.nickname, u.avatar_url FROM im_username n
-                 JOIN im_user u ON u.user_id = n.user_id
-                 WHERE n.name >= ? AND n.name < ? ORDER BY n.name LIMIT ?",
-            )?
-            .query_map((prefix, format!("{prefix}{ABOVE_ALL_CHARS}"), limit as i64), user_info)?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(found)
+        let range = (prefix, format!("{prefix}{ABOVE_ALL_CHARS}"), limit as i64);
+        let find = |sql| {
+            let mut statement = self.conn.prepare_cached(sql)?;
+            let found = statement.query_map(range.clone(), user_info)?;
+            found.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let by_username = find(
+            "SELECT u.user_id, u.username, u.nickname, u.avatar_url FROM im_username n
+             JOIN im_user u ON u.user_id = n.user_id
+             WHERE n.name >= ? AND n.name < ? ORDER BY n.name LIMIT ?",
+        )?;
+        let by_nickname = find(
+            "SELECT user_id, username, nickname, avatar_url FROM im_user
+             WHERE nick_key >= ? AND nick_key < ? ORDER BY nick_key, user_id LIMIT ?",
+        )?;
+        Ok(merged(by_username, by_nickname, limit))
     }
 
     pub(super) fn groups(
@@ -320,7 +328,7 @@ impl Snapshot<'_> {
             .prepare_cached(
                 "SELECT g.group_id, g.name, g.owner_id, g.member_count, m.role, g.created_ms,
                      coalesce(s.announcement, ''), coalesce(s.join_mode, 0), g.muted,
-                     g.begin_seq > 0
+                     g.begin_seq > 0, coalesce(s.open_seq, 0) > 0
                  FROM im_group_member m JOIN im_group g ON g.group_id = m.group_id
                  LEFT JOIN im_group_setting s ON s.group_id = m.group_id
                  WHERE m.user_id = ? AND m.group_id > ? AND m.leave_seq = 0
@@ -338,6 +346,7 @@ impl Snapshot<'_> {
                     join_mode: row.get(7)?,
                     all_muted: row.get(8)?,
                     is_stream: row.get(9)?,
+                    open_history: row.get(10)?,
                 })
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;

@@ -15,13 +15,14 @@ use super::index::Index;
 use super::rows::{kind, number, small_number};
 use super::runs::pack;
 use super::{accounts, groups};
-use crate::group::{Group, Stay};
+use crate::group::{Group, Seats, Stay};
 use crate::page::Span;
 use crate::record::{Key, Row, Table, Value};
 use crate::rules::{
     BodyChange, Deferred, KnownDevice, NewEvent, NewestSession, Once, Placed, Profile, Rows,
     SentKey, Target, Ties,
 };
+use crate::stays::readable;
 
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -114,8 +115,8 @@ impl Rows for Batch<'_> {
         self.load_or_find_group(id)
     }
 
-    fn group_for(&mut self, id: GroupId, user: UserId) -> Result<Option<Group>, Stop> {
-        self.load_seat(id, user)
+    fn group_for(&mut self, id: GroupId, seats: Seats<'_>) -> Result<Option<Group>, Stop> {
+        self.load_seats(id, seats)
     }
 
     fn made_group(
@@ -143,7 +144,7 @@ impl Rows for Batch<'_> {
     }
 
     fn stays(&mut self, group: GroupId, user: UserId) -> Result<Vec<Span>, Stop> {
-        groups::stays(self.conn, group, user)
+        Ok(readable(&groups::stays(self.conn, group, user)?, u64::MAX))
     }
 
     fn deferred(&mut self) -> &mut Deferred {

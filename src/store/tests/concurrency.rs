@@ -94,6 +94,7 @@ fn readers_see_dense_mailboxes_while_a_writer_appends() {
         owner: users[0],
         name: "all".into(),
         members: users[1..].to_vec(),
+        open_history: false,
         request_id: RequestId([1; 16]),
         limits: GroupLimits::default(),
     });

@@ -1,5 +1,5 @@
 //! What a message to a very large group costs: how soon it is acknowledged, and how soon everybody
-//! who is online has it. `large_group mysql|sqlite [MEMBERS [ONLINE]]`, with `ALDISD_BIN` as for the
+//! who is online has it; and what changes of the group cost beside it. `large_group mysql|sqlite [MEMBERS [ONLINE]]`, with `ALDISD_BIN` as for the
 //! scenario tests; build the server for release. It asserts what is pushed and read, and no time.
 
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aldis_scenario::requests::group_text;
 use aldis_scenario::{Cluster, NodeOptions, RawClient, Server, ServerOptions};
 use aldis_services::MariaDb;
-use aldis_wire::{Command, DeviceClass, pb};
+use aldis_wire::{Code, Command, DeviceClass, pb};
 
 /// Messages that are measured.
 const MESSAGES: usize = 20;
@@ -40,9 +40,9 @@ fn main() {
 }
 
 fn measure(nodes: &[&Server], members: usize, online: usize, rows: impl Fn() -> String) {
-    let users = nodes[0].seed_users("member", members, DeviceClass::Phone);
+    let users = nodes[0].seed_users("member", members + 1, DeviceClass::Phone);
     let mut owner = RawClient::login_seeded(nodes[0].address(), &users[0]);
-    let ids: Vec<u64> = users[1..].iter().map(|user| user.id).collect();
+    let ids: Vec<u64> = users[1..members].iter().map(|user| user.id).collect();
     let began = Instant::now();
     let (first, rest) = ids.split_at(INVITED.min(ids.len()));
     let group = owner.create_group(first.to_vec());
@@ -93,6 +93,44 @@ fn measure(nodes: &[&Server], members: usize, online: usize, rows: impl Fn() -> 
     show("all who are online have it", &mut reaches);
     let last = readers[0].stream_all(group, 0).0;
     println!("a member who came last reads {} entries of the stream", last.len());
+    drop(readers);
+    measure_changes(&mut owner, group, users[1].id, users[members].id);
+}
+
+/// Changes by the owner, each in turn, so that none finds what the one before it left in a cache.
+fn measure_changes(owner: &mut RawClient, group_id: u64, member: u64, stranger: u64) {
+    let mut times = [(); 6].map(|()| Vec::new());
+    let names = ["a rename", "a mute", "a role", "a member brought in", "one put out", "a send"];
+    for round in 0..MESSAGES + WARM_UP {
+        let rename = pb::GroupUpdateReq {
+            group_id,
+            name: Some(format!("name {round}")),
+            ..Default::default()
+        };
+        let mute = pb::GroupMuteReq { group_id, user_id: member, seconds: 60, all_muted: false };
+        let role = if round % 2 == 0 { pb::GroupRole::Admin } else { pb::GroupRole::Member };
+        let role = pb::GroupSetRoleReq { group_id, user_id: member, role: role.into() };
+        let invite = pb::GroupInviteReq { group_id, member_ids: vec![stranger] };
+        let remove = pb::GroupRemoveReq { group_id, user_ids: vec![stranger] };
+        for (number, times) in times.iter_mut().enumerate() {
+            let began = Instant::now();
+            let reply = match number {
+                0 => owner.call(Command::GroupUpdate, &rename),
+                1 => owner.call(Command::GroupMute, &mute),
+                2 => owner.call(Command::GroupSetRole, &role),
+                3 => owner.call(Command::GroupInvite, &invite),
+                4 => owner.call(Command::GroupRemove, &remove),
+                _ => owner.call(Command::MsgSend, &group_text(group_id, "between changes")),
+            };
+            if round >= WARM_UP {
+                times.push(began.elapsed());
+            }
+            assert_eq!(reply.code(), Code::Ok, "{}", names[number]);
+        }
+    }
+    for (name, times) in names.iter().zip(&mut times) {
+        show(name, times);
+    }
 }
 
 fn show(what: &str, times: &mut [Duration]) {

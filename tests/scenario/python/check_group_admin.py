@@ -51,6 +51,27 @@ async def administration(env):
         await group_entry(owner, group_id, messages.GROUP_DISSOLVED)
         expect_equal((await member.request("GROUP_DISSOLVE", group_id=group_id)).seq, 0, "the repeat's seq")
         expect_equal(len((await owner.request("GROUP_LIST")).groups), 0, "groups")
+    await _newcomers(owner, stranger, env)
+
+
+async def _newcomers(owner, late, env):
+    group_id = (await owner.request("GROUP_CREATE", **new_group("open", []))).group_id
+    with env.case("GROUP_UPDATE: open_history lets newcomers read from there on, by HISTORY and SEARCH alone"):
+        await owner.send_ok("tea before", group_id=group_id)
+        await owner.request("GROUP_UPDATE", group_id=group_id, open_history=True)
+        event, told = await group_entry(owner, group_id, messages.GROUP_UPDATED)
+        expect(event.open_history, "the event does not say it")
+        sent = await owner.send_ok("tea after", group_id=group_id)
+        await owner.request("GROUP_INVITE", group_id=group_id, member_ids=[late.account.user_id])
+        _, joined = await group_entry(late, group_id, messages.MEMBERS_JOINED)
+        page = await late.request("HISTORY", group_id=group_id)
+        expect_equal([entry.conv_seq for entry in page.entries],
+                     [told.conv_seq, sent.conv_seq, joined.conv_seq], "conv_seqs")
+        hits = (await late.request("SEARCH", query="tea", group_id=group_id)).entries
+        expect_equal([entry.conv_seq for entry in hits], [sent.conv_seq], "hits")
+        expect((await late.request("GROUP_LIST")).groups[0].open_history, "GROUP_LIST does not say it")
+        listed = (await late.request("CONVERSATION_LIST")).conversations
+        expect_equal([one.unread for one in listed if one.view.group_id == group_id], [0], "unread")
 
 
 async def _joining(env, owner, admin, member, stranger, group_id):

@@ -141,6 +141,79 @@ fn tail_prints_each_entry_once_and_in_order_over_a_restart() {
 }
 
 #[test]
+fn friends_are_asked_answered_named_blocked_and_deleted() {
+    let server = Server::start();
+    let ada = Tool::registered(&server, "ada");
+    let ben = Tool::registered(&server, "ben");
+    assert_eq!(ada.ok(&["friend", "add", "ben", "we met at the fair"]), "ben was asked\n");
+    assert_eq!(field(&ben.json(&["friend", "list", "requests", "--json"]), "user"), ["ada"]);
+    assert!(ben.ok(&["friend", "list", "requests"]).contains("we met at the fair"));
+    assert_eq!(ben.ok(&["friend", "accept", "ada"]), "ada is a friend now\n");
+    ada.ok(&["friend", "rename", "ben", "Big Ben", "--folder", "London"]);
+    let friends = ada.json(&["friend", "list", "--json"]);
+    assert_eq!(
+        (&friends[0]["remark"], &friends[0]["folder"]),
+        (&"Big Ben".into(), &"London".into())
+    );
+    // Friends see each other come and go; strangers are told that they don't.
+    assert!(ada.ok(&["presence", "ben"]).starts_with("ben: "));
+    let cat = Tool::registered(&server, "cat");
+    let hidden = cat.run(&["presence", "ben"]);
+    let stderr = String::from_utf8_lossy(&hidden.stderr);
+    assert!(hidden.status.success() && stderr.contains("ben does not show it"), "{stderr}");
+    ben.ok(&["friend", "block", "ada"]);
+    assert_eq!(ada.exit_code(&["send", "ben", "hello"]), Some(REFUSED));
+    ben.ok(&["friend", "unblock", "ada"]);
+    ada.ok(&["send", "ben", "hello"]);
+    ada.ok(&["friend", "delete", "ben"]);
+    assert!(ada.json(&["friend", "list", "--json"]).is_empty());
+    assert_eq!(ada.exit_code(&["friend", "add", "nobody"]), Some(REFUSED));
+    assert_eq!(ada.exit_code(&["friend", "add", "ada"]), Some(REFUSED), "oneself");
+}
+
+#[test]
+fn a_group_is_run_by_its_number() {
+    let server = Server::start();
+    let ada = Tool::registered(&server, "ada");
+    let ben = Tool::registered(&server, "ben");
+    let made = ada.json(&["group", "create", "--json", "Lunch"]);
+    let id = made[0]["group_id"].as_u64().expect("an id").to_string();
+    let group = format!("group:{id}");
+    assert_eq!(ben.exit_code(&["group", "join", &group]), Some(REFUSED), "by invitation only");
+    ada.ok(&["group", "set", &group, "--join", "asked", "--announcement", "noon"]);
+    assert_eq!(ben.ok(&["group", "join", &group, "I am hungry"]), "asked to come in\n");
+    assert!(ada.ok(&["group", "requests", &id]).contains("ben: I am hungry"));
+    ada.ok(&["group", "admit", &group, "ben"]);
+    ada.ok(&["group", "mute", &group]);
+    assert_eq!(ben.exit_code(&["send", &group, "hello"]), Some(REFUSED));
+    ada.ok(&["group", "unmute", &group]);
+    ben.ok(&["send", &group, "hello"]);
+    ada.ok(&["group", "promote", &group, "ben"]);
+    ada.ok(&["group", "transfer", &group, "ben"]);
+    ben.ok(&["group", "remove", &group, "ada"]);
+    assert_eq!(ada.exit_code(&["group", "members", &group]), Some(REFUSED));
+    ben.ok(&["group", "dissolve", &group]);
+    assert_eq!(ben.exit_code(&["group", "members", "Lunch"]), Some(USAGE));
+}
+
+#[test]
+fn what_was_taken_back_or_changed_says_so() {
+    let server = Server::start();
+    let ada = Tool::registered(&server, "ada");
+    let ben = Tool::registered(&server, "ben");
+    ada.ok(&["send", "ben", "one"]);
+    ada.ok(&["send", "ben", "two"]);
+    ada.ok(&["recall", "ben", "1"]);
+    ada.ok(&["edit", "ben", "2", "second"]);
+    ben.ok(&["read", "ada", "2"]);
+    let shown = ben.ok(&["history", "ada"]);
+    assert!(shown.contains("ada -> ben: (taken back)\n"), "{shown}");
+    assert!(shown.contains("ada -> ben: second (edited)\n"), "{shown}");
+    // What one's own devices tell each other goes to oneself.
+    assert!(!ben.ok(&["sync"]).contains("id:0"));
+}
+
+#[test]
 fn groups_are_made_changed_and_listed() {
     let server = Server::start();
     let ada = Tool::registered(&server, "ada");

@@ -33,6 +33,7 @@ fn create_group(client: &mut RawClient, number: u8) -> Reply {
         request_id: vec![number; 16].into(),
         name: format!("group {number}"),
         member_ids: Vec::new(),
+        ..Default::default()
     };
     client.call(Command::GroupCreate, &body)
 }

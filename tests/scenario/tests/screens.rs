@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use aldis_scenario::{Server, aldis};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 const PASSWORD: &str = "correct horse";
@@ -235,6 +236,8 @@ fn a_group_is_made_on_the_screen_and_its_people_are_seen() {
     ben.sees("2 members");
     ada.say("@ben noodles?");
     ben.sees("@  ada: @ben noodles?");
+    // The only other one has read it, which is asked now and then.
+    ada.sees("✓✓ you: @ben noodles?");
 
     // A friend request, with its answer.
     ada.press(&["F3"]);
@@ -270,4 +273,75 @@ fn a_taken_session_says_so_and_comes_back_when_asked() {
     ada.sees("another login took this session");
     ada.press(&["C-l"]);
     ada.wait("the connection", |shown| shown.contains("● ada at"));
+}
+
+#[test]
+fn a_password_is_changed_and_a_device_is_logged_out_on_the_screen() {
+    const NEW_PASSWORD: &str = "battery staple";
+    let server = Server::start();
+    let ada = Screen::start(&server, "ada", &[], (100, 24));
+    ada.sees("Welcome, ada");
+    let environment = ada.environment(&server);
+    let phone = ["sync", "--device-class", "phone", "--device-id", "old-phone"];
+    assert!(ada.aldis(&environment, &phone).output().expect("aldis runs").status.success());
+    ada.press(&["F6"]);
+    ada.sees("Name for others");
+    ada.press(&["Tab"]);
+    ada.wait("the devices", |shown| shown.contains("old-phone") && shown.contains("this one"));
+    // The last login stands first.
+    ada.press(&["x"]);
+    ada.sees("(y/n)");
+    ada.press(&["y"]);
+    ada.wait("that it is logged out", |shown| {
+        shown.lines().any(|line| line.contains("logged out  old-phone"))
+    });
+
+    ada.press(&["Tab", "Down", "Down", "Down", "Enter"]);
+    ada.sees("your password now:");
+    for (typed, next) in [
+        (PASSWORD, "the new one:"),
+        (NEW_PASSWORD, "the new one once more:"),
+        (NEW_PASSWORD, "the password is changed"),
+    ] {
+        ada.say(typed);
+        let shown = ada.sees(next);
+        assert!(!shown.contains(typed), "{shown}");
+    }
+    // The session goes on, and comes back by its token after another one took it.
+    let log_in = |password: &str| {
+        let mut command = ada.aldis(&environment, &["sync", "--device-class", "desktop"]);
+        // Another home has no token.
+        let home = TempDir::with_prefix("aldis-screen-").expect("a temporary directory");
+        command.env("XDG_CONFIG_HOME", home.path()).env("ALDIS_PASSWORD", password);
+        command.output().expect("aldis runs").status.success()
+    };
+    assert!(!log_in(PASSWORD) && log_in(NEW_PASSWORD));
+    ada.sees("another login took this session");
+    ada.press(&["C-l"]);
+    ada.wait("the connection", |shown| shown.contains("● ada at"));
+}
+
+#[test]
+fn whoever_ends_the_chat_the_terminal_is_given_back() {
+    // A shell that goes on afterwards and says what it finds.
+    const SHELL: &str = r#"sh -c 'echo $$ >"$1"; exec "$0" chat' "$0" "$1"; stty -a; sleep 600"#;
+    let server = Server::start();
+    let ada = Screen::start(&server, "ada", &[], (80, 24));
+    ada.sees("Welcome, ada");
+    assert!(ada.tmux(&["respawn-pane", "-k", "-t", "chat", "sleep", "600"]).status.success());
+    ada.wait("nothing", |shown| !shown.contains("Welcome"));
+    let aldis = aldis().get_program().to_string_lossy().into_owned();
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let pid_file = ada.home.path().join(format!("pid-{}", signal.as_raw()));
+        let file = pid_file.display().to_string();
+        let respawn = ["respawn-pane", "-k", "-t", "chat", "sh", "-c", SHELL, &aldis, &file];
+        assert!(ada.tmux(&respawn).status.success());
+        ada.sees("Welcome, ada");
+        let pid = std::fs::read_to_string(&pid_file).expect("the shell wrote it");
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw).expect("a number");
+        kill_process(pid, signal).expect("our own grandchild");
+        let shown = ada.wait("the shell", |shown| shown.contains("echoe"));
+        assert!(!shown.contains("Conversations"), "the usual screen is back: {shown}");
+        assert!(!shown.contains("-icanon") && !shown.contains("-echo "), "{signal:?}: {shown}");
+    }
 }

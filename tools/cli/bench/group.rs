@@ -62,6 +62,7 @@ pub fn create(net: &mut Net, conn: ConnIndex, users: &[u64], request_id: [u8; 16
         name: "bench".to_owned(),
         member_ids: first.to_vec(),
         request_id: Bytes::copy_from_slice(&request_id),
+        open_history: false,
     };
     let frame = request_frame(Command::GroupCreate, SEQ_SET_UP, &request);
     let group_id = ask(net, conn, &frame).context("GROUP_CREATE")?;

@@ -92,7 +92,7 @@ impl Play<'_> {
             .entry(index)
             .or_insert_with(|| Bytes::copy_from_slice(&core.new_request_id(now).0));
         let request_id = request_id.clone();
-        let request = pb::GroupCreateReq { name, member_ids, request_id };
+        let request = pb::GroupCreateReq { name, member_ids, request_id, open_history: false };
         match core.request(Request::GroupCreate(request)) {
             Ok(request) => {
                 self.creating.insert((no, request), index);

@@ -117,6 +117,15 @@ impl Editor {
         Edited::Done
     }
 
+    /// The same with a dot for each character, for what nobody may see.
+    pub(super) fn masked(&self) -> Self {
+        let dots = |text: &str| "•".repeat(text.graphemes(true).count());
+        let before = dots(self.text.get(..self.cursor).unwrap_or_default());
+        let after = dots(self.text.get(self.cursor..).unwrap_or_default());
+        let (text, cursor) = (format!("{before}{after}"), before.len());
+        Self { text, cursor, cut: String::new(), ..*self }
+    }
+
     /// The rows of `columns` in which the text is shown, and the cursor's row and column.
     pub(super) fn rows(&self, columns: usize) -> (Vec<Range<usize>>, usize, usize) {
         // One column stays free for the cursor behind the last character.

@@ -8,6 +8,7 @@
 mod editor;
 mod keys;
 mod model;
+mod steady;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -154,6 +155,10 @@ impl Screens {
             Effect::LogIn => self.session.log_in_again(),
             // Losing the token only means a prompt at the next start.
             Effect::KeepToken => drop(self.session.keep_token()),
+            Effect::ForgetPassword => {
+                self.session.forget_password();
+                drop(self.session.keep_token());
+            }
             Effect::Quit => self.has_ended = true,
         }
     }

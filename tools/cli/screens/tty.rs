@@ -14,7 +14,9 @@ use ratatui::crossterm::event::{
 };
 use ratatui::crossterm::execute;
 use ratatui::{Frame, Terminal};
-use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::steady::Steady;
 
 /// Keys that wait to be taken; who types faster waits.
 const INPUTS_MAX: usize = 256;
@@ -33,8 +35,9 @@ pub(super) enum Input {
 /// See the file's first line.
 pub(super) struct Tty {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    steady: Steady,
     inputs: Receiver<Input>,
-    /// SIGTERM or SIGHUP came.
+    /// SIGTERM, SIGHUP or SIGINT came; Ctrl-C is a key here.
     ended: Arc<AtomicBool>,
 }
 
@@ -42,13 +45,13 @@ impl Tty {
     /// Takes the terminal; `waker` ends the wait of who has to look at inputs.
     pub(super) fn open(waker: Waker) -> io::Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGHUP] {
+        for signal in [SIGTERM, SIGHUP, SIGINT] {
             signal_hook::flag::register(signal, Arc::clone(&ended))?;
         }
         // It also restores the terminal if the program panics.
         let terminal = ratatui::try_init()?;
         let (sender, inputs) = mpsc::sync_channel(INPUTS_MAX);
-        let tty = Self { terminal, inputs, ended };
+        let tty = Self { terminal, steady: Steady::default(), inputs, ended };
         execute!(io::stdout(), EnableBracketedPaste, EnableFocusChange)?;
         std::thread::Builder::new().name("tty".to_owned()).spawn(move || read(&sender, &waker))?;
         Ok(tty)
@@ -69,7 +72,12 @@ impl Tty {
     }
 
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        self.terminal.draw(draw).map(drop)
+        let steady = &mut self.steady;
+        let result = self.terminal.draw(|frame| {
+            draw(frame);
+            steady.apply(frame.buffer_mut());
+        });
+        result.map(drop)
     }
 }
 

@@ -195,6 +195,7 @@ impl Client {
             name: name.to_owned(),
             member_ids: members.iter().map(|id| id.0).collect(),
             request_id: Bytes::copy_from_slice(&request_id),
+            open_history: false,
         };
         self.ask(request)
     }

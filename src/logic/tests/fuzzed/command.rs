@@ -153,6 +153,7 @@ fn check_read(is_online: bool, job: &ReadJob) {
         ReadJob::Pinned { user } | ReadJob::Account { user } | ReadJob::LoginState { user, .. } => {
             by(*user)
         }
+        ReadJob::StreamEnds { asks } => asks.iter().for_each(|(user, _)| by(*user)),
         ReadJob::Sight { pairs } => assert!(pairs.len() <= PRESENCE_USERS_MAX),
         ReadJob::Credentials { .. } | ReadJob::Heads { .. } | ReadJob::Audience(_) => {}
     }

@@ -12,3 +12,4 @@ mod messages;
 mod presence;
 mod rates;
 mod search;
+mod stream_ends;

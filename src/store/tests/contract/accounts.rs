@@ -1,8 +1,8 @@
 //! Users, sessions, devices, and the questions about them.
 
 use aldis_logic::job::{
-    Credentials, Generations, JobError, LoginState, ReadJob, ReadResult, SessionOpened, UserHead,
-    WriteJob, Written,
+    Credentials, Generations, JobError, LoginState, NewUser, ReadJob, ReadResult, SessionOpened,
+    UpdateUser, UserHead, WriteJob, Written,
 };
 use aldis_wire::{Code, DeviceClass, Epoch, Seq, UserId, pb};
 use smallvec::{SmallVec, smallvec};
@@ -232,10 +232,31 @@ fn users_are_found_by_the_beginning_of_their_name() {
         assert_eq!(find("ada", 10), ["ada", "adam"]);
         assert_eq!(find("ad", 10), ["ad_m", "ada", "adam"]);
         assert_eq!(find("ad", 1), ["ad_m"]);
-        assert_eq!(find("小", 10), ["小明", "小红"]);
+        assert_eq!(find("小", 10), ["小明", "小红"], "nicknames say the same");
+        let nick =
+            |name: &str, nickname: &str| NewUser { nickname: nickname.into(), ..new_user(name, 1) };
+        let (x, y) = (nick("x1", "Ädam's 😀"), nick("x2", "Ad hoc"));
+        let (x, y) = (bench.add_user(x).unwrap(), bench.add_user(y).unwrap());
+        let find = |bench: &mut Bench, prefix: &str, limit| {
+            let ask = ReadJob::FindUsers { prefix: prefix.into(), limit };
+            let Ok(ReadResult::Users(found)) = bench.read(ask) else { panic!() };
+            found.into_iter().map(|user| user.username).collect::<Vec<_>>()
+        };
         for prefix in ["zz", "%", "a%", "a_", "adamant", "'"] {
-            assert!(find(prefix, 10).is_empty(), "{prefix}");
+            assert!(find(bench, prefix, 10).is_empty(), "{prefix}");
         }
+        assert_eq!(find(bench, "äd", 10), ["x1"]);
+        assert_eq!(find(bench, "ädam's 😀", 10), ["x1"]);
+        assert_eq!(find(bench, "ad", 10), ["ad_m", "ada", "adam", "x2"], "usernames come first");
+        assert_eq!(find(bench, "ad", 3), ["ad_m", "ada", "adam"]);
+        assert_eq!(find(bench, "x", 10), ["x1", "x2"]);
+        let nickname = Some("Zoë".to_owned());
+        let update = UpdateUser { user: y, nickname, ..UpdateUser::default() };
+        bench.run(WriteJob::UpdateUser(update)).unwrap();
+        bench.restart();
+        assert_eq!(find(bench, "ad h", 10), [""; 0]);
+        assert_eq!(find(bench, "zoë", 10), ["x2"]);
+        assert!(x != y);
     });
 }
 

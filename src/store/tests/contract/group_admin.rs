@@ -2,8 +2,8 @@
 //! in. The rules are the same code for all backends; what is tested is what each makes of them.
 
 use aldis_logic::job::{
-    GroupChange, GroupJob, GroupLimits, HistoryRange, JobError, JoinMode, ReadJob, ReadResult,
-    WriteJob, Written,
+    GroupChange, GroupJob, GroupLimits, GroupUpdate, HistoryRange, JobError, JoinMode, ReadJob,
+    ReadResult, WriteJob, Written,
 };
 use aldis_wire::{Code, ConversationKey, GroupId, Message, UserId, pb};
 
@@ -83,10 +83,9 @@ fn each_role_may_do_what_it_may_to_lower_ones() {
         let remove = |user: usize| GroupChange::Remove { users: vec![users[user]] };
         let admin = |user: usize| GroupChange::SetRole { user: users[user], is_admin: true };
         let transfer = |user: usize| GroupChange::Transfer { to: users[user] };
-        let rename = || GroupChange::Update {
-            name: Some("other".into()),
-            announcement: None,
-            join_mode: None,
+        let rename = || {
+            let name = Some("other".into());
+            GroupChange::Update(GroupUpdate { name, ..GroupUpdate::default() })
         };
         let (f, n) = (Err(Code::Forbidden), Err(Code::NotFound));
         let refused = [
@@ -206,10 +205,13 @@ fn the_muted_do_not_speak_until_their_time_is_over() {
 fn settings_are_told_and_kept_and_what_is_left_out_stays() {
     on_every_backend(|bench| {
         let (users, group) = stage(bench);
-        let update = |name: Option<&str>, news: Option<&str>, join_mode| GroupChange::Update {
-            name: name.map(str::to_owned),
-            announcement: news.map(str::to_owned),
-            join_mode,
+        let update = |name: Option<&str>, news: Option<&str>, join_mode| {
+            GroupChange::Update(GroupUpdate {
+                name: name.map(str::to_owned),
+                announcement: news.map(str::to_owned),
+                join_mode,
+                open_history: None,
+            })
         };
         let change = update(Some("新名字"), Some("no meeting today"), None);
         assert_eq!(run(bench, users[ADMIN], group, change.clone()), Ok(3));
@@ -251,8 +253,9 @@ fn who_asks_comes_in_when_an_admin_says_yes() {
         let stranger = users[STRANGER];
         let join = |reason: &str| GroupChange::Join { reason: reason.into() };
         let answer = |accept| GroupChange::HandleJoin { user: stranger, accept };
-        let mode =
-            |mode| GroupChange::Update { name: None, announcement: None, join_mode: Some(mode) };
+        let mode = |mode| {
+            GroupChange::Update(GroupUpdate { join_mode: Some(mode), ..GroupUpdate::default() })
+        };
         assert_eq!(run(bench, stranger, group, join("me")), Err(Code::NotFound), "by invitation");
         assert!(run(bench, users[OWNER], group, mode(JoinMode::Asked)).is_ok());
         assert_eq!(run(bench, users[OWNER], group, answer(true)), Err(Code::NotFound));

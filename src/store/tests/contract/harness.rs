@@ -340,6 +340,7 @@ pub fn create_group(owner: UserId, members: &[UserId], request_id: RequestId) ->
         owner,
         name: "the group".into(),
         members,
+        open_history: false,
         request_id,
         limits: LIMITS,
     })

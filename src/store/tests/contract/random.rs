@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use aldis_logic::job::{
-    Append, CreateGroup, FriendChange, FriendJob, GroupChange, GroupJob, GroupLimits, HistoryRange,
-    JobError, JoinMode, MessageChange, MessageJob, ReadJob, ReadResult, StoredMessage, ViewChange,
-    ViewJob, WriteJob, Written,
+    Append, CreateGroup, FriendChange, FriendJob, GroupChange, GroupJob, GroupLimits, GroupUpdate,
+    HistoryRange, JobError, JoinMode, MessageChange, MessageJob, ReadJob, ReadResult,
+    StoredMessage, ViewChange, ViewJob, WriteJob, Written,
 };
 use aldis_wire::{
     CLEARED, ConvSeq, ConversationKey, DeviceClass, Epoch, GroupId, Message, MsgId, RequestId, Seq,
@@ -94,10 +94,10 @@ fn job() -> impl Strategy<Value = WriteJob> {
         1 => (user(), device(), group(), 0..30u64).prop_map(|(user, device_id, group, seq)| {
             WriteJob::MarkDelivered { user, device_id, stream: Some(group), seq: Seq(seq) }
         }),
-        1 => (user(), users(), 0..5u8).prop_map(|(owner, members, id)| {
+        1 => (user(), users(), 0..5u8, proptest::bool::ANY).prop_map(|(owner, members, id, open_history)| {
             match create_group(owner, &members, RequestId([id; 16])) {
                 WriteJob::CreateGroup(group) => {
-                    WriteJob::CreateGroup(CreateGroup { limits: LIMITS, ..group })
+                    WriteJob::CreateGroup(CreateGroup { limits: LIMITS, open_history, ..group })
                 }
                 other => other,
             }
@@ -191,11 +191,12 @@ fn group_change() -> impl Strategy<Value = WriteJob> {
         3 => (user(), flag())
             .prop_map(|(user, is_admin)| GroupChange::SetRole { user, is_admin }),
         1 => user().prop_map(|to| GroupChange::Transfer { to }),
-        2 => (0..3u8, 0..3u64).prop_map(|(n, mode)| GroupChange::Update {
+        2 => (0..3u8, 0..3u64, flag()).prop_map(|(n, mode, is_open)| GroupChange::Update(GroupUpdate {
             name: (n > 0).then(|| format!("name {n}")),
             announcement: (n != 1).then(|| format!("news {n}")),
             join_mode: Some(JoinMode::from_number(mode)),
-        }),
+            open_history: (n > 0).then_some(is_open),
+        })),
         2 => (user(), 0..60u64).prop_map(|(user, mute_ms)| GroupChange::Mute { user, mute_ms }),
         1 => flag().prop_map(|is_muted| GroupChange::MuteAll { is_muted }),
         1 => Just(GroupChange::Dissolve),

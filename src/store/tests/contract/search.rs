@@ -2,7 +2,7 @@
 //! page ends by hits, bytes or work.
 
 use aldis_logic::job::{
-    GroupChange, GroupJob, IndexBlock, MessageChange, MessageJob, ReadJob, ReadResult,
+    GroupChange, GroupJob, GroupUpdate, IndexBlock, MessageChange, MessageJob, ReadJob, ReadResult,
     SearchMessages, SearchPage, WriteJob, Written,
 };
 use aldis_logic::search::SearchQuery;
@@ -322,7 +322,7 @@ fn friends_and_groups_are_found_by_their_names() {
         let first = bench.group(ada, &[ben]);
         let second = bench.group(ada, &[cat]);
         let name = Some("北京 friends".to_owned());
-        let update = GroupChange::Update { name, announcement: None, join_mode: None };
+        let update = GroupChange::Update(GroupUpdate { name, ..GroupUpdate::default() });
         change(bench, ada, second, update);
         assert_eq!(names(bench, ada, false, "group"), [first.0]);
         assert_eq!(names(bench, ada, false, "京"), [second.0]);

@@ -1,9 +1,9 @@
 //! Large groups: when one becomes a stream, what is in it and for whom, who follows it.
 
 use aldis_logic::job::{
-    CreateGroup, Event, Followed, GroupChange, GroupJob, GroupLimits, HistoryRange, JoinMode,
-    MessageChange, MessageJob, ReadJob, ReadResult, StoredMessage, SyncPage, ViewChange, ViewJob,
-    WriteJob, Written,
+    CreateGroup, Event, Followed, GroupChange, GroupJob, GroupLimits, GroupUpdate, HistoryRange,
+    JoinMode, MessageChange, MessageJob, ReadJob, ReadResult, StoredMessage, SyncPage, ViewChange,
+    ViewJob, WriteJob, Written,
 };
 use aldis_wire::{
     Code, ConvSeq, ConversationKey, DeviceClass, GroupId, Message, RECALLED, RequestId, Seq,
@@ -191,6 +191,32 @@ fn the_end_of_a_large_group_is_in_its_stream() {
 }
 
 #[test]
+fn a_stream_ended_for_who_left_below_the_leave_and_with_the_group_for_the_others() {
+    on_every_backend(|bench| {
+        let users = bench.users(5);
+        let group = large_group(bench, &users[..4]);
+        let small = bench.group(users[0], &users[1..2]);
+        let ends = |bench: &mut Bench| {
+            let mut asks: Vec<_> = users.iter().map(|&user| (user, group)).collect();
+            asks.push((users[0], small));
+            match bench.read(ReadJob::StreamEnds { asks }) {
+                Ok(ReadResult::StreamEnds(ends)) => {
+                    ends.into_iter().map(|end| end.map(|end| end.0)).collect::<Vec<_>>()
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(ends(bench), [None; 6]);
+        bench.send(ConversationKey::group(group), users[0], "x").unwrap(); // 3
+        bench.run(WriteJob::LeaveGroup { user: users[3], group }).unwrap(); // 4
+        assert_eq!(ends(bench), [None, None, None, Some(3), None, None]);
+        bench.run(change(users[0], group, GroupChange::Dissolve)).unwrap(); // 5
+        bench.restart();
+        assert_eq!(ends(bench), [Some(5), Some(5), Some(5), Some(3), None, None]);
+    });
+}
+
+#[test]
 fn changed_messages_read_marks_and_joining_by_oneself_work_in_streams() {
     on_every_backend(|bench| {
         let users = bench.users(5);
@@ -219,8 +245,10 @@ fn changed_messages_read_marks_and_joining_by_oneself_work_in_streams() {
         assert!(read.entries[0].1.content.is_empty());
         assert_eq!(read.entries[0].1.flags & RECALLED, RECALLED);
 
-        let update =
-            GroupChange::Update { name: None, announcement: None, join_mode: Some(JoinMode::Open) };
+        let update = GroupChange::Update(GroupUpdate {
+            join_mode: Some(JoinMode::Open),
+            ..GroupUpdate::default()
+        });
         bench.run(change(users[0], group, update)).unwrap(); // 6
         let join = GroupChange::Join { reason: String::new() };
         let joined = bench.run(change(users[4], group, join)); // 7

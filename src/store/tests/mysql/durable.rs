@@ -196,6 +196,7 @@ fn no_resend_is_answered_with_what_a_crash_of_the_database_takes_back() {
         owner: first.ann,
         name: "group".into(),
         members: vec![first.bob],
+        open_history: false,
         request_id: RequestId([1; 16]),
         limits: GroupLimits::default(),
     });

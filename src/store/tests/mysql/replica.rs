@@ -131,6 +131,7 @@ fn who_left_a_group_reads_nothing_recalled_from_a_replica_that_lags() {
         owner: ann,
         name: "group".into(),
         members: vec![bob],
+        open_history: false,
         request_id: RequestId([1; 16]),
         limits: GroupLimits::default(),
     });

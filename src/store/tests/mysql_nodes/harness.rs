@@ -85,6 +85,7 @@ pub fn create_group(writer: &mut MysqlWriter, users: &[UserId], number: u8) -> G
         owner: users[0],
         name: "group".into(),
         members: users[1..].to_vec(),
+        open_history: false,
         request_id: RequestId([number; 16]),
         limits: GroupLimits::default(),
     });

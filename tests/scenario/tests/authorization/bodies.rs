@@ -149,6 +149,10 @@ fn about_group(row: &str, about: &Subject) -> Vec<u8> {
             let name = Some("another name".into());
             pb::GroupUpdateReq { group_id, name, ..Default::default() }.encode_to_vec()
         }
+        "GROUP_UPDATE of open_history" => {
+            let open_history = Some(true);
+            pb::GroupUpdateReq { group_id, open_history, ..Default::default() }.encode_to_vec()
+        }
         "GROUP_MUTE of all" => {
             pb::GroupMuteReq { group_id, all_muted: true, ..Default::default() }.encode_to_vec()
         }

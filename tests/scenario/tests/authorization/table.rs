@@ -89,6 +89,7 @@ GROUP_HANDLE_JOIN               L      N        F      F     O     O     N    N 
 GROUP_SET_ROLE                  L      N        F      F     F     O     N    N       N     N
 GROUP_TRANSFER                  L      N        F      F     F     O     N    N       N     N
 GROUP_UPDATE                    L      N        F      F     O     O     N    N       N     N
+GROUP_UPDATE of open_history    L      N        F      F     O     O     N    N       N     N
 GROUP_MUTE of the member        L      N        F      F     O     O     N    N       N     N
 GROUP_MUTE of the admin         L      N        F      F     F     O     N    N       N     N
 GROUP_MUTE of all               L      N        F      F     O     O     N    N       N     N

@@ -80,6 +80,7 @@ fn a_group(town: &mut Town<'_>) -> u64 {
         name: Some("the lamp 灯".into()),
         announcement: Some("no talk of work".into()),
         join_mode: Some(pb::JoinMode::Asked.into()),
+        open_history: None,
     };
     town.asks("ada", update);
     for name in ["fay", "gil"] {

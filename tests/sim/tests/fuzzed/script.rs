@@ -179,6 +179,7 @@ fn circle(choice: u8, script: &mut Script<'_>, names: &Names<'_>) -> (Command, V
                 name: "group".into(),
                 member_ids: some_users(script, names),
                 request_id: id(script),
+                open_history: false,
             };
             (Command::GroupCreate, body.encode_to_vec())
         }

@@ -4,7 +4,7 @@ use aldis_client::core::{Response, Target};
 use aldis_wire::{GroupId, pb};
 
 use super::asks::{After, Outcome, Purpose, Ticket, why};
-use super::{Log, Model, Roster};
+use super::{Model, Roster};
 
 impl Model {
     /// The outcome of a request.
@@ -24,8 +24,8 @@ impl Model {
             (Purpose::List { left }, Response::ConversationList(page)) => {
                 self.handle_list(left, &page);
             }
-            (Purpose::History { target, is_newest }, Response::History(page)) => {
-                self.handle_page(target, is_newest, &page);
+            (Purpose::History { target, page }, Response::History(resp)) => {
+                self.handle_page(target, page, &resp);
             }
             (Purpose::Names, Response::UserGet(resp)) => {
                 resp.users.into_iter().for_each(|user| self.names.set_user(user));
@@ -49,10 +49,8 @@ impl Model {
                 self.handle_relations(list, so_far, page);
             }
             (Purpose::Search { query }, Response::Search(resp)) => self.handle_hits(&query, &resp),
-            (Purpose::Receipts { target }, Response::Receipts(resp)) => {
-                for receipt in resp.receipts {
-                    self.chats.note_receipt(target, receipt.read_conv_seq);
-                }
+            (Purpose::Receipts { target, so_far }, Response::Receipts(resp)) => {
+                self.handle_receipts(target, so_far, resp);
             }
             (Purpose::Watch, Response::PresenceSubscribe(resp)) => self.note_presence(resp.users),
             (Purpose::Find { name }, Response::UserFind(resp)) => self.handle_found(&name, resp),
@@ -61,6 +59,13 @@ impl Model {
                 self.are_groups_wanted = true;
                 self.open(Target::Group(GroupId(resp.group_id)));
             }
+            (Purpose::Devices, Response::DeviceList(resp)) => self.account.devices = resp.devices,
+            (Purpose::Audience { audience }, _) => {
+                self.account.audience = Some(audience);
+                self.say("changed");
+            }
+            (Purpose::Revoke { device_id }, _) => self.handle_revoked(device_id),
+            (Purpose::Password, _) => self.handle_new_password(),
             (Purpose::Change { done, then }, _) => {
                 self.say(&done);
                 self.look_again(then);
@@ -85,15 +90,19 @@ impl Model {
                 self.look_again(then);
             }
             Purpose::CreateGroup { name } => self.say(&format!("{name} was not made: {why}")),
-            Purpose::History { target, .. } => {
-                if let Some(log) = self.log.as_mut().filter(|log| log.target == target) {
-                    (log.is_loading, log.is_fresh, log.has_older) = (false, false, false);
-                }
+            Purpose::History { target, page } => {
+                self.handle_no_page(target, page);
                 self.say(&format!("no messages: {why}"));
             }
             // Of a group that one has left there is no list.
             Purpose::Members { .. } | Purpose::JoinRequests { .. } => {}
-            Purpose::List { .. } | Purpose::Groups { .. } | Purpose::Relations { .. } => {
+            Purpose::Audience { .. } => self.say(&format!("not changed: {why}")),
+            Purpose::Revoke { .. } => self.say(&format!("not logged out: {why}")),
+            Purpose::Password => self.say(&format!("not changed: {why}")),
+            Purpose::List { .. }
+            | Purpose::Groups { .. }
+            | Purpose::Relations { .. }
+            | Purpose::Devices => {
                 self.say(&format!("a list did not come: {why}"));
             }
         }
@@ -111,29 +120,7 @@ impl Model {
                 self.ask_members(group);
             }
             After::Groups => self.are_groups_wanted = true,
-        }
-    }
-
-    fn handle_page(&mut self, target: Target, is_newest: bool, page: &pb::HistoryResp) {
-        page.entries.iter().for_each(|entry| self.want_people(entry));
-        let Some(log) = self.log.as_mut().filter(|log| log.target == target) else { return };
-        if is_newest && log.gone_to.is_some() {
-            return; // it was asked for before somebody went elsewhere
-        }
-        if is_newest && !log.is_at_end {
-            let news_after = log.news_after;
-            *log = Log::new(target);
-            log.news_after = news_after;
-        }
-        log.add_page(page);
-        if let Some(conv_seq) = log.gone_to.take() {
-            self.arrive_at(conv_seq);
-        }
-        if is_newest {
-            let me = self.setting.me;
-            for entry in &page.entries {
-                self.chats.note(target, entry, me);
-            }
+            After::Profile => self.ask_profile(),
         }
     }
 
@@ -183,6 +170,7 @@ impl Model {
                 self.roster = Some(Roster { group, members: so_far, requests: Vec::new() });
             }
         }
+        self.handle_roster();
     }
 
     fn handle_relations(

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use aldis_client::core::{Request, RequestError, Response, Target};
 use aldis_wire::{Code, pb};
 
-/// Times that a request is asked before its failure is told: all of them are safe to repeat.
+use super::pages::Page;
+
+/// Times that a request is asked before its failure is told: those that are asked again are safe to
+/// repeat.
 const TRIES_MAX: u32 = 20;
 /// Pause before a request is asked again when the server names none.
 const PAUSE_MS: u64 = 500;
@@ -15,25 +18,26 @@ const PAUSE_MS: u64 = 500;
 pub struct Ticket(u64);
 
 /// What a request was for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Purpose {
-    /// A page of conversations; how many are wanted with it and after it.
+    /// A page of conversations; how many are wanted with it and after it. `None`: those that come
+    /// besides, whole.
     List {
-        left: usize,
+        left: Option<usize>,
     },
-    /// A page of a conversation; `is_newest`: the last one.
     History {
         target: Target,
-        is_newest: bool,
+        page: Page,
     },
     MarkRead,
     /// That the user writes something.
     Typing,
     /// Who is there.
     Watch,
-    /// What the other of a 1:1 conversation has read.
+    /// What the others of a conversation have read.
     Receipts {
         target: Target,
+        so_far: Vec<pb::Receipt>,
     },
     Names,
     Groups {
@@ -60,6 +64,18 @@ pub(super) enum Purpose {
     CreateGroup {
         name: String,
     },
+    /// One's own devices.
+    Devices,
+    /// Who may see whether one is online.
+    Audience {
+        audience: pb::PresenceAudience,
+    },
+    /// One's own device is logged out.
+    Revoke {
+        device_id: String,
+    },
+    /// Another password.
+    Password,
     /// Something was changed; what to say then.
     Change {
         done: String,
@@ -74,6 +90,7 @@ pub(super) enum After {
     Relations,
     Group(u64),
     Groups,
+    Profile,
 }
 
 /// The outcome of a request.
@@ -121,8 +138,9 @@ impl Asks {
         outcome: Outcome,
     ) -> Option<(Purpose, Outcome)> {
         let asked = self.asked.get_mut(&ticket)?;
-        // What one writes now is no news later.
-        let is_lasting = !matches!(asked.purpose, Purpose::Typing);
+        // What one writes now is no news later, and a password that was changed is not the old one
+        // any more.
+        let is_lasting = !matches!(asked.purpose, Purpose::Typing | Purpose::Password);
         if asked.try_count < TRIES_MAX && is_lasting {
             match &outcome {
                 Err(RequestError::Lost) => {
@@ -179,6 +197,9 @@ pub(super) fn why(error: &RequestError) -> String {
                 Code::NotFound => "there is no such thing here",
                 Code::Forbidden => "you may not do that",
                 Code::TooLarge => "that is too much",
+                Code::BadCredentials => "that is not your password",
+                Code::RateLimited | Code::Busy => "too much at once; try again a little later",
+                Code::Unavailable => "the server cannot do it now",
                 _ => code.name(),
             };
             match message.is_empty() {

@@ -8,8 +8,8 @@ use aldis_wire::pb;
 
 use super::message::Message;
 
-/// Conversations in the list; the oldest ones leave it.
-const CHATS_MAX: usize = 1_000;
+/// Conversations in the list; the oldest ones leave it. Who has more finds them by name.
+pub(super) const CHATS_MAX: usize = 10_000;
 /// Unread messages that are counted; the list shows `99+` long before.
 const UNREAD_MAX: usize = 1_000;
 
@@ -36,6 +36,8 @@ pub struct Chat {
     mentioned_at: Option<u64>,
     /// The other of a 1:1 conversation has read everything up to it.
     pub other_read_conv_seq: u64,
+    /// A device of the other's holds everything up to it.
+    pub other_received_conv_seq: u64,
     /// Highest conv_seq that is known.
     pub last_conv_seq: u64,
 }
@@ -63,6 +65,7 @@ impl Chat {
             unread: BTreeSet::new(),
             mentioned_at: None,
             other_read_conv_seq: 0,
+            other_received_conv_seq: 0,
             last_conv_seq: 0,
         }
     }
@@ -198,10 +201,11 @@ impl Chats {
         }
     }
 
-    /// The other one has read everything up to `conv_seq`.
-    pub(super) fn note_receipt(&mut self, target: Target, conv_seq: u64) {
+    /// The other one has read everything up to `read`, and a device has everything up to `received`.
+    pub(super) fn note_receipt(&mut self, target: Target, read: u64, received: u64) {
         if let Some(chat) = self.list.iter_mut().find(|chat| chat.target == target) {
-            chat.other_read_conv_seq = chat.other_read_conv_seq.max(conv_seq);
+            chat.other_read_conv_seq = chat.other_read_conv_seq.max(read);
+            chat.other_received_conv_seq = chat.other_received_conv_seq.max(received).max(read);
         }
     }
 

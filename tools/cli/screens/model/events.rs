@@ -4,6 +4,7 @@ use aldis_client::core::{Event, OfflineReason, Target};
 use aldis_wire::{ClientMsgId, pb};
 
 use super::message::{message_event, self_event};
+use super::pages::Page;
 use super::{Effect, Line, Log, Model, Panel};
 use crate::names::target_of;
 use crate::print::people_of;
@@ -74,7 +75,7 @@ impl Model {
             let now_ms = self.now_ms;
             self.chats.ensure(target, now_ms);
             self.log = Some(Log::new(target));
-            self.ask_history(target, 0);
+            self.ask_page(target, Page::Newest);
         }
         self.say("the server's memory was replaced; this is what it has");
     }
@@ -86,6 +87,7 @@ impl Model {
             return self.handle_self_event(entry);
         }
         self.end_typing(target, entry.sender_id);
+        self.note_reader(target, entry.sender_id, entry.conv_seq);
         if let Some(log) = self.log.as_mut().filter(|log| log.target == target) {
             log.add_new(entry);
         }
@@ -139,6 +141,7 @@ impl Model {
                 }
             }
             Some(pb::self_event::What::Profile(profile)) => {
+                self.account.audience = Some(profile.presence_audience());
                 if let Some(user) = profile.user {
                     self.names.set_user(user);
                 }

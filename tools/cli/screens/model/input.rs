@@ -80,11 +80,13 @@ impl Model {
             Act::Friends => self.show_friends(),
             Act::Groups => self.show_groups(),
             Act::Search => self.ask_search(),
+            Act::Account => self.show_profile(),
             Act::OpenSomebody => self.ask_to_open(),
             Act::NextChat => self.open_neighbour(1),
             Act::PreviousChat => self.open_neighbour(-1),
             Act::PageUp if self.panel.is_some() => self.page_panel(-1),
             Act::PageDown if self.panel.is_some() => self.page_panel(1),
+            Act::PageUp | Act::PageDown if self.focus == Focus::List => self.select_chat(act),
             Act::PageUp => self.scroll_page(-1),
             Act::PageDown => self.scroll_page(1),
             Act::ToEnd => {
@@ -156,34 +158,22 @@ impl Model {
 
     fn handle_list_key(&mut self, key: KeyEvent) {
         let Some(act) = keys::LIST.find(key) else { return };
-        let at = self.chats.selected.and_then(|target| self.chats.position(target));
-        let last = self.chats.len().saturating_sub(1);
-        let at = match act {
-            Act::Up => at.map_or(0, |at| at.saturating_sub(1)),
-            Act::Down => at.map_or(0, |at| (at + 1).min(last)),
-            Act::First => 0,
-            Act::Last => last,
+        match act {
+            Act::Up | Act::Down | Act::First | Act::Last => self.select_chat(act),
             Act::Open => {
                 if let Some(target) = self.chats.selected {
                     self.open(target);
                 }
-                return;
             }
-            Act::Pin | Act::Quiet | Act::Clear => return self.act_on_chat(act),
+            Act::Pin | Act::Quiet | Act::Clear => self.act_on_chat(act),
             Act::Members => {
                 if let Some(Target::Group(group)) = self.chats.selected {
                     self.show_members(group.0);
                 }
-                return;
             }
-            _ => {
-                if self.current().is_some() {
-                    self.focus = Focus::Compose;
-                }
-                return;
-            }
-        };
-        self.chats.selected = self.chats.nth(at).map(|chat| chat.target);
+            _ if self.current().is_some() => self.focus = Focus::Compose,
+            _ => {}
+        }
     }
 
     fn handle_message_key(&mut self, key: KeyEvent) {
@@ -218,7 +208,35 @@ impl Model {
         for (user, reaction) in log.map_or(&[][..], |log| log.reactions(conv_seq)) {
             text.push_str(&format!("\n{}: {}", self.names.user(*user), escape(reaction)));
         }
+        text.push_str(&self.fate_text(message));
         self.panel = Some(Panel::Reading { title, text, top: 0 });
+    }
+
+    /// Who has an own message, as far as that is known.
+    fn fate_text(&self, message: &Message) -> String {
+        let (Some(target), true) = (self.current(), message.sender_id == self.setting.me) else {
+            return String::new();
+        };
+        let names = |ids: Vec<u64>| {
+            let names: Vec<String> = ids.into_iter().map(|id| self.names.user(id)).collect();
+            if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+        };
+        match (target, self.read_by(message), self.chats.get(target)) {
+            (Target::Group(_), Some((read, unread)), _) => {
+                format!("\n\nRead by: {}\nNot yet by: {}", names(read), names(unread))
+            }
+            (Target::User(user), _, Some(chat)) if user.0 != self.setting.me => {
+                let fate = if chat.other_read_conv_seq >= message.conv_seq {
+                    "Read"
+                } else if chat.other_received_conv_seq >= message.conv_seq {
+                    "On a device of the other's, not read yet"
+                } else {
+                    "On the server, on no device of the other's yet"
+                };
+                format!("\n\n{fate}")
+            }
+            _ => String::new(),
+        }
     }
 }
 

@@ -5,12 +5,17 @@ use aldis_client::core::{Request, Target};
 use aldis_wire::pb;
 
 use super::asks::{After, Purpose};
+use super::chats::CHATS_MAX;
 use super::prompt::Sure;
 use super::{Model, target_ids, target_of_ids};
 use crate::screens::keys::Act;
+use crate::screens::view;
 
-/// Conversations that are asked for at the start; older ones come when somebody writes there.
-const LISTED_MAX: usize = 300;
+/// Conversations that are asked for at the start; older ones come when somebody scrolls to them or
+/// writes there.
+const LISTED_FIRST: usize = 300;
+/// Conversations below the selected one that should be known.
+const AHEAD: usize = 50;
 /// Conversations of one page.
 const PAGE: u32 = 100;
 
@@ -18,19 +23,21 @@ impl Model {
     /// Asks for the pinned conversations, the newest ones and large groups.
     pub(super) fn ask_list(&mut self) {
         let body = pb::ConversationListReq { pinned: true, ..Default::default() };
-        self.ask(Request::ConversationList(body), Purpose::List { left: 0 });
-        self.ask_list_page(0, LISTED_MAX);
+        self.ask(Request::ConversationList(body), Purpose::List { left: None });
+        self.ask_list_page(0, LISTED_FIRST);
         let body = pb::ConversationListReq { streams: true, limit: PAGE, ..Default::default() };
-        self.ask(Request::ConversationList(body), Purpose::List { left: 0 });
+        self.ask(Request::ConversationList(body), Purpose::List { left: None });
     }
 
     fn ask_list_page(&mut self, before_seq: u64, left: usize) {
+        self.older_chats = None;
+        let left = Some(left);
         let body = pb::ConversationListReq { before_seq, limit: PAGE, ..Default::default() };
         self.ask(Request::ConversationList(body), Purpose::List { left });
     }
 
-    /// `left`: how many more conversations are wanted after this page.
-    pub(super) fn handle_list(&mut self, left: usize, page: &pb::ConversationListResp) {
+    /// `left`: how many conversations were wanted with this page and after it.
+    pub(super) fn handle_list(&mut self, left: Option<usize>, page: &pb::ConversationListResp) {
         for info in &page.conversations {
             if let Some(last) = &info.last {
                 self.want_people(last);
@@ -42,10 +49,36 @@ impl Model {
             }
             self.chats.list(target, info, &view);
         }
-        let left = left.saturating_sub(page.conversations.len());
-        if page.next_before_seq != 0 && left > 0 {
-            self.ask_list_page(page.next_before_seq, left);
+        let Some(left) = left.filter(|_| page.next_before_seq != 0) else { return };
+        match left.saturating_sub(page.conversations.len()) {
+            0 => self.older_chats = Some(page.next_before_seq),
+            left => self.ask_list_page(page.next_before_seq, left),
         }
+    }
+
+    /// Asks for older conversations when the selection comes near to the last one.
+    fn load_older_chats(&mut self, selected: usize) {
+        let is_near = selected + AHEAD >= self.chats.len() && self.chats.len() < CHATS_MAX;
+        if let Some(before_seq) = self.older_chats.filter(|_| is_near) {
+            self.ask_list_page(before_seq, PAGE as usize);
+        }
+    }
+
+    /// Moves the selection by keys of the list, or by screens.
+    pub(super) fn select_chat(&mut self, act: Act) {
+        let at = self.chats.selected.and_then(|target| self.chats.position(target));
+        let last = self.chats.len().saturating_sub(1);
+        let screen = view::chats_shown(self.size);
+        let at = match act {
+            Act::Up => at.map_or(0, |at| at.saturating_sub(1)),
+            Act::Down => at.map_or(0, |at| (at + 1).min(last)),
+            Act::PageUp => at.map_or(0, |at| at.saturating_sub(screen)),
+            Act::PageDown => at.map_or(0, |at| (at + screen).min(last)),
+            Act::First => 0,
+            _ => last,
+        };
+        self.chats.selected = self.chats.nth(at).map(|chat| chat.target);
+        self.load_older_chats(at);
     }
 
     /// What the user wants of a conversation changed, here or on another device.

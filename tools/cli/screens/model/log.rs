@@ -25,6 +25,8 @@ pub struct Log {
     bytes: usize,
     /// There are older messages than the first one here.
     pub has_older: bool,
+    /// There are newer messages than the last one here, and they can be had.
+    pub has_newer: bool,
     /// The newest message is here, and those that come are added.
     pub is_at_end: bool,
     /// A page was asked for.
@@ -58,6 +60,7 @@ impl Log {
             reactions: BTreeMap::new(),
             bytes: 0,
             has_older: false,
+            has_newer: false,
             is_at_end: true,
             is_loading: true,
             is_fresh: true,
@@ -126,10 +129,21 @@ impl Log {
         self.replay_reactions();
         while self.is_over() && self.bottom.is_some() {
             // Somebody scrolls back: the newest ones are far from what is seen.
-            self.is_at_end = false;
+            (self.is_at_end, self.has_newer) = (false, true);
             let newest = self.messages.pop_last();
             self.bytes -= newest.map_or(0, |(_, message)| message.len());
         }
+        self.trim_oldest();
+    }
+
+    /// A page of HISTORY after what is here. `is_all`: nothing came since it was asked for.
+    pub(super) fn add_newer(&mut self, page: &pb::HistoryResp, is_all: bool) {
+        for entry in &page.entries {
+            self.add(Message::of(entry));
+        }
+        self.replay_reactions();
+        self.is_at_end = is_all && !page.more;
+        self.has_newer = !self.is_at_end;
         self.trim_oldest();
     }
 

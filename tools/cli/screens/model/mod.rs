@@ -1,6 +1,7 @@
 //! What the screens show and what keys and the server do to it, without terminal and connection:
 //! handed keys, events of the client and the time; hands out effects. Views read it.
 
+mod account;
 mod answers;
 mod asks;
 mod chats;
@@ -11,8 +12,10 @@ mod list;
 mod log;
 mod message;
 mod outbox;
+mod pages;
 mod panels;
 mod prompt;
+mod readers;
 mod resolve;
 mod scroll;
 mod search;
@@ -29,6 +32,7 @@ use jiff::tz::TimeZone;
 
 use crate::names::Names;
 
+pub use account::{Account, FIELDS, Field, name_of};
 pub use asks::Ticket;
 pub use chats::{Chat, Chats};
 pub use compose::Draft;
@@ -42,10 +46,10 @@ pub use told::Live;
 pub use typed::help;
 
 use asks::{After, Asks, Purpose};
+use pages::Page;
+use readers::Readers;
 use resolve::Resolving;
 
-/// Messages that one HISTORY asks for: a large screen and some.
-const PAGE_MESSAGES: u32 = 100;
 /// How long a notice is shown, ms.
 const NOTICE_MS: u64 = 8_000;
 
@@ -63,6 +67,8 @@ pub enum Effect {
     /// Open a session again after it was taken.
     LogIn,
     KeepToken,
+    /// The password was changed: from now on the token logs in.
+    ForgetPassword,
     Quit,
 }
 
@@ -127,7 +133,9 @@ pub struct Model {
     pub search: Search,
     pub roster: Option<Roster>,
     pub relations: Relations,
+    pub account: Account,
     pub live: Live,
+    readers: Option<Readers>,
     asks: Asks,
     ids: IdSource,
     effects: VecDeque<Effect>,
@@ -135,6 +143,8 @@ pub struct Model {
     wanted_names: BTreeSet<u64>,
     asked_names: HashSet<u64>,
     are_groups_wanted: bool,
+    /// Where the list of conversations goes on; `None`: it does not, or it was asked for.
+    older_chats: Option<u64>,
 }
 
 impl Model {
@@ -158,7 +168,9 @@ impl Model {
             groups: BTreeMap::new(),
             roster: None,
             relations: Relations::default(),
+            account: Account::default(),
             live: Live::default(),
+            readers: None,
             search: Search::default(),
             asks: Asks::default(),
             ids,
@@ -167,6 +179,7 @@ impl Model {
             wanted_names: BTreeSet::from([setting.me]),
             asked_names: HashSet::new(),
             are_groups_wanted: true,
+            older_chats: None,
             setting,
         };
         model.ask_list();
@@ -205,7 +218,7 @@ impl Model {
             return;
         }
         self.change_to(Log::new(target));
-        self.ask_history(target, 0);
+        self.ask_page(target, Page::Newest);
     }
 
     /// Makes a conversation the open one; its messages are asked for by the caller.
@@ -219,12 +232,10 @@ impl Model {
         self.drafts.entry(target).or_default();
         self.log = Some(log);
         match target {
-            Target::User(user) => {
-                self.wanted_names.insert(user.0);
-                self.ask_receipts(target);
-            }
+            Target::User(user) => drop(self.wanted_names.insert(user.0)),
             Target::Group(group) => self.ask_members(group.0),
         }
+        self.ask_receipts(target);
     }
 
     /// The open conversation.
@@ -264,24 +275,6 @@ impl Model {
         Bytes::copy_from_slice(&self.ids.request_id(self.now_ms).0)
     }
 
-    fn ask_history(&mut self, target: Target, before_conv_seq: u64) {
-        let (receiver_id, group_id) = target_ids(target);
-        let limit = PAGE_MESSAGES;
-        let body =
-            pb::HistoryReq { receiver_id, group_id, before_conv_seq, after_conv_seq: 0, limit };
-        let is_newest = before_conv_seq == 0;
-        self.ask(Request::History(body), Purpose::History { target, is_newest });
-    }
-
-    /// How far the other of a 1:1 conversation has read it. There is nothing to know of oneself.
-    fn ask_receipts(&mut self, target: Target) {
-        let (receiver_id, group_id) = target_ids(target);
-        if group_id == 0 && receiver_id != self.setting.me {
-            let body = pb::ReceiptsReq { receiver_id, ..Default::default() };
-            self.ask(Request::Receipts(body), Purpose::Receipts { target });
-        }
-    }
-
     fn ask_members(&mut self, group: u64) {
         let body = pb::GroupMembersReq { group_id: group, ..Default::default() };
         self.ask(Request::GroupMembers(body), Purpose::Members { group, so_far: Vec::new() });
@@ -314,8 +307,9 @@ impl Model {
         self.ask_names();
         self.end_old_typing();
         self.watch();
-        self.load_older();
+        self.load_more();
         self.mark_seen();
+        self.refresh_readers();
     }
 
     fn ask_names(&mut self) {

@@ -5,6 +5,7 @@ use aldis_client::core::{Request, Target};
 use aldis_wire::{GroupId, UserId, pb};
 use ratatui::crossterm::event::KeyEvent;
 
+use super::account::FIELDS;
 use super::asks::After;
 use super::prompt::{Sure, Wish};
 use super::{Model, Purpose};
@@ -30,6 +31,13 @@ pub enum Panel {
     },
     /// What a search found.
     Search {
+        selected: usize,
+    },
+    /// Oneself; a row for each of `account::FIELDS`.
+    Profile {
+        selected: usize,
+    },
+    Devices {
         selected: usize,
     },
     /// A text to be read; `top` is the first row shown.
@@ -81,6 +89,8 @@ impl Panel {
             Panel::Groups { .. } => &keys::GROUPS,
             Panel::Members { .. } => &keys::MEMBERS,
             Panel::Search { .. } => &keys::SEARCH,
+            Panel::Profile { .. } => &keys::PROFILE,
+            Panel::Devices { .. } => &keys::DEVICES,
             Panel::Reading { .. } => &keys::READING,
         }
     }
@@ -90,6 +100,8 @@ impl Panel {
             Panel::Friends { selected, .. }
             | Panel::Groups { selected }
             | Panel::Search { selected }
+            | Panel::Profile { selected }
+            | Panel::Devices { selected }
             | Panel::Members { selected, .. }
             | Panel::Reading { top: selected, .. } => selected,
         }
@@ -123,6 +135,8 @@ impl Model {
             Panel::Friends { list, .. } => self.relations.list(*list).len(),
             Panel::Groups { .. } => self.groups.len(),
             Panel::Search { .. } => self.search.hits.len(),
+            Panel::Profile { .. } => FIELDS.len(),
+            Panel::Devices { .. } => self.account.devices.len(),
             Panel::Members { group, .. } => {
                 self.roster_of(*group).map_or(0, |r| r.requests.len() + r.members.len())
             }
@@ -197,6 +211,8 @@ impl Model {
                 Act::Search => self.ask_search(),
                 _ => {}
             },
+            Panel::Profile { selected } => self.act_on_profile(*selected, act),
+            Panel::Devices { selected } => self.act_on_device(*selected, act),
             Panel::Reading { .. } => {}
         }
     }
@@ -343,7 +359,8 @@ impl Model {
         self.asks.has(|purpose| match (panel, purpose) {
             (Panel::Friends { list, .. }, Purpose::Relations { list: asked, .. }) => list == asked,
             (Panel::Groups { .. }, Purpose::Groups { .. })
-            | (Panel::Search { .. }, Purpose::Search { .. }) => true,
+            | (Panel::Search { .. }, Purpose::Search { .. })
+            | (Panel::Devices { .. }, Purpose::Devices) => true,
             (Panel::Members { group, .. }, Purpose::Members { group: asked, .. }) => group == asked,
             _ => false,
         })

@@ -42,6 +42,12 @@ pub enum Wish {
     Announce { group: u64 },
     Join,
     JoinReason { group: u64 },
+    Nickname,
+    Picture,
+    Audience,
+    OldPassword,
+    NewPassword { old: String },
+    NewPasswordAgain { old: String, new: String },
 }
 
 /// What a `y` leads to.
@@ -56,6 +62,14 @@ pub enum Sure {
     Transfer { group: u64, user: u64 },
     DeleteFriend { user: u64 },
     Block { user: u64 },
+    Revoke { device_id: String },
+}
+
+impl Wish {
+    /// Whether nobody may see what is typed.
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Wish::OldPassword | Wish::NewPassword { .. } | Wish::NewPasswordAgain { .. })
+    }
 }
 
 impl Model {
@@ -64,8 +78,12 @@ impl Model {
         let bytes_max = match wish {
             Wish::Announce { .. } => limits::ANNOUNCEMENT_BYTES_MAX,
             Wish::BefriendReason { .. } | Wish::JoinReason { .. } => limits::REASON_BYTES_MAX,
-            Wish::GroupName | Wish::Rename { .. } | Wish::Remark { .. } => {
+            Wish::GroupName | Wish::Rename { .. } | Wish::Remark { .. } | Wish::Nickname => {
                 limits::DISPLAY_NAME_BYTES_MAX
+            }
+            Wish::Picture => limits::AVATAR_URL_BYTES_MAX,
+            Wish::OldPassword | Wish::NewPassword { .. } | Wish::NewPasswordAgain { .. } => {
+                limits::PASSWORD_BYTES_MAX
             }
             Wish::Search => limits::SEARCH_QUERY_BYTES_MAX,
             Wish::React { .. } => limits::REACTION_BYTES_MAX,
@@ -79,12 +97,15 @@ impl Model {
 
     /// Puts a question that `y` answers.
     pub(super) fn put_sure(&mut self, question: &str, sure: Sure) {
-        let question = format!("{question} (y/n)");
+        let question = question.to_owned();
         self.prompt = Some(Prompt { question, answer: Answer::YesNo(sure) });
     }
 
     /// An answer was typed. An empty one is none where a name is wanted.
     pub(super) fn grant(&mut self, wish: Wish, typed: &str) {
+        if wish.is_secret() {
+            return self.grant_password(wish, typed.to_owned());
+        }
         let typed = typed.trim();
         let may_be_empty = matches!(
             wish,
@@ -93,6 +114,7 @@ impl Model {
                 | Wish::Remark { .. }
                 | Wish::Announce { .. }
                 | Wish::JoinReason { .. }
+                | Wish::Picture
         );
         if typed.is_empty() && !may_be_empty {
             return;
@@ -133,6 +155,16 @@ impl Model {
                 let body = pb::GroupJoinReq { group_id: group, reason: text };
                 self.change(Request::GroupJoin(body), "asked to come in", After::Groups);
             }
+            Wish::Nickname => {
+                let body = pb::UserUpdateReq { nickname: Some(text), ..Default::default() };
+                self.update_profile(body, "named");
+            }
+            Wish::Picture => {
+                let body = pb::UserUpdateReq { avatar_url: Some(text), ..Default::default() };
+                self.update_profile(body, "changed");
+            }
+            Wish::Audience => self.set_audience(typed),
+            Wish::OldPassword | Wish::NewPassword { .. } | Wish::NewPasswordAgain { .. } => {}
         }
     }
 
@@ -173,6 +205,9 @@ impl Model {
             Sure::Block { user } => {
                 let body = pb::BlockReq { user_id: user };
                 self.change(Request::Block(body), "blocked", After::Relations);
+            }
+            Sure::Revoke { device_id } => {
+                self.revoke(device_id);
             }
         }
     }

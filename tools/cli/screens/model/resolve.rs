@@ -96,7 +96,12 @@ impl Model {
             }
             Then::CreateGroup { name } => {
                 let request_id = self.new_request_id();
-                let body = pb::GroupCreateReq { name: name.clone(), member_ids: ids, request_id };
+                let body = pb::GroupCreateReq {
+                    name: name.clone(),
+                    member_ids: ids,
+                    request_id,
+                    open_history: false,
+                };
                 self.ask(Request::GroupCreate(body), Purpose::CreateGroup { name });
             }
             Then::Invite { .. } if ids.is_empty() => {}

@@ -1,5 +1,7 @@
 //! Scrolling and picking in the log. Heights come from the view; nothing is drawn here.
 
+use super::asks::Purpose;
+use super::pages::Page;
 use super::{Anchor, Focus, Model};
 use crate::screens::view;
 
@@ -55,11 +57,11 @@ impl Model {
     /// Back to the newest message.
     pub(super) fn show_end(&mut self) {
         let Some(log) = &mut self.log else { return };
-        (log.bottom, log.picked) = (None, None);
-        if !log.is_at_end && !log.is_loading {
-            log.is_loading = true;
-            let target = log.target;
-            self.ask_history(target, 0);
+        (log.bottom, log.picked, log.gone_to) = (None, None, None);
+        let (target, is_at_end) = (log.target, log.is_at_end);
+        let newest = Purpose::History { target, page: Page::Newest };
+        if !is_at_end && !self.asks.has(|purpose| *purpose == newest) {
+            self.ask_page(target, Page::Newest);
         }
     }
 
@@ -67,7 +69,8 @@ impl Model {
     pub(super) fn pick(&mut self, from: u64, by: i32) {
         let Some(log) = &mut self.log else { return };
         let Some(conv_seq) = log.neighbour(from, by) else {
-            if by > 0 {
+            // What follows may be on its way.
+            if by > 0 && log.is_at_end {
                 self.unpick();
             }
             return;
@@ -110,27 +113,18 @@ impl Model {
         self.set_below(&keys, &rows, below);
     }
 
-    /// Asks for older messages when the oldest one at hand is near.
-    pub(super) fn load_older(&mut self) {
-        let Some(log) = &self.log else { return };
-        if !log.has_older || log.is_loading || log.is_fresh {
-            return;
-        }
-        // At the end, each message being a row at least, it is soon clear that there are enough.
-        let visible = view::log_size(self).1;
-        if log.bottom.is_none()
-            && log.messages().filter(|message| message.is_shown()).nth(2 * visible).is_some()
-        {
-            return;
-        }
+    /// Rows above and below what is shown.
+    pub(super) fn hidden_rows(&self) -> Option<(usize, usize)> {
+        let (keys, rows) = self.log_rows()?;
+        let below = self.rows_below(&keys, &rows);
+        Some((rows.total.saturating_sub(below + rows.visible), below))
+    }
+
+    /// The end came to where the reader waits for it: from now on what comes moves what is shown.
+    pub(super) fn stay_at_end(&mut self) {
         let Some((keys, rows)) = self.log_rows() else { return };
-        let above = rows.total.saturating_sub(self.rows_below(&keys, &rows) + rows.visible);
-        if above < rows.visible
-            && let Some(log) = &mut self.log
-        {
-            log.is_loading = true;
-            let (target, before) = (log.target, log.first_conv_seq());
-            self.ask_history(target, before);
+        if self.rows_below(&keys, &rows) == 0 {
+            self.set_below(&keys, &rows, 0);
         }
     }
 
@@ -158,11 +152,8 @@ impl Model {
             keys.get(index).map(|key| Anchor { conv_seq: *key, hidden })
         });
         if log.bottom.is_none() && !log.is_at_end {
-            let picked = log.picked;
-            self.show_end();
-            if let Some(log) = &mut self.log {
-                log.picked = picked;
-            }
+            // What follows is not here yet, and will stand below.
+            log.bottom = keys.last().map(|key| Anchor { conv_seq: *key, hidden: 0 });
         }
     }
 }

@@ -4,6 +4,7 @@ use aldis_client::core::{Request, Target};
 use aldis_wire::pb;
 
 use super::asks::Purpose;
+use super::pages::Page;
 use super::{Focus, Log, Message, Model, Panel};
 use crate::names::target_of;
 
@@ -11,8 +12,6 @@ use crate::names::target_of;
 const HITS: u32 = 50;
 /// Hits that are kept; who wants more asks more precisely.
 const HITS_MAX: usize = 1_000;
-/// Messages that are shown after the one that was gone to.
-const AFTER: u64 = 30;
 
 /// What was searched for, and what was found.
 #[derive(Debug, Default)]
@@ -56,10 +55,16 @@ impl Model {
             hits.map(|entry| Hit { target: target_of(entry, me), message: Message::of(entry) }),
         );
         self.search.cursor = resp.cursor;
-        // A page may be empty although there is another one.
-        if resp.entries.is_empty() && resp.cursor != 0 {
-            self.ask_hits(resp.cursor);
+        // A page may be short or empty although there is another one; who left wants no more.
+        let is_short = self.search.hits.len() < HITS as usize;
+        if is_short && matches!(self.panel, Some(Panel::Search { .. })) {
+            self.more_hits();
         }
+    }
+
+    /// Whether there is more to be looked through.
+    pub fn has_more_hits(&self) -> bool {
+        self.search.cursor != 0
     }
 
     /// The end of what was found is reached.
@@ -76,10 +81,10 @@ impl Model {
         let Some(hit) = self.search.hits.get(selected) else { return };
         let (target, conv_seq) = (hit.target, hit.message.conv_seq);
         let mut log = Log::new(target);
-        log.is_at_end = false;
+        (log.is_at_end, log.has_newer) = (false, true);
         log.gone_to = Some(conv_seq);
         self.change_to(log);
         self.focus = Focus::Messages;
-        self.ask_history(target, conv_seq + AFTER);
+        self.ask_page(target, Page::Around(conv_seq));
     }
 }

@@ -57,7 +57,8 @@ impl Model {
             }
             Told::Receipt(receipt) => {
                 let target = Target::User(UserId(receipt.user_id));
-                self.chats.note_receipt(target, receipt.read_conv_seq);
+                let (read, received) = (receipt.read_conv_seq, receipt.delivered_conv_seq);
+                self.chats.note_receipt(target, read, received);
             }
             Told::Presence(notify) => self.note_presence(notify.users),
         }
@@ -97,10 +98,13 @@ impl Model {
     /// Watches friends, and with whom one talks, as many as fit.
     pub(super) fn watch(&mut self) {
         let friends = self.relations.friends.iter().map(|friend| friend.user_id);
-        let others = self.chats.iter().filter_map(|chat| match chat.target {
-            Target::User(user) => Some(user.0),
-            Target::Group(_) => None,
-        });
+        let others =
+            self.chats.iter().take(limits::PRESENCE_USERS_MAX).filter_map(|chat| {
+                match chat.target {
+                    Target::User(user) => Some(user.0),
+                    Target::Group(_) => None,
+                }
+            });
         let mut users: Vec<u64> =
             others.chain(friends).filter(|id| *id != self.setting.me).collect();
         let mut seen = std::collections::HashSet::new();

@@ -17,7 +17,15 @@ const TYPED: &str = "  /to NAME         talk to somebody: a user name, id:NUMBER
   /file PATH       send a text file as one message
   /login           take the session back after another login took it
   /help  /quit     this help; leave
-  //text           a message that begins with /";
+  //text           a message that begins with /
+
+  Marks of messages
+  …                waits for the server
+  ✓                the server has it
+  ✓·               a device of the other's has it
+  ✓✓               it was read; in a group: by all
+  ✗                refused; it says why
+  @                mentions you";
 
 /// All keys and commands.
 pub fn help() -> String {

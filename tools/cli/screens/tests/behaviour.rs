@@ -238,7 +238,7 @@ fn a_kick_is_told_and_the_session_is_taken_back_only_when_asked() {
     let device_name = "laptop".to_owned();
     stage.event(Event::Kicked { reason: pb::KickReason::Replaced, device_name });
     stage.event(Event::Offline { reason: OfflineReason::Closed, retry_in_ms: None });
-    assert!(stage.shows("another login took this session (laptop): Ctrl-L takes it back"));
+    assert!(stage.shows("Ctrl-L logs in again, Ctrl-Q leaves: another login took this session"));
     assert!(!stage.other.contains(&Effect::LogIn));
     stage.ctrl('l');
     assert!(stage.other.contains(&Effect::LogIn));

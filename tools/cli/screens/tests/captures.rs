@@ -5,6 +5,7 @@ use std::path::Path;
 
 use aldis_client::core::OfflineReason;
 
+use super::account::with_devices;
 use super::people::lunch;
 use super::*;
 
@@ -58,6 +59,16 @@ fn a_narrow_terminal_shows_one_thing_at_a_time() {
     check(&mut stage, "narrow-conversation", (40, 16));
     stage.press(KeyCode::Esc);
     check(&mut stage, "narrow-list", (40, 16));
+    let mut stage = with_devices();
+    for (key, name) in [(3, "friends"), (4, "groups"), (6, "profile")] {
+        stage.press(KeyCode::F(key));
+        check(&mut stage, &format!("narrow-{name}"), (40, 12));
+    }
+    stage.press(KeyCode::Tab);
+    check(&mut stage, "narrow-devices", (40, 12));
+    stage.press(KeyCode::F(5));
+    stage.type_line("the");
+    check(&mut stage, "narrow-found", (40, 12));
 }
 
 #[test]
@@ -72,6 +83,43 @@ fn friends_groups_and_members() {
         check(&mut stage, "groups", size);
         stage.press(KeyCode::Char('i'));
         check(&mut stage, "members", size);
+    }
+}
+
+#[test]
+fn oneself_and_devices() {
+    for size in SIZES {
+        let mut stage = with_devices();
+        stage.press(KeyCode::F(6));
+        check(&mut stage, "profile", size);
+        stage.press(KeyCode::Tab);
+        stage.press(KeyCode::Down);
+        check(&mut stage, "devices", size);
+    }
+    let mut stage = with_devices();
+    stage.press(KeyCode::F(6));
+    for _ in 0..3 {
+        stage.press(KeyCode::Down);
+    }
+    stage.press(KeyCode::Enter);
+    stage.type_text("correct horse");
+    check(&mut stage, "password", SIZES[0]);
+}
+
+#[test]
+fn a_group_of_which_some_have_read() {
+    for size in SIZES {
+        let mut stage = lunch();
+        stage.push(entry(group(LUNCH), ME, 9, 0, "I will bring an umbrella"));
+        let receipt = |user_id, read_conv_seq| pb::Receipt {
+            user_id,
+            read_conv_seq,
+            received_conv_seq: read_conv_seq,
+        };
+        stage.receipts = vec![receipt(BEN, 9), receipt(CAT, 8), receipt(LI, 8)];
+        stage.type_line("/who");
+        stage.press(KeyCode::Esc);
+        check(&mut stage, "readers", size);
     }
 }
 

@@ -1,9 +1,12 @@
 //! A stage for the tests of the screens: a model, and a server that answers what it asks from a few
 //! written lines.
 
+mod account;
 mod behaviour;
 mod captures;
+mod paging;
 mod people;
+mod readers;
 mod told;
 
 use std::collections::BTreeMap;
@@ -47,6 +50,9 @@ struct Stage {
     members: Vec<pb::GroupMember>,
     join_requests: Vec<pb::GroupRequestInfo>,
     relations: BTreeMap<i32, Vec<pb::RelationInfo>>,
+    devices: Vec<pb::DeviceInfo>,
+    /// Of all groups.
+    receipts: Vec<pb::Receipt>,
     /// Questions stay without an answer, and are kept here.
     is_silent: bool,
     unanswered: Vec<Ticket>,
@@ -112,6 +118,8 @@ fn is_look(request: &Request) -> bool {
             | Request::Receipts(_)
             | Request::PresenceSubscribe(_)
             | Request::ConversationList(_)
+            | Request::DeviceList(_)
+            | Request::History(_)
             | Request::Typing(_)
     )
 }
@@ -149,6 +157,8 @@ impl Stage {
             members: Vec::new(),
             join_requests: Vec::new(),
             relations: BTreeMap::new(),
+            devices: Vec::new(),
+            receipts: Vec::new(),
             is_silent: false,
             unanswered: Vec::new(),
             refusal: None,
@@ -229,6 +239,10 @@ impl Stage {
             }
             Request::MarkRead(_) => Response::MarkRead(pb::MarkReadResp::default()),
             Request::Typing(_) => Response::Typing(pb::TypingResp::default()),
+            Request::Receipts(body) if body.group_id != 0 => {
+                let receipts = self.receipts.clone();
+                Response::Receipts(pb::ReceiptsResp { receipts, more: false })
+            }
             Request::Receipts(_) => {
                 let receipt = pb::Receipt { user_id: BEN, read_conv_seq: 2, received_conv_seq: 2 };
                 Response::Receipts(pb::ReceiptsResp { receipts: vec![receipt], more: false })
@@ -237,6 +251,9 @@ impl Stage {
                 let online = vec![pb::DeviceClass::Phone as i32];
                 let users = vec![pb::PresenceInfo { user_id: BEN, online, ..Default::default() }];
                 Response::PresenceSubscribe(pb::PresenceSubscribeResp { users })
+            }
+            Request::DeviceList(_) => {
+                Response::DeviceList(pb::DeviceListResp { devices: self.devices.clone() })
             }
             Request::Search(body) => {
                 let all = self.histories.values().flatten();
@@ -250,7 +267,7 @@ impl Stage {
         })
     }
 
-    /// All conversations on one page; what follows one's own last message is not read.
+    /// A page of conversations; what follows one's own last message is not read.
     fn list(&self, body: &pb::ConversationListReq) -> pb::ConversationListResp {
         let conversations = self.histories.iter().map(|(target, entries)| {
             let (receiver_id, group_id) = match target {
@@ -275,14 +292,29 @@ impl Stage {
                 last: Some(last),
             }
         });
-        let is_other = body.pinned || body.streams;
-        let conversations = if is_other { Vec::new() } else { conversations.collect() };
-        pb::ConversationListResp { conversations, ..Default::default() }
+        let mut all: Vec<pb::ConversationInfo> = conversations.collect();
+        if body.pinned || body.streams {
+            return pb::ConversationListResp::default();
+        }
+        // The place of a conversation stands in for the seq of its newest entry.
+        all.sort_by_key(|info| std::cmp::Reverse(info.update_time_ms));
+        let first = usize::try_from(body.before_seq).expect("a few");
+        let last = (first + body.limit as usize).min(all.len());
+        let next_before_seq = if last < all.len() { last as u64 } else { 0 };
+        let conversations = all.drain(first..last).collect();
+        pb::ConversationListResp { conversations, next_before_seq, ..Default::default() }
     }
 
     fn history(&self, body: &pb::HistoryReq) -> pb::HistoryResp {
         let target = if body.group_id != 0 { group(body.group_id) } else { user(body.receiver_id) };
         let all = self.histories.get(&target).cloned().unwrap_or_default();
+        if body.after_conv_seq > 0 {
+            let mut entries: Vec<_> =
+                all.into_iter().filter(|entry| entry.conv_seq > body.after_conv_seq).collect();
+            let more = entries.len() > body.limit as usize;
+            entries.truncate(body.limit as usize);
+            return pb::HistoryResp { entries, more, max_conv_seq: 0 };
+        }
         let before = if body.before_conv_seq == 0 { u64::MAX } else { body.before_conv_seq };
         let mut entries: Vec<_> = all.into_iter().filter(|e| e.conv_seq < before).collect();
         let surplus = entries.len().saturating_sub(body.limit as usize);
@@ -352,6 +384,12 @@ impl Stage {
             text.push('\n');
         }
         text
+    }
+
+    /// Time passes.
+    fn wait(&mut self, until_ms: u64) {
+        self.model.handle_timeout(until_ms);
+        self.serve();
     }
 
     fn shows(&mut self, what: &str) -> bool {

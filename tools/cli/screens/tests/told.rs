@@ -84,6 +84,30 @@ fn reactions_stand_below_their_message_and_are_taken_back() {
 }
 
 #[test]
+fn a_search_goes_on_over_empty_pages_until_it_is_left() {
+    let mut stage = ben();
+    stage.is_silent = true;
+    stage.press(KeyCode::F(5));
+    stage.type_line("lunch");
+    let answer = |stage: &mut Stage, entries: Vec<pb::MessageData>| {
+        let ticket = stage.unanswered.pop().expect("a search");
+        let resp = pb::SearchResp { entries, cursor: 7, ..Default::default() };
+        stage.model.handle_outcome(NOW_MS, ticket, Ok(Response::Search(resp)));
+        stage.serve();
+        match stage.asked.last() {
+            Some(Request::Search(body)) => body.cursor,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(answer(&mut stage, Vec::new()), 7);
+    assert_eq!(answer(&mut stage, vec![entry(user(BEN), BEN, 3, 2, "lunch?")]), 7);
+    assert!(stage.shows("Found: lunch (1, searching…)"));
+    stage.press(KeyCode::Esc);
+    answer(&mut stage, Vec::new());
+    assert!(stage.unanswered.is_empty(), "nobody waits for more");
+}
+
+#[test]
 fn what_is_searched_is_found_and_shown_where_it_was_said() {
     let all = (1..=300).map(|n| entry(user(BEN), BEN, n, 400 - n, &format!("message {n}.")));
     let mut stage = Stage::empty().with_history(user(BEN), all.collect());

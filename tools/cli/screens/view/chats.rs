@@ -36,7 +36,7 @@ pub(super) fn draw(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer)
     }
     let selected = model.chats.selected.and_then(|target| model.chats.position(target));
     // The selected one is always on the screen.
-    let shown = (usize::from(body.height) / ROWS).max(1);
+    let shown = shown(area.height);
     let first = selected.unwrap_or(0).saturating_sub(shown - 1);
     for (place, chat) in model.chats.iter().skip(first).take(shown).enumerate() {
         let is_selected = Some(first + place) == selected;
@@ -45,6 +45,11 @@ pub(super) fn draw(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer)
         put(buffer, body, row, &top);
         put(buffer, body, row.saturating_add(1), &bottom);
     }
+}
+
+/// How many conversations stand below the title of a list of so many rows.
+pub(super) fn shown(rows: u16) -> usize {
+    (usize::from(rows.saturating_sub(1)) / ROWS).max(1)
 }
 
 fn rows(

@@ -16,6 +16,9 @@ pub(super) const PROMPT_COLUMNS: usize = 2;
 /// Characters of the message that is replied to.
 const QUOTE_CHARS: usize = 60;
 
+/// How a question is answered that takes no text.
+const YES_OR_NO: &str = " (y/n) ";
+
 /// Rows that the typed message takes.
 pub(super) fn row_count(model: &Model, columns: usize) -> u16 {
     let columns = columns.saturating_sub(PROMPT_COLUMNS);
@@ -96,12 +99,25 @@ pub(super) fn draw_prompt(
 ) -> Option<(u16, u16)> {
     buffer.set_style(row, ratatui::style::Style::reset());
     put(buffer, row, 0, &Line::raw(" ".repeat(usize::from(row.width))));
-    let question = fit(&format!("{} ", prompt.question), usize::from(row.width) * 2 / 3);
+    let columns = usize::from(row.width);
+    let question = match &prompt.answer {
+        // The question may be cut, what answers it may not.
+        Answer::YesNo(_) => {
+            format!(
+                "{}{YES_OR_NO}",
+                fit(&prompt.question, columns.saturating_sub(YES_OR_NO.len() + 1))
+            )
+        }
+        Answer::Text { .. } => format!("{} ", fit(&prompt.question, columns * 2 / 3)),
+    };
     let used = u16::try_from(width(&question)).ok()?;
     put(buffer, row, 0, &Line::from(vec![Span::styled(question, theme.alert())]));
     let rest = Rect { x: row.x + used, width: row.width.saturating_sub(used), ..row };
     match &prompt.answer {
         Answer::YesNo(_) => Some((rest.x, rest.y)),
+        Answer::Text { editor, wish } if wish.is_secret() => {
+            draw_editor(&editor.masked(), rest, buffer)
+        }
         Answer::Text { editor, .. } => draw_editor(editor, rest, buffer),
     }
 }

@@ -184,6 +184,12 @@ fn text_rows(model: &Model, item: Item<'_>, columns: usize, theme: Theme) -> Vec
     if message.is_edited && !matches!(message.body, Body::Recalled) {
         pieces.push((" (edited)".to_owned(), theme.dim()));
     }
+    if let (Item::Message(_), true) = (item, is_own)
+        && let Some((read_count @ 1.., count)) = model.read_count(message)
+        && read_count < count
+    {
+        pieces.push((format!(" (read by {read_count} of {count})"), theme.dim()));
+    }
     if let Item::Unsent(Unsent { refusal: Some(why), .. }) = item {
         pieces.push((format!(" (not sent: {why})"), theme.bad()));
     }
@@ -199,8 +205,19 @@ fn mark(model: &Model, item: Item<'_>, theme: Theme) -> (&'static str, Style) {
         Item::Message(_) if !message.is_written() => ("  ", theme.dim()),
         Item::Message(_) if message.sender_id == model.setting.me => {
             let chat = model.current().and_then(|target| model.chats.get(target));
-            let is_read = chat.is_some_and(|chat| chat.other_read_conv_seq >= message.conv_seq);
-            (if is_read { "✓✓" } else { "✓ " }, theme.good())
+            let is_up_to =
+                |up_to: Option<u64>| up_to.is_some_and(|up_to| up_to >= message.conv_seq);
+            let is_read = is_up_to(chat.map(|chat| chat.other_read_conv_seq))
+                || model
+                    .read_count(message)
+                    .is_some_and(|(read, count)| read == count && count > 0);
+            let is_received = is_up_to(chat.map(|chat| chat.other_received_conv_seq));
+            let mark = match (is_read, is_received) {
+                (true, _) => "✓✓",
+                (false, true) => "✓·",
+                (false, false) => "✓ ",
+            };
+            (mark, theme.good())
         }
         Item::Message(_) if message.mention_ids.contains(&model.setting.me) => {
             ("@ ", theme.alert())

@@ -1,6 +1,7 @@
 //! Draws the model: where everything stands, and the parts that are not worth a file. Changes
 //! nothing and asks nobody.
 
+mod account;
 mod chats;
 mod compose;
 mod messages;
@@ -76,6 +77,12 @@ fn split(size: (u16, u16), is_list_wanted: bool) -> (Rect, Rect) {
 /// Columns in which a message is typed.
 pub fn compose_columns(size: (u16, u16)) -> usize {
     usize::from(split(size, false).1.width).saturating_sub(compose::PROMPT_COLUMNS)
+}
+
+/// Conversations that the list shows at once.
+pub fn chats_shown(size: (u16, u16)) -> usize {
+    let list = split(size, true).0;
+    chats::shown(list.height)
 }
 
 /// Columns and rows of the log.
@@ -224,7 +231,7 @@ fn draw_log(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
 fn draw_welcome(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let rows = [
         String::new(),
-        format!(" Welcome, {}.", model.names.user(model.setting.me)),
+        format!(" Welcome, {}", model.names.user(model.setting.me)),
         String::new(),
         " ↑ ↓ Enter  open a conversation from the list".to_owned(),
         " Ctrl-T     talk to somebody by name".to_owned(),

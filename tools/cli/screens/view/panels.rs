@@ -5,28 +5,36 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
+use super::account::{device_row, draw_own_name, field_row};
 use super::messages::{name_of, preview_of};
 use super::put;
 use super::theme::Theme;
 use crate::screens::keys::{Act, Table};
-use crate::screens::model::{Hit, Model, Panel};
+use crate::screens::model::{FIELDS, Hit, Model, Panel};
 use crate::screens::text::{cells, fit, pad, wrap};
 use crate::terminal::escape_line;
 
-/// Columns of a name in a list.
+/// Columns of a name in a list, on a terminal of 70 columns and more.
 const NAME_COLUMNS: usize = 28;
+/// The same on the narrowest one.
+const NAME_COLUMNS_MIN: usize = 10;
 
 /// Characters of a message that was found.
 const HIT_CHARS: usize = 160;
 
 /// A row of a list, and whether it is quiet.
-type ListRow = (String, bool);
+pub(super) type ListRow = (String, bool);
 
 pub(super) fn draw(model: &Model, panel: &Panel, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let columns = usize::from(area.width);
     let title = pad(&format!(" {}", title(model, panel)), columns);
     put(buffer, area, 0, &Line::styled(title, theme.bar()));
-    let keys = keys_rows(panel.table(), columns);
+    let mut keys = keys_rows(panel.table(), columns);
+    let keys_rows_max = usize::from(area.height / 3).max(1);
+    if keys.len() > keys_rows_max {
+        keys.truncate(keys_rows_max - 1);
+        keys.push(" F1 all keys · Esc back".to_owned());
+    }
     let keys_rows = u16::try_from(keys.len()).unwrap_or(0);
     // The last row stays free for questions.
     let body_rows = area.height.saturating_sub(keys_rows + 3);
@@ -36,8 +44,10 @@ pub(super) fn draw(model: &Model, panel: &Panel, theme: Theme, area: Rect, buffe
         Panel::Friends { selected, .. }
         | Panel::Groups { selected }
         | Panel::Search { selected }
+        | Panel::Profile { selected }
+        | Panel::Devices { selected }
         | Panel::Members { selected, .. } => {
-            let rows = rows(model, panel);
+            let rows = rows(model, panel, columns);
             let body = draw_head(model, panel, theme, body, buffer);
             draw_list(&rows, *selected, model.is_loading(panel), theme, body, buffer);
         }
@@ -64,9 +74,21 @@ fn title(model: &Model, panel: &Panel) -> String {
             tabs.join(" ")
         }
         Panel::Groups { .. } => format!("Groups {}", model.groups.len()),
-        Panel::Search { .. } => format!("Found: {}", escape_line(&model.search.query)),
+        Panel::Search { .. } => {
+            let more = match (model.is_loading(panel), model.has_more_hits()) {
+                (true, _) => ", searching…",
+                (false, true) => "+",
+                (false, false) => "",
+            };
+            let count = model.search.hits.len();
+            format!("Found: {} ({count}{more})", escape_line(&model.search.query))
+        }
         Panel::Members { group, .. } => {
             format!("{} (group:{group})", model.names.group(*group))
+        }
+        Panel::Profile { .. } => "[Yourself]  Your devices".to_owned(),
+        Panel::Devices { .. } => {
+            format!(" Yourself  [Your devices {}]", model.account.devices.len())
         }
         Panel::Reading { title, .. } => escape_line(title),
     }
@@ -74,6 +96,9 @@ fn title(model: &Model, panel: &Panel) -> String {
 
 /// What is to be known of a group, above its members; the rest of the area.
 fn draw_head(model: &Model, panel: &Panel, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
+    if let Panel::Profile { .. } = panel {
+        return draw_own_name(model, theme, area, buffer);
+    }
     let Panel::Members { group, .. } = panel else { return area };
     let Some(info) = model.groups.get(group) else { return area };
     let joining = match info.join_mode() {
@@ -99,33 +124,47 @@ fn draw_head(model: &Model, panel: &Panel, theme: Theme, area: Rect, buffer: &mu
     Rect { y: area.y + used, height: area.height - used, ..area }
 }
 
-fn rows(model: &Model, panel: &Panel) -> Vec<ListRow> {
+/// How wide names are in a list of so many columns.
+fn name_columns(columns: usize) -> usize {
+    (columns * 2 / 5).clamp(NAME_COLUMNS_MIN, NAME_COLUMNS)
+}
+
+fn rows(model: &Model, panel: &Panel, columns: usize) -> Vec<ListRow> {
+    let names = name_columns(columns);
     match panel {
         Panel::Friends { list, .. } => {
-            model.relations.list(*list).iter().map(|row| relation_row(model, row)).collect()
+            model.relations.list(*list).iter().map(|row| relation_row(model, row, names)).collect()
         }
-        Panel::Groups { .. } => model.groups.values().map(group_row).collect(),
-        Panel::Search { .. } => model.search.hits.iter().map(|hit| hit_row(model, hit)).collect(),
+        Panel::Groups { .. } => {
+            model.groups.values().map(|group| group_row(group, names)).collect()
+        }
+        Panel::Search { .. } => {
+            model.search.hits.iter().map(|hit| hit_row(model, hit, names)).collect()
+        }
+        Panel::Profile { .. } => FIELDS.iter().map(|field| field_row(model, *field)).collect(),
+        Panel::Devices { .. } => {
+            model.account.devices.iter().map(|device| device_row(model, device, names)).collect()
+        }
         Panel::Members { group, .. } => {
             let Some(roster) = model.roster_of(*group) else { return Vec::new() };
             let requests = roster.requests.iter().map(|request| {
-                let who = person(model, request.user_id);
+                let who = person(model, request.user_id, names);
                 (format!("{who} asks to come in: {}", escape_line(&request.reason)), false)
             });
-            let members = roster.members.iter().map(|member| member_row(model, member));
+            let members = roster.members.iter().map(|member| member_row(model, member, names));
             requests.chain(members).collect()
         }
         Panel::Reading { .. } => Vec::new(),
     }
 }
 
-fn person(model: &Model, id: u64) -> String {
+fn person(model: &Model, id: u64, names: usize) -> String {
     let (name, username) = (model.names.user(id), model.names.username(id));
-    pad(&format!("{name} ({username})"), NAME_COLUMNS)
+    pad(&format!("{name} ({username})"), names)
 }
 
-fn relation_row(model: &Model, relation: &pb::RelationInfo) -> ListRow {
-    let who = person(model, relation.user_id);
+fn relation_row(model: &Model, relation: &pb::RelationInfo, names: usize) -> ListRow {
+    let who = person(model, relation.user_id, names);
     let mut notes = Vec::new();
     if model.presence(relation.user_id).is_some_and(|info| !info.online.is_empty()) {
         notes.push("online".to_owned());
@@ -142,22 +181,22 @@ fn relation_row(model: &Model, relation: &pb::RelationInfo) -> ListRow {
     (format!("{who} {}", escape_line(&notes.join(", "))), false)
 }
 
-fn hit_row(model: &Model, hit: &Hit) -> ListRow {
+fn hit_row(model: &Model, hit: &Hit, names: usize) -> ListRow {
     let message = &hit.message;
     let at = super::times::short(message.time_ms, model.now_ms, &model.setting.zone);
-    let place = pad(&model.names.target(hit.target), NAME_COLUMNS);
+    let place = pad(&model.names.target(hit.target), names);
     let who = name_of(model, message.sender_id);
     (format!("{at:<6} {place} {who}: {}", preview_of(model, message, HIT_CHARS)), false)
 }
 
-fn group_row(group: &pb::GroupInfo) -> ListRow {
-    let name = pad(&escape_line(&group.name), NAME_COLUMNS);
+fn group_row(group: &pb::GroupInfo, names: usize) -> ListRow {
+    let name = pad(&escape_line(&group.name), names);
     let role = role_name(group.role());
     (format!("{name} {:>4} members  {role}  group:{}", group.member_count, group.group_id), false)
 }
 
-fn member_row(model: &Model, member: &pb::GroupMember) -> ListRow {
-    let who = person(model, member.user_id);
+fn member_row(model: &Model, member: &pb::GroupMember, names: usize) -> ListRow {
+    let who = person(model, member.user_id, names);
     let is_muted = member.muted_until_ms > model.now_ms;
     let muted = if is_muted {
         let until = super::times::short(member.muted_until_ms, model.now_ms, &model.setting.zone);

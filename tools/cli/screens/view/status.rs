@@ -60,9 +60,10 @@ fn state(model: &Model, theme: Theme) -> (String, Style) {
             };
             (format!("○ {}{again};", reason_text(*reason)), theme.alert())
         }
-        Line::Kicked(why) => (format!("■ {why}: Ctrl-L takes it back, Ctrl-Q leaves"), theme.bad()),
+        // The keys first: on a narrow terminal the reason is cut.
+        Line::Kicked(why) => (format!("■ Ctrl-L logs in again, Ctrl-Q leaves: {why}"), theme.bad()),
         Line::Refused(why) => {
-            (format!("■ login refused ({why}): Ctrl-L tries again, Ctrl-Q leaves"), theme.bad())
+            (format!("■ Ctrl-L tries again, Ctrl-Q leaves: login refused, {why}"), theme.bad())
         }
     }
 }

@@ -1,108 +1,8 @@
-//! Which key does what where: one table, from which keys are looked up and help is written. Does
-//! nothing itself.
+//! The keys of each part of the screens. Knows what a binding is, not how one is looked up.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::KeyCode;
 
-/// What a key asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Act {
-    Help,
-    Chats,
-    Friends,
-    Groups,
-    Search,
-    OpenSomebody,
-    NextChat,
-    PreviousChat,
-    PageUp,
-    PageDown,
-    ToEnd,
-    LogIn,
-    Quit,
-    Back,
-    Up,
-    Down,
-    First,
-    Last,
-    Open,
-    Focus,
-    Send,
-    NewLine,
-    Reply,
-    Edit,
-    Recall,
-    React,
-    ViewFull,
-    NextList,
-    Add,
-    Accept,
-    Refuse,
-    Delete,
-    Block,
-    Unblock,
-    Remark,
-    Members,
-    Create,
-    Join,
-    Invite,
-    Promote,
-    Demote,
-    Transfer,
-    Mute,
-    MuteAll,
-    Rename,
-    Announce,
-    JoinMode,
-    Leave,
-    Dissolve,
-    Pin,
-    Quiet,
-    Clear,
-}
-
-/// A key with its modifiers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Chord {
-    code: KeyCode,
-    modifiers: KeyModifiers,
-}
-
-/// Keys that do the same, and what that is.
-#[derive(Debug)]
-pub(super) struct Binding {
-    chords: &'static [Chord],
-    pub(super) act: Act,
-    pub(super) what: &'static str,
-}
-
-/// Where bindings hold.
-#[derive(Debug)]
-pub(super) struct Table {
-    pub(super) title: &'static str,
-    pub(super) bindings: &'static [Binding],
-    /// Keys that are looked up elsewhere, for the help only.
-    more: &'static [(&'static str, &'static str)],
-}
-
-const fn key(code: KeyCode) -> Chord {
-    Chord { code, modifiers: KeyModifiers::NONE }
-}
-
-const fn letter(c: char) -> Chord {
-    key(KeyCode::Char(c))
-}
-
-const fn ctrl(c: char) -> Chord {
-    Chord { code: KeyCode::Char(c), modifiers: KeyModifiers::CONTROL }
-}
-
-const fn alt(code: KeyCode) -> Chord {
-    Chord { code, modifiers: KeyModifiers::ALT }
-}
-
-const fn bind(chords: &'static [Chord], act: Act, what: &'static str) -> Binding {
-    Binding { chords, act, what }
-}
+use super::{Act, Chord, Table, alt, bind, ctrl, key, letter};
 
 const UP: Chord = key(KeyCode::Up);
 const DOWN: Chord = key(KeyCode::Down);
@@ -110,7 +10,7 @@ const ENTER: Chord = key(KeyCode::Enter);
 const ESC: Chord = key(KeyCode::Esc);
 
 /// Everywhere.
-pub(super) const ANYWHERE: Table = Table {
+pub(in crate::screens) const ANYWHERE: Table = Table {
     title: "Everywhere",
     bindings: &[
         bind(&[key(KeyCode::F(1)), alt(KeyCode::Char('1'))], Act::Help, "this help"),
@@ -118,11 +18,16 @@ pub(super) const ANYWHERE: Table = Table {
         bind(&[key(KeyCode::F(3)), alt(KeyCode::Char('3'))], Act::Friends, "friends"),
         bind(&[key(KeyCode::F(4)), alt(KeyCode::Char('4'))], Act::Groups, "groups"),
         bind(&[key(KeyCode::F(5)), alt(KeyCode::Char('5'))], Act::Search, "search messages"),
+        bind(
+            &[key(KeyCode::F(6)), alt(KeyCode::Char('6'))],
+            Act::Account,
+            "yourself, your devices",
+        ),
         bind(&[ctrl('t')], Act::OpenSomebody, "talk to somebody: a user name or group:NUMBER"),
         bind(&[ctrl('n'), alt(KeyCode::Down)], Act::NextChat, "next conversation"),
         bind(&[ctrl('p'), alt(KeyCode::Up)], Act::PreviousChat, "previous conversation"),
-        bind(&[key(KeyCode::PageUp)], Act::PageUp, "older messages"),
-        bind(&[key(KeyCode::PageDown)], Act::PageDown, "newer messages"),
+        bind(&[key(KeyCode::PageUp)], Act::PageUp, "older messages; in a list, up"),
+        bind(&[key(KeyCode::PageDown)], Act::PageDown, "newer messages; in a list, down"),
         bind(&[alt(KeyCode::End), ctrl('g')], Act::ToEnd, "the newest message"),
         bind(&[ctrl('l')], Act::LogIn, "take the session back after another login took it"),
         bind(&[ctrl('q')], Act::Quit, "leave; Ctrl-C and Ctrl-D too, where nothing is typed"),
@@ -131,7 +36,7 @@ pub(super) const ANYWHERE: Table = Table {
 };
 
 /// While a message is typed.
-pub(super) const COMPOSE: Table = Table {
+pub(in crate::screens) const COMPOSE: Table = Table {
     title: "Typing a message",
     bindings: &[
         bind(&[ENTER], Act::Send, "send"),
@@ -144,7 +49,7 @@ pub(super) const COMPOSE: Table = Table {
 };
 
 /// In the list of conversations.
-pub(super) const LIST: Table = Table {
+pub(in crate::screens) const LIST: Table = Table {
     title: "List of conversations",
     bindings: &[
         bind(&[UP, letter('k')], Act::Up, "up"),
@@ -162,7 +67,7 @@ pub(super) const LIST: Table = Table {
 };
 
 /// When a message is picked.
-pub(super) const MESSAGE: Table = Table {
+pub(in crate::screens) const MESSAGE: Table = Table {
     title: "A picked message",
     bindings: &[
         bind(&[UP, letter('k')], Act::Up, "the one before"),
@@ -178,7 +83,7 @@ pub(super) const MESSAGE: Table = Table {
 };
 
 /// In the view of friends.
-pub(super) const FRIENDS: Table = Table {
+pub(in crate::screens) const FRIENDS: Table = Table {
     title: "Friends",
     bindings: &[
         bind(&[UP, letter('k')], Act::Up, "up"),
@@ -198,7 +103,7 @@ pub(super) const FRIENDS: Table = Table {
 };
 
 /// In the view of groups.
-pub(super) const GROUPS: Table = Table {
+pub(in crate::screens) const GROUPS: Table = Table {
     title: "Groups",
     bindings: &[
         bind(&[UP, letter('k')], Act::Up, "up"),
@@ -214,7 +119,7 @@ pub(super) const GROUPS: Table = Table {
 };
 
 /// In the view of one group.
-pub(super) const MEMBERS: Table = Table {
+pub(in crate::screens) const MEMBERS: Table = Table {
     title: "Members of a group",
     bindings: &[
         bind(&[UP, letter('k')], Act::Up, "up"),
@@ -240,7 +145,7 @@ pub(super) const MEMBERS: Table = Table {
 };
 
 /// In what a search found.
-pub(super) const SEARCH: Table = Table {
+pub(in crate::screens) const SEARCH: Table = Table {
     title: "What was found",
     bindings: &[
         bind(&[UP, letter('k')], Act::Up, "up"),
@@ -252,8 +157,34 @@ pub(super) const SEARCH: Table = Table {
     more: &[],
 };
 
+/// In the view of oneself.
+pub(in crate::screens) const PROFILE: Table = Table {
+    title: "Yourself",
+    bindings: &[
+        bind(&[UP, letter('k')], Act::Up, "up"),
+        bind(&[DOWN, letter('j')], Act::Down, "down"),
+        bind(&[key(KeyCode::Tab)], Act::NextList, "your devices"),
+        bind(&[ENTER], Act::Open, "change it; a new password logs your other devices out"),
+        bind(&[ESC], Act::Back, "back"),
+    ],
+    more: &[],
+};
+
+/// In the view of one's devices.
+pub(in crate::screens) const DEVICES: Table = Table {
+    title: "Your devices",
+    bindings: &[
+        bind(&[UP, letter('k')], Act::Up, "up"),
+        bind(&[DOWN, letter('j')], Act::Down, "down"),
+        bind(&[key(KeyCode::Tab)], Act::NextList, "yourself"),
+        bind(&[letter('x')], Act::Revoke, "log the device out"),
+        bind(&[ESC], Act::Back, "back"),
+    ],
+    more: &[],
+};
+
 /// In texts that are only read.
-pub(super) const READING: Table = Table {
+pub(in crate::screens) const READING: Table = Table {
     title: "Reading",
     bindings: &[
         bind(&[UP, letter('k')], Act::Up, "up"),
@@ -275,101 +206,8 @@ const EDITING: [(&str, &str); 6] = [
     ("/help", "what can be typed instead of pressed keys"),
 ];
 
-const TABLES: [&Table; 9] =
-    [&ANYWHERE, &COMPOSE, &LIST, &MESSAGE, &FRIENDS, &GROUPS, &MEMBERS, &SEARCH, &READING];
-
-/// Columns of the keys in the help.
-const LABEL_COLUMNS: usize = 16;
-
-impl Table {
-    /// What this key asks for here.
-    pub(super) fn find(&self, key: KeyEvent) -> Option<Act> {
-        // A capital letter comes with Shift from some terminals and without from others.
-        let modifiers = key.modifiers.difference(KeyModifiers::SHIFT);
-        let is_it = |chord: &Chord| chord.code == key.code && chord.modifiers == modifiers;
-        self.bindings.iter().find(|binding| binding.chords.iter().any(is_it)).map(|b| b.act)
-    }
-}
-
-impl Binding {
-    /// Its keys, as one reads them.
-    pub(super) fn label(&self) -> String {
-        let labels: Vec<String> = self.chords.iter().map(Chord::label).collect();
-        labels.join(" ")
-    }
-}
-
-impl Chord {
-    fn label(&self) -> String {
-        let name = match self.code {
-            KeyCode::Char(c) if self.modifiers.is_empty() => c.to_string(),
-            KeyCode::Char(c) => c.to_uppercase().to_string(),
-            KeyCode::F(number) => format!("F{number}"),
-            KeyCode::Up => "↑".to_owned(),
-            KeyCode::Down => "↓".to_owned(),
-            KeyCode::Left => "←".to_owned(),
-            KeyCode::Right => "→".to_owned(),
-            KeyCode::PageUp => "PgUp".to_owned(),
-            KeyCode::PageDown => "PgDn".to_owned(),
-            other => format!("{other:?}"),
-        };
-        match self.modifiers {
-            KeyModifiers::CONTROL => format!("Ctrl-{name}"),
-            KeyModifiers::ALT => format!("Alt-{name}"),
-            _ => name,
-        }
-    }
-}
-
-/// All keys, for people. `typed` is what can be typed instead.
-pub(super) fn help(typed: &str) -> String {
-    let mut out = String::new();
-    for table in TABLES {
-        out.push_str(&format!("  {}\n", table.title));
-        let bound = table.bindings.iter().map(|binding| (binding.label(), binding.what));
-        let more = table.more.iter().map(|(keys, what)| ((*keys).to_owned(), *what));
-        for (keys, what) in bound.chain(more) {
-            out.push_str(&format!("  {} {what}\n", super::text::pad(&keys, LABEL_COLUMNS)));
-        }
-        out.push('\n');
-    }
-    out.push_str("  Typed as a message\n");
-    out.push_str(typed);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn no_key_means_two_things_in_one_place() {
-        for table in TABLES {
-            let mut seen = HashSet::new();
-            let chords = table.bindings.iter().flat_map(|binding| binding.chords);
-            for chord in chords {
-                assert!(seen.insert(chord.label()), "{} in {}", chord.label(), table.title);
-            }
-        }
-    }
-
-    #[test]
-    fn keys_are_found_with_and_without_shift() {
-        let key = KeyEvent::new(KeyCode::Char('D'), KeyModifiers::SHIFT);
-        assert_eq!(MEMBERS.find(key), Some(Act::Dissolve));
-        assert_eq!(MEMBERS.find(KeyEvent::from(KeyCode::Char('D'))), Some(Act::Dissolve));
-        let key = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::CONTROL);
-        assert_eq!(ANYWHERE.find(key), Some(Act::Quit));
-        assert_eq!(ANYWHERE.find(KeyEvent::from(KeyCode::Char('q'))), None);
-    }
-
-    #[test]
-    fn help_names_every_key() {
-        let help = help("/help");
-        for binding in TABLES.iter().flat_map(|table| table.bindings) {
-            assert!(help.contains(&binding.label()) && help.contains(binding.what));
-        }
-    }
-}
+/// All of them, in the order of the help.
+pub(super) const TABLES: [&Table; 11] = [
+    &ANYWHERE, &COMPOSE, &LIST, &MESSAGE, &FRIENDS, &GROUPS, &MEMBERS, &SEARCH, &PROFILE, &DEVICES,
+    &READING,
+];
