@@ -19,6 +19,8 @@ const TROUBLES_MAX: u32 = 20;
 const SUSPECTS_MAX: usize = 32;
 /// Times that each of those is played to see among which it is.
 const GLANCES: usize = 2;
+/// Time for one search: what comes next is what the run is for.
+const SEARCH_MAX: Duration = Duration::from_secs(60);
 /// Times that it is searched: more would take minutes.
 const SEARCHES_MAX: usize = 2;
 
@@ -135,9 +137,10 @@ impl Campaign<'_> {
         let mut cases = self.last_cases(RECENT_MAX);
         cases.retain(|(_, case)| !case.fresh && case.send_count() <= STEPS_MAX);
         let average = grown as f64 / cases.len().max(1) as f64;
+        let until = Instant::now() + SEARCH_MAX;
         let mut grow = |cases: &[(u64, Case)], rounds: usize| {
             let cases: Vec<&Case> = cases.iter().map(|(_, case)| case).collect();
-            self.growth_by(held, &cases, rounds)
+            if Instant::now() < until { self.growth_by(held, &cases, rounds) } else { None }
         };
         let mut parts: Vec<_> = cases.chunks(SUSPECTS_MAX).collect();
         parts.sort_by_cached_key(|part| Reverse(grow(part, GLANCES)));
