@@ -237,7 +237,7 @@ fn users_are_found_by_the_beginning_of_their_name() {
             |name: &str, nickname: &str| NewUser { nickname: nickname.into(), ..new_user(name, 1) };
         let (x, y) = (nick("x1", "Ädam's 😀"), nick("x2", "Ad hoc"));
         let (x, y) = (bench.add_user(x).unwrap(), bench.add_user(y).unwrap());
-        let mut find = |bench: &mut Bench, prefix: &str, limit| {
+        let find = |bench: &mut Bench, prefix: &str, limit| {
             let ask = ReadJob::FindUsers { prefix: prefix.into(), limit };
             let Ok(ReadResult::Users(found)) = bench.read(ask) else { panic!() };
             found.into_iter().map(|user| user.username).collect::<Vec<_>>()
