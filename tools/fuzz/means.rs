@@ -2,6 +2,7 @@
 //! are, a token whose time is over, the process that stores. Knows no frame.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use aldis_wire::{Code, Command};
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,6 +14,11 @@ use crate::options::OptionsError;
 const FRIENDS_MAX: usize = 5_000;
 /// Users whom one may block.
 const BLOCKED_MAX: usize = 2_000;
+
+/// Time for a process to stop: it has many threads, and others run on the same machine.
+const STOP_MAX: Duration = Duration::from_secs(2);
+/// Between two looks whether it has.
+const STOP_POLL: Duration = Duration::from_millis(1);
 
 /// A user that `aldisd admin seed-users` made.
 #[derive(Clone, Debug)]
@@ -58,9 +64,26 @@ impl StoreProcess {
         Some(Self { pid, is_stopped: false })
     }
 
-    /// It does nothing any more.
+    /// It does nothing any more when this returns.
     pub fn stop(&mut self) {
         self.is_stopped = kill_process(self.pid, Signal::STOP).is_ok();
+        // Each of its threads stops when it would run next.
+        let deadline = Instant::now() + STOP_MAX;
+        while self.is_stopped && self.is_running() && Instant::now() < deadline {
+            std::thread::sleep(STOP_POLL);
+        }
+    }
+
+    /// Whether one of its threads is not stopped.
+    fn is_running(&self) -> bool {
+        let folder = format!("/proc/{}/task", self.pid.as_raw_nonzero());
+        let threads = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok()).any(
+            // The name before the state is in parentheses, and may hold some.
+            |stat| {
+                stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['T', 'Z', 'X']))
+            },
+        )
     }
 
     /// It goes on.
@@ -186,7 +209,7 @@ mod tests {
         let wait = |wanted: fn(char) -> bool| while !wanted(state(child.id())) {};
         let mut store = StoreProcess::new(child.id()).unwrap();
         store.stop();
-        wait(|state| state == 'T');
+        assert_eq!(state(child.id()), 'T');
         drop(store);
         wait(|state| state != 'T');
         child.kill().unwrap();

@@ -31,6 +31,8 @@ const REPEAT_MAX: usize = 6_000;
 const MEMBER_CONN: u8 = 15;
 /// More requests than conf/fuzz.toml lets through at once.
 const FLOOD_COUNT: usize = 2_600;
+/// Times that each request of a kind comes behind a flood.
+const FLOOD_ROUNDS: usize = 4;
 /// Kinds of requests that are counted together ([PROTOCOL.md](../../protocol/PROTOCOL.md), "How often"),
 /// each by one with which its limit is reached soon.
 const KINDS: [Command; 4] =
@@ -95,7 +97,9 @@ pub fn floods(table: &Table) -> Vec<Case> {
     let floods = KINDS.map(|first| {
         let mut steps = vec![send(table.row(first)); FLOOD_COUNT];
         let others = table.rows().iter().filter(|row| kind_of(row.command) == Some(first));
-        steps.extend(others.map(send));
+        // Some more than once: one may again by the time that they come.
+        let others: Vec<Step> = others.map(send).collect();
+        steps.extend((0..FLOOD_ROUNDS).flat_map(|_| others.clone()));
         steps.push(Step::Wait { conn: 0 });
         let title = format!("what is like {} too often", documented_name(first));
         Case { title, fresh: true, steps, ..Case::default() }

@@ -9,8 +9,7 @@ use aldis_logic::cluster::{
 };
 use aldis_logic::job::{BootId, Event, NodeId, ReactorId, SessionRecord, StoredMessage, Ticket};
 use aldis_logic::{
-    Delivery, Hints, Keyring, LinkUse, Node, NodeConfig, Notice, Online, PeerMail, SigningKey,
-    message_data,
+    Delivery, Hints, LinkUse, Node, NodeConfig, Notice, Online, PeerMail, message_data,
 };
 use aldis_wire::{
     ClientMsgId, Command, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, Message, MsgId,
@@ -18,6 +17,11 @@ use aldis_wire::{
 };
 use bytes::Bytes;
 use node_pb::node_message::Body;
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::{config, node_from};
 
 /// Reactors of each node.
 const REACTORS: usize = 2;
@@ -300,23 +304,8 @@ fn address(node: NodeId) -> PeerAddress {
 }
 
 fn test_node(id: NodeId, count: u16, has_directory: bool) -> TestNode {
-    let config = NodeConfig {
-        node: id,
-        boot: BootId(id.0.into()),
-        store_epoch: 77,
-        heartbeat_interval_ms: 60_000,
-        token_ttl_ms: 3_600_000,
-        head_checks: None,
-        link: LinkUse::Routed,
-        direct_messages: Default::default(),
-        message_times: Default::default(),
-        rates: Default::default(),
-        group_limits: Default::default(),
-        attempts: Default::default(),
-        shares_attempts: false,
-    };
-    let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
-    let node = Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()));
+    let boot = BootId(id.0.into());
+    let node = node_from(NodeConfig { node: id, boot, link: LinkUse::Routed, ..config() });
     let routes = Arc::new(Routes::default());
     let peers = (1..=count).filter(|_| !has_directory).map(|id| address(NodeId(id))).collect();
     let config = HubConfig { peers, has_directory, release: "test".into() };

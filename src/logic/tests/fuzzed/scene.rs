@@ -1,16 +1,18 @@
 //! What the fuzzed tests of the logic start from: a node, a service with one open session.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use aldis_logic::job::{
-    BootId, Credentials, DirectoryReply, Generations, HashReply, HashResult, LoginState, NodeId,
-    ReactorId, ReadReply, ReadResult, Registration, SessionOpened, Ticket, WriteReply, Written,
+    Credentials, DirectoryReply, Generations, HashReply, HashResult, LoginState, ReactorId,
+    ReadReply, ReadResult, Registration, SessionOpened, Ticket, WriteReply, Written,
 };
-use aldis_logic::{
-    CreditLimits, Effect, Keyring, LinkUse, Node, NodeConfig, Now, Service, SigningKey,
-};
+use aldis_logic::{CreditLimits, Effect, Now, Service};
 use aldis_wire::{Command, ConnId, DeviceClass, Epoch, Frame, Header, Message, UserId, pb};
+
+#[path = "../common/mod.rs"]
+mod common;
+
+pub use common::{config, node_from};
 
 pub const NOW: Now = Now { mono_ms: 1_000, unix_ms: 1_800_000_000_000 };
 pub const ADA: UserId = UserId(10_001);
@@ -18,31 +20,6 @@ pub const ADA: UserId = UserId(10_001);
 pub const ONLINE: ConnId = ConnId { index: 0, generation: 1 };
 /// One without a session.
 pub const FRESH: ConnId = ConnId { index: 1, generation: 1 };
-
-/// Settings of a node that is alone and limits nobody.
-pub fn config() -> NodeConfig {
-    NodeConfig {
-        node: NodeId(0),
-        boot: BootId(1),
-        store_epoch: 77,
-        heartbeat_interval_ms: 60_000,
-        token_ttl_ms: 3_600_000,
-        head_checks: None,
-        link: LinkUse::Off,
-        direct_messages: Default::default(),
-        message_times: Default::default(),
-        group_limits: Default::default(),
-        rates: Default::default(),
-        attempts: Default::default(),
-        shares_attempts: false,
-    }
-}
-
-/// A node with these settings.
-pub fn node_from(config: NodeConfig) -> Arc<Node> {
-    let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
-    Arc::new(Node::new(config, Keyring::new(&[key]).expect("a key of 256 bits")))
-}
 
 /// A service with the two connections.
 pub fn service() -> Service {

@@ -4,19 +4,24 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use aldis_logic::job::{
-    AttemptJob, AttemptRequest, BootId, Credentials, DirectoryReply, Event, Generations, HashReply,
-    HashResult, LoginState, NodeId, ReactorId, ReadJob, ReadReply, ReadResult, Registration,
-    SessionOpened, StoredMessage, Ticket, WriteJob, WriteReply, Written,
+    AttemptJob, AttemptRequest, Credentials, DirectoryReply, Event, Generations, HashReply,
+    HashResult, LoginState, ReactorId, ReadJob, ReadReply, ReadResult, Registration, SessionOpened,
+    StoredMessage, Ticket, WriteJob, WriteReply, Written,
 };
 use aldis_logic::{
-    Admit, CreditLimits, Delivery, Effect, HeadCheckTimes, Keyring, LinkUse, Node, NodeConfig, Now,
-    Service, SigningKey, fan_out,
+    Admit, CreditLimits, Delivery, Effect, HeadCheckTimes, LinkUse, Node, NodeConfig, Now, Service,
+    fan_out,
 };
 use aldis_wire::{
     ClientMsgId, Command, ConnId, ConvSeq, ConversationKey, DeviceClass, Epoch, Frame, Header,
     Message, MsgId, MsgNo, OutFrame, Seq, UserId, parse_frame, pb,
 };
 use bytes::Bytes;
+
+#[path = "../common/mod.rs"]
+mod common;
+
+pub use common::{config, node_from};
 
 pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub const NOW: Now = Now { mono_ms: 1_000, unix_ms: 1_800_000_000_000 };
@@ -43,31 +48,6 @@ pub fn linked_node() -> Arc<Node> {
 
 fn node_of(head_checks: Option<HeadCheckTimes>, link: LinkUse) -> Arc<Node> {
     node_from(NodeConfig { head_checks, link, ..config() })
-}
-
-/// Settings of a node that is alone.
-pub fn config() -> NodeConfig {
-    NodeConfig {
-        node: NodeId(0),
-        boot: BootId(1),
-        store_epoch: 77,
-        heartbeat_interval_ms: 60_000,
-        token_ttl_ms: 3_600_000,
-        head_checks: None,
-        link: LinkUse::Off,
-        direct_messages: Default::default(),
-        message_times: Default::default(),
-        group_limits: Default::default(),
-        rates: Default::default(),
-        attempts: Default::default(),
-        shares_attempts: false,
-    }
-}
-
-/// A node with these settings.
-pub fn node_from(config: NodeConfig) -> Arc<Node> {
-    let key = SigningKey { kid: "a".into(), secret: vec![7; 32] };
-    Arc::new(Node::new(config, Keyring::new(&[key]).unwrap()))
 }
 
 pub fn service(node: &Arc<Node>) -> Service {
