@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use aldis_logic::job::{
-    Credentials, DirectoryReply, Event, Generations, HashReply, HashResult, LoginState, ReactorId,
-    ReadJob, ReadReply, ReadResult, Registration, SessionOpened, StoredMessage, Ticket, WriteJob,
-    WriteReply, Written,
+    AttemptJob, AttemptRequest, Credentials, DirectoryReply, Event, Generations, HashReply,
+    HashResult, LoginState, ReactorId, ReadJob, ReadReply, ReadResult, Registration, SessionOpened,
+    StoredMessage, Ticket, WriteJob, WriteReply, Written,
 };
 use aldis_logic::{
     Admit, CreditLimits, Delivery, Effect, HeadCheckTimes, LinkUse, Node, NodeConfig, Now, Service,
@@ -107,7 +107,8 @@ pub fn ticket_of(effects: &[Effect]) -> Ticket {
         Effect::Hash(request) => Some(request.ticket),
         Effect::Directory(request) => Some(request.ticket),
         Effect::Locate(request) => Some(request.ticket),
-        Effect::Attempt(request) => Some(request.ticket),
+        // Nobody waits for what is forgiven.
+        Effect::Attempt(AttemptRequest { ticket, job: AttemptJob::Begin(_) }) => Some(*ticket),
         _ => None,
     });
     found.expect("a job was started")
