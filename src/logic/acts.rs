@@ -229,7 +229,7 @@ impl Service {
         if let Some(session) = self.session(conn)
             && std::mem::take(&mut session.is_stranger)
         {
-            node.addresses.log_in(session.address);
+            node.addresses.log_in(session.address, self.now);
         }
         self.effects.push_back(Effect::LoggedIn { conn });
     }
@@ -238,7 +238,7 @@ impl Service {
         self.credits.take_hash();
         if let Some(session) = self.session(ticket.conn) {
             let address = session.address;
-            self.node.addresses.begin_check(address);
+            self.node.addresses.begin_check(address, self.now);
             self.checks.insert(ticket.conn, address);
         }
         self.effects.push_back(Effect::Hash(HashRequest { ticket, job }));

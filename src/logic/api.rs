@@ -194,7 +194,7 @@ impl ApiService {
         self.credits.give_hash();
         let number = reply.ticket.request;
         if let Some(asking) = self.requests.get(&number) {
-            self.node.addresses.end_check(asking.address);
+            self.node.addresses.end_check(asking.address, self.now);
         }
         match reply.result {
             HashResult::Hashed(password_phc) => self.handle_hashed(number, password_phc),
@@ -331,7 +331,7 @@ impl ApiService {
     fn hash(&mut self, number: u32, job: HashJob) {
         self.credits.take_hash();
         if let Some(asking) = self.requests.get(&number) {
-            self.node.addresses.begin_check(asking.address);
+            self.node.addresses.begin_check(asking.address, self.now);
         }
         let ticket = self.ticket(number);
         self.effects.push_back(ApiEffect::Hash(HashRequest { ticket, job }));

@@ -80,7 +80,7 @@ impl Service {
         self.now = now;
         self.credits.give_hash();
         if let Some(address) = self.checks.remove(&reply.ticket.conn) {
-            self.node.addresses.end_check(address);
+            self.node.addresses.end_check(address, self.now);
         }
         match self.finish(reply.ticket) {
             Finished::Gone => {}

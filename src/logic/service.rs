@@ -97,8 +97,8 @@ impl Service {
     }
 
     /// Whether another connection of this address may come.
-    pub fn admits(&self, address: IpAddr) -> bool {
-        self.node.memory.level() < MemoryLevel::Spent && self.node.addresses.admits(address)
+    pub fn admits(&self, now: Now, address: IpAddr) -> bool {
+        self.node.memory.level() < MemoryLevel::Spent && self.node.addresses.admits(address, now)
     }
 
     /// Whether the limits of addresses and connections hold for this one.
@@ -114,7 +114,7 @@ impl Service {
             self.sessions.resize_with(index + 1, || None);
         }
         debug_assert!(self.sessions[index].is_none(), "the slot's last connection was closed");
-        self.node.addresses.enter(address);
+        self.node.addresses.enter(address, now);
         self.sessions[index] = Some(Session::new(conn.generation, address));
     }
 
@@ -218,7 +218,7 @@ impl Service {
         }
         self.retire(conn);
         let Some(session) = self.sessions[conn.index as usize].take() else { return };
-        self.node.addresses.leave(session.address, session.is_stranger);
+        self.node.addresses.leave(session.address, session.is_stranger, now);
         if matches!(session.state, State::LoggingIn(_) | State::Registering(_)) {
             self.credits.give_account();
         }

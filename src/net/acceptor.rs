@@ -103,7 +103,7 @@ impl Acceptor {
             self.failing = false;
             let is_full = io.conns.len() >= io.config.connections_max;
             let has_room = !is_full && io.handshaking < io.config.handshakes_max;
-            if !has_room || !handler.admits(peer) {
+            if !has_room || !handler.admits(io, peer) {
                 io.counters.refused += 1;
                 continue;
             }

@@ -19,10 +19,14 @@ pub struct Config {
     /// Frames of one connection per second over ten of them; who sends more is not read for a second.
     /// 0 is no limit. Whether it holds for an address, the handler says.
     pub frames_per_second: u16,
+    /// The same for one that is not logged in: a frame counts, and a visit that brought none. Six times as
+    /// many at once: a TLS handshake, a login and a few more.
+    pub stranger_frames_per_second: u16,
     /// Bytes written to one connection in one turn, at least 1, for the same reason. It is checked
     /// between system calls, each of which ends where the kernel's buffer does.
     pub write_bytes_per_turn: usize,
-    /// Connections accepted in one turn, at least 1: a reconnect storm must not starve who is in.
+    /// Connections accepted in one turn, at least 1: a reconnect storm must not starve who is in. The kernel
+    /// keeps the others meanwhile.
     pub accepts_per_turn: usize,
     /// Mails taken from each lane in one turn, at least 1.
     pub mails_per_turn: usize,
@@ -57,8 +61,9 @@ impl Default for Config {
             output_hard_bytes: 4 << 20,
             read_bytes_per_turn: 256 << 10,
             frames_per_second: 0,
+            stranger_frames_per_second: 0,
             write_bytes_per_turn: 1 << 20,
-            accepts_per_turn: 64,
+            accepts_per_turn: 8,
             mails_per_turn: 1024,
             connections_max: 200_000,
             handshakes_max: 4096,

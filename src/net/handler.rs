@@ -13,7 +13,7 @@ pub trait Handler {
     type Mail: Send;
 
     /// Whether a connection of this peer may come; if not it is closed before anything is said.
-    fn admits(&mut self, _peer: SocketAddr) -> bool {
+    fn admits(&mut self, _io: &Io, _peer: SocketAddr) -> bool {
         true
     }
 

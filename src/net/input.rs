@@ -11,7 +11,7 @@ use std::io;
 use aldis_wire::{ConnId, FrameError, HEADER_LEN, parse_frame};
 
 use crate::conn::State;
-use crate::share::{FIRST_READ_BYTES, FRAMES_PER_VISIT};
+use crate::share::{FIRST_READ_BYTES, FRAMES_PER_VISIT, FrameRate};
 use crate::tail::Tail;
 use crate::timer::Tick;
 use crate::transport::Received;
@@ -34,8 +34,9 @@ enum Flow {
 /// Handles what a connection has left over, then reads until nothing is there, the budget is used
 /// up, or the connection is paused.
 pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u8], id: ConnId) {
-    let (soft, per_second) = (io.config.output_soft_bytes, io.config.frames_per_second);
-    let tick = io.tick;
+    let (soft, tick) = (io.config.output_soft_bytes, io.tick);
+    let (of_users, of_strangers) =
+        (FrameRate::of_users(&io.config), FrameRate::of_strangers(&io.config));
     let Some(conn) = io.conn(id) else { return };
     conn.in_ready = false;
     match conn.state {
@@ -53,15 +54,27 @@ pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u
         conn.output_paused = true;
         return;
     }
-    if conn.counts && !conn.allowance.refill(per_second, tick) {
-        return io.throttle(id);
+    conn.visit = FRAMES_PER_VISIT;
+    let rate = if conn.logged_in { of_users } else { of_strangers };
+    if conn.counts && rate.is_some() {
+        if !conn.allowance.refill(rate, tick) {
+            return io.throttle(id);
+        }
+        conn.visit = conn.allowance.visit();
     }
-    conn.visit = if conn.counts { conn.allowance.visit(per_second) } else { FRAMES_PER_VISIT };
+    let visit = conn.visit;
     if is_handshaking && !io.take_handshake_step(id) {
         return;
     }
     if handle_leftover(io, handler, id) == Flow::More {
         read(io, handler, scratch, id);
+    }
+    // Who is not in and sends no frame, but bytes, shall not be visited for each of them.
+    if let Some(conn) = io.conn(id)
+        && !conn.logged_in
+        && conn.visit == visit
+    {
+        conn.allowance.take();
     }
 }
 

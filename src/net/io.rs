@@ -10,7 +10,7 @@ use slab::Slab;
 use crate::conn::{Conn, Deadlines, State};
 use crate::flush::flush_early;
 use crate::output::OutPool;
-use crate::share::{Allowance, PAUSE};
+use crate::share::{Allowance, FrameRate, PAUSE};
 use crate::timer::{Clock, Entry, Tick, Wheel, ticks_of};
 use crate::transport::Transport;
 use crate::{CloseReason, Config, Counters, Lane, Sent};
@@ -32,7 +32,7 @@ pub struct Io {
     /// Connections to read or whose received bytes can be handled. Each of the four lists holds a
     /// connection at most once.
     pub(crate) ready: Vec<ConnId>,
-    /// Connections that were visited and have more; a connection is in one of `ready`, `again` and
+    /// Connections that were visited and have more, and those of strangers; a connection is in one of `ready`, `again` and
     /// `throttled` at most.
     pub(crate) again: VecDeque<ConnId>,
     /// Connections that have sent more than they may, and when they are read again. All pauses have one
@@ -170,6 +170,7 @@ impl Io {
         let Some(conn) = find_open(&mut self.conns, id) else { return };
         conn.logged_in = true;
         conn.active_at = self.tick;
+        conn.allowance = Allowance::new(FrameRate::of_users(&self.config), self.tick);
         self.arm(id);
     }
 
@@ -211,7 +212,7 @@ impl Io {
     /// Adds a connection. Its socket must be registered with the id that is returned.
     pub(crate) fn insert(&mut self, transport: Transport) -> ConnId {
         self.generation = self.generation.wrapping_add(1);
-        let allowance = Allowance::new(self.config.frames_per_second, self.tick);
+        let allowance = Allowance::new(FrameRate::of_strangers(&self.config), self.tick);
         let conn = Conn::new(transport, self.generation, self.tick, allowance);
         self.handshaking += usize::from(conn.handshaking);
         let index = self.conns.insert(conn);

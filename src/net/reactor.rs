@@ -193,7 +193,8 @@ impl<H: Handler> Reactor<H> {
         self.io.ready.drain(..count);
     }
 
-    /// Goes on with those who had more, one after the other, as long as that keeps nobody waiting.
+    /// Goes on with those who had more, and those who are not logged in, one after the other, as long as
+    /// that keeps nobody waiting.
     fn receive_again(&mut self, begin: Instant) {
         while let Some(id) = self.io.again.pop_front() {
             receive(&mut self.io, &mut self.handler, &mut self.scratch, id);
@@ -237,6 +238,7 @@ fn take_event(io: &mut Io, id: ConnId, event: &Event) {
         let Some(conn) = io.conn(id) else { return };
         conn.readable = true;
         conn.end_announced |= event.is_read_closed();
-        io.mark_ready(id);
+        // Those who are in go first, however many knock.
+        if conn.logged_in { io.mark_ready(id) } else { io.mark_again(id) }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::Config;
 use crate::timer::{Tick, ticks_of};
 
 /// Frames of one connection that are handled before others have their turn: some ten microseconds, about
@@ -11,14 +12,19 @@ pub(crate) const FRAMES_PER_VISIT: u8 = 64;
 /// Bytes that the first read of a visit asks for: frames that have to wait for another visit take no
 /// more memory than this. What is larger goes on with larger reads.
 pub(crate) const FIRST_READ_BYTES: usize = 16 << 10;
-/// Time of one turn that connections get which were visited already and have more: by then what the
-/// others sent meanwhile is read.
+/// Time of one turn that connections get which were visited already and have more, and those that are not
+/// logged in: by then what the others sent meanwhile is read.
 pub(crate) const SECOND_VISITS: Duration = Duration::from_micros(500);
 /// How long a connection is not read that has sent more than it may. Not shorter, so that who goes on
 /// sending costs few visits.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
-/// Frames that a connection may still send: a token bucket (Turner, 1986) of ten seconds.
+/// What a connection may send at once, in seconds of its rate.
+const BURST_S: u16 = 10;
+/// The same for one that is not logged in.
+const STRANGER_BURST_S: u16 = 6;
+
+/// Frames that a connection may still send: a token bucket (Turner, 1986).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Allowance {
     left: u16,
@@ -26,21 +32,46 @@ pub(crate) struct Allowance {
     counted: Tick,
 }
 
+/// A rate of frames; 0 per second is no limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameRate {
+    per_second: u16,
+    burst: u16,
+}
+
+impl FrameRate {
+    /// Of those who are logged in.
+    pub fn of_users(config: &Config) -> Self {
+        Self::new(config.frames_per_second, BURST_S)
+    }
+
+    /// Of those who are not.
+    pub fn of_strangers(config: &Config) -> Self {
+        Self::new(config.stranger_frames_per_second, STRANGER_BURST_S)
+    }
+
+    fn new(per_second: u16, burst_s: u16) -> Self {
+        Self { per_second, burst: per_second.saturating_mul(burst_s) }
+    }
+
+    /// Whether it limits anything.
+    pub fn is_some(self) -> bool {
+        self.per_second > 0
+    }
+}
+
 impl Allowance {
-    /// A full one; 0 per second is no limit.
-    pub fn new(per_second: u16, now: Tick) -> Self {
-        Self { left: burst(per_second), counted: now }
+    /// A full one.
+    pub fn new(rate: FrameRate, now: Tick) -> Self {
+        Self { left: rate.burst, counted: now }
     }
 
     /// Adds what time has brought. Whether there is any.
-    pub fn refill(&mut self, per_second: u16, now: Tick) -> bool {
-        if per_second == 0 {
-            return true;
-        }
+    pub fn refill(&mut self, rate: FrameRate, now: Tick) -> bool {
         let ticks_per_second = u64::from(ticks_of(Duration::from_secs(1)) - 1);
-        let more = now.since(self.counted) * u64::from(per_second) / ticks_per_second;
+        let more = now.since(self.counted) * u64::from(rate.per_second) / ticks_per_second;
         if more > 0 {
-            let left = (u64::from(self.left) + more).min(u64::from(burst(per_second)));
+            let left = (u64::from(self.left) + more).min(u64::from(rate.burst));
             self.left = u16::try_from(left).unwrap_or(u16::MAX);
             self.counted = now;
         }
@@ -48,57 +79,44 @@ impl Allowance {
     }
 
     /// Frames that may be handled at this visit.
-    pub fn visit(&self, per_second: u16) -> u8 {
-        let left = if per_second == 0 { u16::MAX } else { self.left };
-        u8::try_from(left).map_or(FRAMES_PER_VISIT, |left| left.min(FRAMES_PER_VISIT))
+    pub fn visit(&self) -> u8 {
+        u8::try_from(self.left).map_or(FRAMES_PER_VISIT, |left| left.min(FRAMES_PER_VISIT))
     }
 
-    /// Counts a frame.
+    /// Counts a frame, or what is counted like one.
     pub fn take(&mut self) {
         self.left = self.left.saturating_sub(1);
     }
-}
-
-fn burst(per_second: u16) -> u16 {
-    per_second.saturating_mul(10)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const RATE: FrameRate = FrameRate { per_second: 30, burst: 300 };
+
     #[test]
     fn a_burst_of_ten_seconds_then_the_rate() {
         let mut now = Tick::START;
-        let mut allowance = Allowance::new(30, now);
+        let mut allowance = Allowance::new(RATE, now);
         for _ in 0..300 {
-            assert!(allowance.refill(30, now));
+            assert!(allowance.refill(RATE, now));
             allowance.take();
         }
-        assert!(!allowance.refill(30, now));
-        assert_eq!(allowance.visit(30), 0);
+        assert!(!allowance.refill(RATE, now));
+        assert_eq!(allowance.visit(), 0);
         // A tick is worth one and a half: what is too little to count waits for the next one.
         let mut frames = 0;
         for _ in 0..200 {
             now = now.after(1);
-            while allowance.refill(30, now) {
+            while allowance.refill(RATE, now) {
                 allowance.take();
                 frames += 1;
             }
         }
         assert!((200..=300).contains(&frames), "{frames} in ten seconds");
         now = now.after(1_000_000);
-        assert!(allowance.refill(30, now));
+        assert!(allowance.refill(RATE, now));
         assert_eq!(allowance, Allowance { left: 300, counted: now });
-    }
-
-    #[test]
-    fn no_rate_is_no_limit() {
-        let mut allowance = Allowance::new(0, Tick::START);
-        for _ in 0..100_000 {
-            assert!(allowance.refill(0, Tick::START));
-            allowance.take();
-        }
-        assert_eq!(allowance.visit(0), FRAMES_PER_VISIT);
     }
 }

@@ -148,8 +148,9 @@ pub fn expect_room<T>(result: Result<(), TrySendError<T>>) {
 impl Handler for ClientHandler {
     type Mail = Mail;
 
-    fn admits(&mut self, peer: SocketAddr) -> bool {
-        self.service.admits(peer.ip())
+    fn admits(&mut self, io: &Io, peer: SocketAddr) -> bool {
+        let now = self.turn.at(io.now());
+        self.service.admits(now, peer.ip())
     }
 
     fn counts(&mut self, peer: SocketAddr) -> bool {

@@ -151,6 +151,7 @@ fn start(
         connections_max: connections_max.div_ceil(counts.reactors),
         handshakes_max: handshakes_max.div_ceil(counts.reactors),
         frames_per_second: *config.connection.frames_per_second.get_ref(),
+        stranger_frames_per_second: *config.connection.frames_per_second_before_login.get_ref(),
         login_deadline: Duration::from_secs((*config.connection.login_s.get_ref()).into()),
         frame_deadline: Duration::from_secs((*config.connection.frame_s.get_ref()).into()),
         write_stall_deadline: Duration::from_secs((*config.connection.stall_s.get_ref()).into()),

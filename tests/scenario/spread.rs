@@ -29,7 +29,8 @@ pub struct Spread {
 const RATES: &str = "[rates]\nsends_per_second = 0\nchanges_per_second = 0\n\
                      queries_per_second = 0\ntold_per_second = 0\n\
                      kib_per_second = 0\ngroups_per_hour = 0\n\
-                     [connection]\nframes_per_second = 0\n";
+                     [connection]\nframes_per_second = 0\n\
+                     frames_per_second_before_login = 0\nfruitless_per_address = 0\n";
 
 impl Spread {
     /// So many nodes, all of them linked, with what `change` makes of their options.

@@ -19,6 +19,8 @@ impl Connection {
         let (key, value) =
             ("connection.before_login_per_address_max", &self.before_login_per_address_max);
         source.at_most(key, value, CONNECTIONS_MAX)?;
+        let (key, value) = ("connection.fruitless_per_address", &self.fruitless_per_address);
+        source.at_most(key, value, CONNECTIONS_MAX)?;
         source.within("connection.handshakes_max", &self.handshakes_max, 1, CONNECTIONS_MAX)?;
         source.within("connection.login_s", &self.login_s, 1, WAIT_S_MAX)?;
         source.within("connection.frame_s", &self.frame_s, 1, WAIT_S_MAX)?;

@@ -34,6 +34,7 @@ impl RateTable {
             addresses: AddressLimits {
                 connections: *connection.per_address_max.get_ref(),
                 strangers: *connection.before_login_per_address_max.get_ref(),
+                fruitless: rate(*connection.fruitless_per_address.get_ref()),
                 password_checks: *self.password_checks_per_address.get_ref(),
             },
             on_loopback: self.on_loopback,

@@ -148,6 +148,9 @@ pub struct Connection {
     pub per_address_max: Spanned<u32>,
     /// Those of them that are not logged in.
     pub before_login_per_address_max: Spanned<u32>,
+    /// Those of one address that end without a login, per second over ten of them; while there are more,
+    /// further ones are closed at once. 0 is no limit.
+    pub fruitless_per_address: Spanned<u32>,
     /// Time from connecting to being logged in, seconds.
     pub login_s: Spanned<u32>,
     /// Time to complete a frame after its first byte, seconds.
@@ -159,6 +162,9 @@ pub struct Connection {
     /// Frames of a connection per second over ten of them; who sends more is not read for a second. 0 is no
     /// limit. What is said of addresses holds for loopback with rates.on_loopback.
     pub frames_per_second: Spanned<u16>,
+    /// The same while it is not logged in; six times as many at once. What brings no whole frame counts
+    /// like one.
+    pub frames_per_second_before_login: Spanned<u16>,
     /// Connections of the node that are agreeing on keys (TLS); further ones are closed at once.
     pub handshakes_max: Spanned<u32>,
     /// Queued output, KiB, above which a slow reader's pushes are replaced by one hint.
@@ -306,11 +312,13 @@ impl Default for Connection {
             max: unspanned(200_000),
             per_address_max: unspanned(4_096),
             before_login_per_address_max: unspanned(256),
+            fruitless_per_address: unspanned(4),
             login_s: unspanned((LOGIN_MS_MAX / 1_000) as u32),
             frame_s: unspanned((FRAME_MS_MAX / 1_000) as u32),
             stall_s: unspanned(30),
             requests_in_flight_max: unspanned(PIPELINED_REQUESTS_MAX as u32),
             frames_per_second: unspanned(250),
+            frames_per_second_before_login: unspanned(2),
             handshakes_max: unspanned(8_192),
             output_soft_kib: unspanned(128),
             output_hard_kib: unspanned(4096),

@@ -98,19 +98,19 @@ fn a_node_short_of_memory_serves_those_who_are_in_and_lets_nobody_else_in() {
     login(&mut service, conn(1), ADA, 1);
     service.handle_open(NOW, conn(2), ADDRESS);
     node.memory.set(MemoryLevel::Short);
-    assert!(service.admits(ADDRESS));
+    assert!(service.admits(NOW, ADDRESS));
     let (_, out) = request(&mut service, conn(2), 1, Command::Login, &login_body());
     assert_eq!(code(&out), Some(Code::Busy));
     let lists = pb::GroupListReq::default();
     let (_, out) = request(&mut service, conn(1), 2, Command::GroupList, &lists);
     assert_eq!(code(&out), Some(Code::Busy));
     node.memory.set(MemoryLevel::Spent);
-    assert!(!service.admits(ADDRESS));
+    assert!(!service.admits(NOW, ADDRESS));
     assert_eq!(send(&mut service, 3), None, "it is stored");
     let sync = pb::MsgSyncReq::default();
     assert_eq!(code(&request(&mut service, conn(1), 4, Command::MsgSync, &sync).1), None);
     node.memory.set(MemoryLevel::Plenty);
-    assert!(service.admits(ADDRESS));
+    assert!(service.admits(NOW, ADDRESS));
     let (_, out) = request(&mut service, conn(2), 5, Command::Login, &login_body());
     assert_eq!(code(&out), None, "it begins");
 }

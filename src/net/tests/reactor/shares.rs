@@ -49,6 +49,23 @@ fn who_sends_more_than_the_rate_is_not_read_for_a_while_and_answered_then() {
 }
 
 #[test]
+fn who_is_not_logged_in_may_send_little_in_whatever_pieces() {
+    let node = Node::start(Config { stranger_frames_per_second: 2, ..Config::default() });
+    let (mut guessing, _) = node.connect();
+    guessing.send(&(0..14).flat_map(|seq| heartbeat(seq, 0)).collect::<Vec<u8>>());
+    guessing.expect_seqs(0..12);
+    assert_eq!(node.counters().frames_in, 12);
+    let (mut dripping, _) = node.connect();
+    for byte in heartbeat(99, 6) {
+        dripping.send(&[byte]);
+        node.call(|_, _| ());
+    }
+    guessing.expect_seqs(12..14);
+    dripping.expect_seqs([99]);
+    assert!(node.counters().pauses >= 2);
+}
+
+#[test]
 fn a_pause_ends_with_its_connection() {
     let node = Node::start(Config { frames_per_second: 1, ..Config::default() });
     let (mut client, id) = node.log_in();
