@@ -263,8 +263,8 @@ fn conversations_of_streams(client: &mut Client) -> Vec<pb::ConversationInfo> {
     let listed = conversations(client, true);
     let groups = client.groups().expect("the groups");
     let streams = groups.iter().filter(|group| group.is_stream).map(|group| group.group_id);
-    let view = |info: &pb::ConversationInfo| info.view.clone().unwrap_or_default().group_id;
-    assert!(listed.iter().map(view).eq(streams), "{listed:?}");
+    let group = |info: &pb::ConversationInfo| info.view.unwrap_or_default().group_id;
+    assert!(listed.iter().map(group).eq(streams), "{listed:?}");
     listed
 }
 
