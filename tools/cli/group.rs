@@ -29,6 +29,9 @@ enum Action {
         name: String,
         /// User names or id:NUMBER of the others.
         members: Vec<String>,
+        /// Who comes in later can read everything.
+        #[arg(long)]
+        open_history: bool,
     },
     /// Bring users into a group.
     Invite {
@@ -211,7 +214,9 @@ impl Common {
 /// Runs the command.
 pub fn run(args: GroupArgs) -> anyhow::Result<ExitCode> {
     match args.action {
-        Action::Create { common, name, members } => create(&common, &name, &members)?,
+        Action::Create { common, name, members, open_history } => {
+            create(&common, &name, &members, open_history)?;
+        }
         Action::Invite { common, group, members } => invite(&common, GroupId(group), &members)?,
         Action::List { common } => list(&common)?,
         Action::Members { common, group } => show_members(&common, GroupId(group))?,
@@ -230,10 +235,10 @@ pub fn run(args: GroupArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn create(common: &Common, name: &str, members: &[String]) -> anyhow::Result<()> {
+fn create(common: &Common, name: &str, members: &[String], open: bool) -> anyhow::Result<()> {
     let mut session = common.open()?;
     let members = resolve_all(&mut session, members)?;
-    let resp = session.with_retry(|client| client.create_group(name, &members))?;
+    let resp = session.with_retry(|client| client.create_group(name, &members, open))?;
     if common.json {
         println!("{}", json!({"group_id": resp.group_id}));
     } else {

@@ -33,7 +33,7 @@ pub(super) fn found(shared: &Shared, number: usize) -> Group {
     let deadline = Instant::now() + PATIENCE;
     let id = loop {
         assert!(Instant::now() < deadline, "group {number} cannot be founded");
-        match link.call(|client| client.create_group("hammered", &invited)) {
+        match link.call(|client| client.create_group("hammered", &invited, false)) {
             Called::Done(resp) => break aldis_wire::GroupId(resp.group_id),
             Called::Refused(code) => panic!("group {number} cannot be founded: {code}"),
             Called::Later => {}

@@ -64,7 +64,7 @@ struct Ruler<'a> {
 impl Ruler<'_> {
     fn found(&mut self) -> Option<GroupId> {
         let members = [self.other];
-        match self.link.call(|client| client.create_group("at odds", &members)) {
+        match self.link.call(|client| client.create_group("at odds", &members, false)) {
             Called::Done(resp) => Some(GroupId(resp.group_id)),
             Called::Refused(code) => panic!("no group is founded: {code}"),
             Called::Later => None,

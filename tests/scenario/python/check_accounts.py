@@ -131,7 +131,14 @@ async def _find(env, session, accounts):
     with env.case("USER_FIND of a name that nobody has is an empty list"):
         answer = await session.request("USER_FIND", query=accounts[0].username + "none")
         expect_equal(len(answer.users), 0, "users")
-    for what, query in {"empty": "", "beginning with -": "-a", "with a space": "a b", "with %": "a%"}.items():
+    with env.case("USER_FIND finds nicknames by their beginning in any case, usernames first"):
+        nickname = f"{stem} % Ünal"
+        await session.request("USER_UPDATE", nickname=nickname)
+        for query, wanted in ((nickname.upper(), [accounts[0].username]), (stem, [*sorted(names), accounts[0].username]),
+                              (f"{stem} %", [accounts[0].username]), (f"{stem}%", []), ("% Ünal", [])):
+            found = [user.username for user in (await session.request("USER_FIND", query=query)).users]
+            expect_equal(found, wanted, query)
+    for what, query in {"empty": "", "with a line's end": "a\n", "with a change of direction": "a\u202eb"}.items():
         with env.case(f"BAD_REQUEST: USER_FIND with a query {what}"):
             expect_code(await session.answer("USER_FIND", query=query), Code.BAD_REQUEST)
     with env.case("USER_FIND with a query of 64 bytes is OK"):

@@ -1,5 +1,7 @@
 """Large groups: when one becomes a stream, what is pushed and read of it, how stays begin and end."""
 
+import uuid
+
 from harness import expect, expect_code, expect_equal
 from wire import Code, messages
 
@@ -39,7 +41,37 @@ async def large_group(env, owner, readers, late, group_id):
         await joiner.reconnect()
         heads = [head for head in joiner.login_response.heads if head.stream == group_id]
         expect_equal([(head.head, head.cursor) for head in heads], [(begin + 1, begin + 1)], "LOGIN_RESP")
+    await _searching(env, owner, readers[0], joiner, group_id)
     await _leaving(env, owner, readers[0], joiner, group_id)
+
+
+async def _searching(env, owner, member, joiner, group_id):
+    """Before this "to all" was said in the mailboxes and "to the stream" after it, when `joiner` was in."""
+    with env.case("SEARCH in a group that became a stream finds what was said before, too, newest first; not by who came later"):
+        for query, wanted in (("to", [b"to the stream", b"to all"]), ("all", [b"to all"]), ("stream", [b"to the stream"])):
+            for client in (owner, member):
+                expect_equal(await _found(client, query, group_id=group_id), wanted, query)
+        for scope in ({}, {"group_id": group_id}):
+            expect_equal(await _found(joiner, "to", **scope), [b"to the stream"], "by who came later")
+    with env.case("SEARCH in a stream: hits have their seq there; pages meet"):
+        page = await member.request("SEARCH", query="to", group_id=group_id, limit=1)
+        hits = [(entry.content, entry.seq == entry.conv_seq) for entry in page.entries]
+        expect_equal(hits, [(b"to the stream", True)], "the first page")
+        page = await member.request("SEARCH", query="to", group_id=group_id, limit=1, cursor=page.cursor)
+        expect_equal([entry.content for entry in page.entries], [b"to all"], "the second page")
+    with env.case("SEARCH in a stream after RECALL and EDIT: the text as it is now"):
+        said = [await owner.send_ok(text, group_id=group_id) for text in ("pears today", "plums today")]
+        await owner.request("RECALL", group_id=group_id, conv_seq=said[0].conv_seq)
+        edit = {"request_id": uuid.uuid4().bytes, "content": b"plums tomorrow"}
+        await owner.request("EDIT", group_id=group_id, conv_seq=said[1].conv_seq, **edit)
+        for client in (owner, joiner):
+            expect_equal(await _found(client, "today", group_id=group_id), [], "what is not said any more")
+            expect_equal(await _found(client, "plums", group_id=group_id), [b"plums tomorrow"], "the new text")
+
+
+async def _found(client, query, **scope):
+    page = await client.request("SEARCH", query=query, **scope)
+    return [entry.content for entry in page.entries]
 
 
 async def _leaving(env, owner, leaver, stayer, group_id):
@@ -51,7 +83,8 @@ async def _leaving(env, owner, leaver, stayer, group_id):
         await _pushed(stayer, group_id, after.msg_id)
         page = await leaver.request("MSG_SYNC", stream=group_id)
         expect_equal((page.head, page.is_over), (left.conv_seq - 1, True), "head, is_over")
-        expect_equal([entry.content for entry in page.entries], [b"to the stream"], "the entries")
+        texts = [entry.content for entry in page.entries if entry.type == messages.TEXT]
+        expect_equal(texts, [b"to the stream", b"", b"plums tomorrow"], "the texts")
         expect_code(await leaver.answer("MARK_DELIVERED", stream=group_id, seq=1), Code.NOT_FOUND)
     with env.case("who comes back begins another stay"):
         answer = await owner.request("GROUP_INVITE", group_id=group_id, member_ids=[leaver.account.user_id])

@@ -404,3 +404,20 @@ fn the_stream_of_a_large_group_is_read_and_followed() {
     let all = ben.json(&["tail", "--json", "--all", "--count", "4", "--idle", "20"]);
     assert_eq!(all.len(), 4, "two of the mailbox, two of the stream");
 }
+
+#[test]
+fn who_comes_into_a_group_made_open_later_reads_everything() {
+    let server = Server::start();
+    let (ada, ben) = (Tool::registered(&server, "ada"), Tool::registered(&server, "ben"));
+    for (is_open, texts) in [(true, vec!["before ben"]), (false, vec![])] {
+        let create = ["group", "create", "--json", "Readers", "--open-history"];
+        let made = ada.json(&create[..create.len() - usize::from(!is_open)]);
+        let id = made[0]["group_id"].as_u64().expect("an id").to_string();
+        let target = format!("group:{id}");
+        ada.ok(&["send", &target, "before ben"]);
+        ada.ok(&["group", "invite", &id, "ben"]);
+        let history = ben.json(&["history", "--json", &target]);
+        let read: Vec<_> = history.iter().filter_map(|entry| entry["text"].as_str()).collect();
+        assert_eq!(read, texts);
+    }
+}

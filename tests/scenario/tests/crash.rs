@@ -113,7 +113,7 @@ fn create_groups(server: &Server, users: &[SeededUser], file: &HistoryFile) -> V
     let (mut owner, _) = client(server, &users[0], (file, "founder"));
     let members: Vec<UserId> = users[1..].iter().map(|user| UserId(user.id)).collect();
     let mut create = |name: &str| {
-        let resp = owner.create_group(name, &members).expect("a group");
+        let resp = owner.create_group(name, &members, false).expect("a group");
         GroupId(resp.group_id)
     };
     vec![create("all of us"), create("all of us again")]

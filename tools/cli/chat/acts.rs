@@ -64,7 +64,7 @@ impl Engine {
 
     fn create_group(&mut self, name: &str, members: &[String]) -> anyhow::Result<()> {
         let members = self.resolve_all(members)?;
-        let resp = self.session.client.create_group(name, &members)?;
+        let resp = self.session.client.create_group(name, &members, false)?;
         self.names.set_group(resp.group_id, name);
         Ok(self.open(Target::Group(aldis_wire::GroupId(resp.group_id)))?)
     }

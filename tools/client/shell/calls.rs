@@ -183,11 +183,12 @@ impl Client {
         Ok(self.ask(pb::UserFindReq { query, limit })?.users)
     }
 
-    /// Creates a group of this user and `members`.
+    /// Creates a group of this user and `members`; whether who comes in later can read everything.
     pub fn create_group(
         &mut self,
         name: &str,
         members: &[UserId],
+        open_history: bool,
     ) -> Result<pb::GroupCreateResp, ClientError> {
         let (core, now) = self.core_mut();
         let request_id = core.new_request_id(now).0;
@@ -195,7 +196,7 @@ impl Client {
             name: name.to_owned(),
             member_ids: members.iter().map(|id| id.0).collect(),
             request_id: Bytes::copy_from_slice(&request_id),
-            open_history: false,
+            open_history,
         };
         self.ask(request)
     }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use aldis_client::core::{Config, Credentials, Event, Outgoing, SavedState, Start, Target};
-use aldis_client::{Client, ClientConfig};
-use aldis_wire::{ClientMsgId, DeviceClass, GroupId, pb};
+use aldis_client::{Client, ClientConfig, ClientError};
+use aldis_wire::{ClientMsgId, Code, DeviceClass, GroupId, pb};
 
 use crate::diary::Diary;
 
@@ -72,10 +72,40 @@ impl Device {
         }
     }
 
-    /// Whether it has applied the mailbox up to its head of now.
-    pub fn is_current(&mut self) -> bool {
+    /// Whether it has applied the mailbox and these streams up to their heads of now.
+    pub fn is_current(&mut self, streams: impl Iterator<Item = u64>) -> bool {
         let local = self.client.core().local_seq(0).unwrap_or(0);
-        self.client.sync_page(0, local, 1).expect("a page").head == local
+        let is_current = self.client.sync_page(0, local, 1).expect("a page").head == local;
+        // Each is asked: what the answer brings along is news as well.
+        streams.fold(is_current, |is_current, stream| self.is_current_in(stream) && is_current)
+    }
+
+    /// What is over is no longer followed, and stays applied up to its end.
+    fn is_current_in(&mut self, stream: u64) -> bool {
+        let applied = self.client.core().export_state().streams;
+        let applied = applied.into_iter().find(|(id, _)| *id == stream).map(|(_, seq)| seq);
+        let is_followed = self.client.core().local_seq(stream).is_some();
+        match self.client.sync_page(stream, applied.unwrap_or(0), 1) {
+            Ok(page) => applied == Some(page.head) && is_followed != page.is_over,
+            Err(ClientError::Refused { code: Code::NotFound, .. }) => applied.is_none(),
+            Err(error) => panic!("{} in {stream}: {error}", self.name),
+        }
+    }
+
+    /// The entries of a stream from its beginning, as the server has them for this user.
+    pub fn read_stream(&mut self, stream: u64) -> Vec<pb::MessageData> {
+        let (mut entries, mut after) = (Vec::new(), 0);
+        loop {
+            let page = match self.client.sync_page(stream, after, 0) {
+                Err(ClientError::Refused { code: Code::NotFound, .. }) => return entries,
+                page => page.expect("a page"),
+            };
+            after = page.entries.last().map_or(page.skipped_to, |entry| entry.seq);
+            entries.extend(page.entries);
+            if !page.more {
+                return entries;
+            }
+        }
     }
 }
 

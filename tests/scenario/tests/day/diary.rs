@@ -1,5 +1,7 @@
 //! What an application makes of the entries that its client library hands it: the picture of one
-//! device. Applied live or from the beginning, the same entries give the same picture.
+//! device. Applied live or from the beginning, the same entries give the same picture. What was said
+//! before a group became a stream is in the mailbox and what becomes of it may be in the stream: either
+//! may be read first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,10 +47,21 @@ impl Told {
     }
 }
 
+/// An entry that says that somebody reacts to a message, or does no longer.
+#[derive(Clone, Debug, PartialEq)]
+struct Feeling {
+    target: u64,
+    user: u64,
+    reaction: String,
+    is_over: bool,
+}
+
 /// See the file's first line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Diary {
     pub told: BTreeMap<Place, BTreeMap<u64, Told>>,
+    /// Every reaction and every end of one in the order of the conversation.
+    feelings: BTreeMap<Place, BTreeMap<u64, Feeling>>,
     relations: BTreeMap<u64, pb::RelationInfo>,
     requests: BTreeMap<(u64, u64), pb::GroupRequestInfo>,
     views: BTreeMap<Place, pb::ConversationView>,
@@ -63,18 +76,63 @@ impl Diary {
             return self.apply_self(event);
         }
         let place = place_of(user, entry);
-        let conversation = self.told.entry(place).or_default();
         let mut told = told(entry);
         if told.kind == pb::MsgType::SystemMessage && entry.flags & CLEARED == 0 {
             let event = pb::MessageEvent::decode(entry.content.as_ref()).expect("a MessageEvent");
-            change(conversation, entry, &event);
+            self.change(place, entry, event);
         }
         if told.kind == pb::MsgType::SystemMessage {
             // The text of an edit goes with the next edit; what was done stays.
             told.content = Vec::new();
             told.flags &= CLEARED;
         }
-        conversation.insert(entry.conv_seq, told);
+        self.told.entry(place).or_default().insert(entry.conv_seq, told);
+        self.count_reactions(place, entry.conv_seq);
+    }
+
+    /// What an entry says of another one. The text of an edit is blank once something else has become
+    /// of the message: that is said by a later entry, or by the message if it is read afterwards.
+    fn change(&mut self, place: Place, entry: &pb::MessageData, event: pb::MessageEvent) {
+        let (kind, at, user) = (event.kind(), event.conv_seq, entry.sender_id);
+        // Who joined later never saw the message.
+        let target = self.told.entry(place).or_default().get_mut(&at);
+        match kind {
+            pb::MessageEventKind::MessageRecalled => {
+                target.into_iter().for_each(|target| target.blank(RECALLED));
+            }
+            pb::MessageEventKind::MessageEdited => {
+                let Some(target) = target else { return };
+                target.flags |= EDITED;
+                if !event.content.is_empty() {
+                    target.content = event.content.to_vec();
+                }
+            }
+            pb::MessageEventKind::MessageReacted | pb::MessageEventKind::MessageUnreacted => {
+                let is_over = kind == pb::MessageEventKind::MessageUnreacted;
+                let feeling = Feeling { target: at, user, reaction: event.reaction, is_over };
+                self.feelings.entry(place).or_default().insert(entry.conv_seq, feeling);
+            }
+            other => panic!("an event of a message: {other:?}"),
+        }
+        self.count_reactions(place, at);
+    }
+
+    fn count_reactions(&mut self, place: Place, conv_seq: u64) {
+        let told = self.told.get_mut(&place).and_then(|told| told.get_mut(&conv_seq));
+        let Some(told) = told else { return };
+        told.reactions.clear();
+        if told.flags & RECALLED != 0 {
+            return;
+        }
+        let all = self.feelings.get(&place).into_iter().flatten();
+        for (_, feeling) in all.filter(|(_, feeling)| feeling.target == conv_seq) {
+            let reaction = (feeling.user, feeling.reaction.clone());
+            if feeling.is_over {
+                told.reactions.remove(&reaction);
+            } else {
+                told.reactions.insert(reaction);
+            }
+        }
     }
 
     fn apply_self(&mut self, event: pb::SelfEvent) {
@@ -141,35 +199,5 @@ pub fn told(entry: &pb::MessageData) -> Told {
         mentions: entry.mention_ids.clone(),
         flags: entry.flags,
         reactions: BTreeSet::new(),
-    }
-}
-
-/// What an entry says of an earlier one. That of an edit is blank once something else has become of
-/// the message, which a later entry says.
-fn change(
-    conversation: &mut BTreeMap<u64, Told>,
-    entry: &pb::MessageData,
-    event: &pb::MessageEvent,
-) {
-    // Who joined later never saw the message.
-    let Some(target) = conversation.get_mut(&event.conv_seq) else { return };
-    match event.kind() {
-        pb::MessageEventKind::MessageRecalled => {
-            target.blank(RECALLED);
-            target.reactions.clear();
-        }
-        pb::MessageEventKind::MessageEdited => {
-            target.flags |= EDITED;
-            if entry.flags & RECALLED == 0 {
-                target.content = event.content.to_vec();
-            }
-        }
-        pb::MessageEventKind::MessageReacted => {
-            target.reactions.insert((entry.sender_id, event.reaction.clone()));
-        }
-        pb::MessageEventKind::MessageUnreacted => {
-            target.reactions.remove(&(entry.sender_id, event.reaction.clone()));
-        }
-        other => panic!("an event of a message: {other:?}"),
     }
 }

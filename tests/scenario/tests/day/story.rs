@@ -5,6 +5,7 @@ use aldis_scenario::RawClient;
 use aldis_scenario::requests::{create_body, random_16};
 use aldis_wire::{Code, DeviceClass, GroupId, pb};
 
+use crate::crowds;
 use crate::device::{Device, password};
 use crate::diary::Place;
 use crate::town::{NAMES, Town};
@@ -24,6 +25,8 @@ pub fn tell(town: &mut Town<'_>) {
     town.settle();
     quarrels(town);
     the_end_of_a_group(town);
+    town.settle();
+    crowds::tell(town);
     words_aside(town);
     a_guest(town);
     the_evening(town);
@@ -127,7 +130,7 @@ fn talk(town: &mut Town<'_>, group: u64) {
     }
 }
 
-fn mark(place: Place, conv_seq: u64) -> pb::MarkReadReq {
+pub fn mark(place: Place, conv_seq: u64) -> pb::MarkReadReq {
     let (receiver_id, group_id) = place.fields();
     pb::MarkReadReq { receiver_id, group_id, conv_seq }
 }
@@ -149,13 +152,13 @@ fn second_thoughts(town: &mut Town<'_>, group: u64) {
     town.asks("ben", recall(Place::Group(group), said.conv_seq));
 }
 
-fn edit(place: Place, conv_seq: u64, text: &str) -> pb::EditReq {
+pub fn edit(place: Place, conv_seq: u64, text: &str) -> pb::EditReq {
     let (receiver_id, group_id) = place.fields();
     let (request_id, content) = (random_16().to_vec().into(), text.as_bytes().to_vec().into());
     pb::EditReq { receiver_id, group_id, conv_seq, request_id, content, extra: Default::default() }
 }
 
-fn recall(place: Place, conv_seq: u64) -> pb::RecallReq {
+pub fn recall(place: Place, conv_seq: u64) -> pb::RecallReq {
     let (receiver_id, group_id) = place.fields();
     pb::RecallReq { receiver_id, group_id, conv_seq }
 }
@@ -173,7 +176,7 @@ fn feelings(town: &mut Town<'_>, group: Place) {
     town.asks("fay", recall(group, gone));
 }
 
-fn react(place: Place, conv_seq: u64, reaction: &str, remove: bool) -> pb::ReactReq {
+pub fn react(place: Place, conv_seq: u64, reaction: &str, remove: bool) -> pb::ReactReq {
     let (receiver_id, group_id) = place.fields();
     pb::ReactReq { receiver_id, group_id, conv_seq, reaction: reaction.into(), remove }
 }

@@ -1,12 +1,14 @@
 //! Ten users, their devices, and what must hold for all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use aldis_client::core::{Ask, Config, SavedState, Target};
 use aldis_client::{Client, ClientConfig, ClientError};
 use aldis_scenario::Server;
 use aldis_scenario::http::{metric, scrape};
+use aldis_scenario::requests::texts;
 use aldis_wire::{Code, Command, DeviceClass, GroupId, UserId, pb};
 
 use crate::device::{Device, password};
@@ -28,6 +30,12 @@ pub struct Town<'a> {
     /// Three for each user, in the order of the names.
     devices: Vec<Device>,
     next_device: usize,
+    /// Groups that are streams, each with a place that all its messages in the mailboxes are up to.
+    streams: BTreeMap<u64, u64>,
+    /// What somebody reads in a conversation by HISTORY alone, having come in later.
+    earlier: BTreeMap<(u64, Place), Range<u64>>,
+    /// Who finds which texts by which word in a group.
+    found: Vec<(&'static str, &'static str, u64, Vec<String>)>,
 }
 
 impl<'a> Town<'a> {
@@ -47,7 +55,8 @@ impl<'a> Town<'a> {
                 devices.push(device);
             }
         }
-        Self { nodes, devices, next_device: 0 }
+        let (streams, earlier, found) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self { nodes, devices, next_device: 0, streams, earlier, found }
     }
 
     /// The id of a user.
@@ -96,13 +105,40 @@ impl<'a> Town<'a> {
         sent.unwrap_or_else(|error| panic!("{name}: {error}")).1
     }
 
+    /// From now on a group is a stream, and its messages above a place are in no mailbox.
+    pub fn is_stream(&mut self, group: u64, above: u64) {
+        self.streams.insert(group, above);
+    }
+
+    /// Somebody who came in later reads this, too, and only by HISTORY.
+    pub fn reads_earlier(&mut self, name: &str, place: Place, conv_seqs: Range<u64>) {
+        self.earlier.insert((self.id(name), place), conv_seqs);
+    }
+
+    /// What somebody finds in a group, at the end of the day as well.
+    pub fn finds(&mut self, name: &'static str, word: &'static str, group: u64, texts: &[&str]) {
+        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+        self.found.push((name, word, group, texts));
+        self.assert_found_again();
+    }
+
+    /// Everybody finds what was found before, newest first.
+    pub fn assert_found_again(&mut self) {
+        for (name, query, group_id, expected) in self.found.clone() {
+            let body = pb::SearchReq { query: query.into(), group_id, ..Default::default() };
+            let found = texts(&self.asks(name, body).entries);
+            assert_eq!(found, expected, "{query} in {group_id}, by {name}");
+        }
+    }
+
     /// Listens to all devices until each has everything.
     pub fn settle(&mut self) {
         let deadline = Instant::now() + SETTLE_MAX;
         let mut is_settled = false;
         while !is_settled {
             assert!(Instant::now() < deadline, "a device is behind for ever");
-            is_settled = self.devices.iter_mut().all(|device| device.is_current());
+            let streams = || self.streams.keys().copied();
+            is_settled = self.devices.iter_mut().all(|device| device.is_current(streams()));
             // What the question itself brought is taken in, too.
             self.devices.iter_mut().for_each(|device| device.listen(MOMENT));
         }
@@ -124,9 +160,10 @@ impl<'a> Town<'a> {
 
     /// HISTORY and REACTIONS say of each message what the devices say, wherever they are asked.
     pub fn assert_history_agrees(&mut self) {
+        let pictures = self.pictures();
         for device in &mut self.devices {
             for (place, mut shown) in device.diary.told.clone() {
-                let shown = shown.split_off(&(device.diary.cleared(place) + 1));
+                let mut shown = shown.split_off(&(device.diary.cleared(place) + 1));
                 let (receiver_id, group_id) = place.fields();
                 let body =
                     pb::HistoryReq { receiver_id, group_id, limit: 500, ..Default::default() };
@@ -135,6 +172,13 @@ impl<'a> Town<'a> {
                 let is_message = |kind: pb::MsgType| kind.is_message();
                 let read: BTreeMap<_, _> =
                     page.entries.iter().map(|entry| (entry.conv_seq, told(entry))).collect();
+                // What is read besides is what others were told.
+                let earlier = self.earlier.get(&(device.user, place)).cloned().unwrap_or_default();
+                for conv_seq in earlier {
+                    let others = pictures.iter().filter_map(|one| one.told.get(&place));
+                    let other = others.filter_map(|told| told.get(&conv_seq)).next();
+                    shown.insert(conv_seq, other.expect("somebody was told").clone());
+                }
                 for (conv_seq, told) in shown.iter().filter(|(_, told)| is_message(told.kind)) {
                     let reactions = reactions(&mut device.client, place, *conv_seq, told);
                     let read = read.get(conv_seq).cloned().map(|read| Told { reactions, ..read });
@@ -145,14 +189,32 @@ impl<'a> Town<'a> {
         }
     }
 
-    /// Lists of conversations say the same on all devices of a user, and what is new is unread.
+    /// MSG_SYNC has in the streams what the devices were told, no more and no less.
+    pub fn assert_streams_agree(&mut self) {
+        for device in &mut self.devices {
+            for (&group, &above) in &self.streams {
+                let entries = device.read_stream(group);
+                assert!(entries.iter().all(|entry| entry.seq == entry.conv_seq));
+                let read = entries.iter().map(|entry| (entry.conv_seq, told(entry)));
+                let read: BTreeMap<_, _> =
+                    read.filter(|(_, told)| told.kind.is_message()).collect();
+                let mut shown = device.diary.told.get(&Place::Group(group)).cloned();
+                let mut shown = shown.take().unwrap_or_default().split_off(&(above + 1));
+                shown.retain(|_, told| told.kind.is_message());
+                shown.values_mut().for_each(|told| told.reactions.clear());
+                assert_eq!(read, shown, "the stream {group} of {}", device.user);
+            }
+        }
+    }
+
+    /// Lists of conversations say the same on all devices of a user, and what is new is unread. Those
+    /// that are streams are listed apart.
     pub fn assert_lists_agree(&mut self) {
         for devices in self.devices.chunks_mut(CLASSES.len()) {
             let mut lists = devices.iter_mut().map(|device| {
-                let body = pb::ConversationListReq { limit: 100, ..Default::default() };
-                let page: pb::ConversationListResp = device.client.ask(body).expect("a page");
-                assert_eq!(page.next_before_seq, 0, "the day was short");
-                page.conversations
+                let conversations = conversations(&mut device.client, false);
+                let streams = conversations_of_streams(&mut device.client);
+                conversations.into_iter().chain(streams).collect::<Vec<_>>()
             });
             let first = lists.next().expect("three devices");
             assert!(lists.all(|other| other == first));
@@ -187,6 +249,23 @@ impl<'a> Town<'a> {
         self.devices =
             std::mem::take(&mut self.devices).into_iter().map(Device::reinstall).collect();
     }
+}
+
+fn conversations(client: &mut Client, streams: bool) -> Vec<pb::ConversationInfo> {
+    let body = pb::ConversationListReq { limit: 100, streams, ..Default::default() };
+    let page: pb::ConversationListResp = client.ask(body).expect("a page");
+    assert_eq!(page.next_before_seq, 0, "the day was short");
+    page.conversations
+}
+
+/// All that one is in, and no others.
+fn conversations_of_streams(client: &mut Client) -> Vec<pb::ConversationInfo> {
+    let listed = conversations(client, true);
+    let groups = client.groups().expect("the groups");
+    let streams = groups.iter().filter(|group| group.is_stream).map(|group| group.group_id);
+    let group = |info: &pb::ConversationInfo| info.view.unwrap_or_default().group_id;
+    assert!(listed.iter().map(group).eq(streams), "{listed:?}");
+    listed
 }
 
 /// Who reacts to a message, as the server says. Of messages without reactions only some are asked.
