@@ -3,7 +3,7 @@
 
 use aldis_logic::job::{HistoryRange, StoredMessage, SyncPage};
 use aldis_wire::limits::{ENTRY_OVERHEAD_BYTES_MAX, PAGE_BYTES_MAX};
-use aldis_wire::{CLEARED, GroupId, Seq};
+use aldis_wire::{CLEARED, GroupId, Message, Seq, pb};
 use bytes::Bytes;
 
 use crate::group::StreamState;
@@ -28,10 +28,25 @@ pub(crate) fn above(spans: &[Span], position: u64) -> Vec<Span> {
     spans.iter().map(trim).filter(|span| span.first <= span.last).collect()
 }
 
-/// Leaves nothing of what an entry says, for a reader who has cleared the history up to there.
+/// Leaves nothing of what an entry says, for a reader who has cleared the history up to there; but that a
+/// stream begins or ends there, which no other entry says to a device that reads from the beginning.
 pub(crate) fn blank(message: &mut StoredMessage) {
-    (message.content, message.extra, message.refs) = (Bytes::new(), Bytes::new(), Bytes::new());
+    message.content =
+        stream_mark(message).map_or_else(Bytes::new, |event| event.encode_to_vec().into());
+    (message.extra, message.refs) = (Bytes::new(), Bytes::new());
     message.flags |= CLEARED;
+}
+
+fn stream_mark(message: &StoredMessage) -> Option<pb::GroupEvent> {
+    if message.kind != pb::MsgType::SystemGroup {
+        return None;
+    }
+    let event = pb::GroupEvent::decode(message.content.clone()).ok()?;
+    event.is_stream.then(|| pb::GroupEvent {
+        kind: event.kind,
+        is_stream: true,
+        ..Default::default()
+    })
 }
 
 /// The positions that a page holds if bytes do not end it earlier.

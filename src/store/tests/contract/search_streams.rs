@@ -2,7 +2,7 @@
 //! all of them share or without, and a search goes on from the mailbox to one stream after the other.
 
 use aldis_logic::job::{GroupChange, ReadJob, ReadResult, ViewChange, ViewJob, WriteJob, Written};
-use aldis_wire::{ConvSeq, ConversationKey, GroupId, Seq, UserId};
+use aldis_wire::{CLEARED, ConvSeq, ConversationKey, GroupId, Message, Seq, UserId, pb};
 
 use crate::harness::{Bench, direct, on_every_backend};
 use crate::search::{Ask, edit, fill, recall};
@@ -38,6 +38,36 @@ fn naive(bench: &mut Bench, user: UserId, group: GroupId, word: &str) -> Vec<u64
             return found;
         }
     }
+}
+
+#[test]
+fn where_a_stream_begins_and_ends_is_still_said_when_it_is_cleared() {
+    on_every_backend(|bench| {
+        let users = bench.users(5);
+        let (ada, ben, eva) = (users[0], users[1], users[4]);
+        let group = large_group(bench, &users[..4]);
+        bench.run(invite(ada, group, &[eva])).unwrap();
+        bench.run(change(ada, group, GroupChange::Remove { users: vec![ben] })).unwrap();
+        for (user, at) in [(ada, BEGIN), (eva, BEGIN + 1), (ben, BEGIN + 2)] {
+            bench.run(clear(user, group, at)).unwrap();
+        }
+        let mut marks = |user| -> Vec<pb::GroupEvent> {
+            let cleared =
+                bench.mailbox(user).into_iter().filter(|entry| entry.flags & CLEARED != 0);
+            let events = cleared.map(|entry| pb::GroupEvent::decode(entry.content).unwrap());
+            events.filter(|event| event.is_stream).collect()
+        };
+        let mark = |kind: pb::GroupEventKind| pb::GroupEvent {
+            kind: kind.into(),
+            is_stream: true,
+            ..Default::default()
+        };
+        assert_eq!(marks(ada), [mark(pb::GroupEventKind::GroupBecameStream)]);
+        assert_eq!(marks(eva), [mark(pb::GroupEventKind::MembersJoined)]);
+        let [became, removed] =
+            [pb::GroupEventKind::GroupBecameStream, pb::GroupEventKind::MembersRemoved].map(mark);
+        assert_eq!(marks(ben), [became, removed]);
+    });
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub fn tell(town: &mut Town<'_>) {
     let group = a_large_group(town);
     somebody_forgets(town, group);
     let group_id = a_large_group(town);
+    somebody_forgets(town, group_id);
     town.asks("gil", pb::GroupDissolveReq { group_id });
 }
 

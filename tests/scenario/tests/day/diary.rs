@@ -86,6 +86,10 @@ impl Diary {
             told.content = Vec::new();
             told.flags &= CLEARED;
         }
+        if told.flags & CLEARED != 0 {
+            // What is left of it says where a stream begins or ends, which is no part of the picture.
+            told.content = Vec::new();
+        }
         self.told.entry(place).or_default().insert(entry.conv_seq, told);
         self.count_reactions(place, entry.conv_seq);
     }

@@ -20,7 +20,7 @@ pub const NAMES: [&str; 10] =
 /// The devices of each.
 const CLASSES: [DeviceClass; 3] = [DeviceClass::Phone, DeviceClass::Desktop, DeviceClass::Web];
 /// Nothing takes so long; a failure is said after it.
-const SETTLE_MAX: Duration = Duration::from_secs(60);
+const SETTLE_MAX: Duration = Duration::from_secs(240);
 /// How long one device is listened to before the next one is.
 const MOMENT: Duration = Duration::from_millis(2);
 
