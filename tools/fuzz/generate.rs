@@ -6,8 +6,8 @@ use aldis_wire::Command;
 
 use crate::case::{Case, Cut, End, Frame, State, Step};
 use crate::mutate::damage;
-use crate::parts::Parts;
-use crate::table::{Row, Table};
+use crate::parts::{Parts, put_varint};
+use crate::table::{Field, Row, Table};
 use crate::values::{pick, put_field};
 
 /// Frames of a case.
@@ -87,6 +87,23 @@ pub fn request(rng: &mut Rng, row: &Row) -> Frame {
         }
     }
     Frame { cmd: row.command.id(), body, ..Frame::default() }
+}
+
+/// A request with one number as it is given, and whatever it takes to say whom or what is meant.
+pub fn with_number(row: &Row, field: &Field, number: u64) -> Parts {
+    let mut rng = rng_of(u64::from(row.command.id()), u64::from(field.number));
+    let mut body = Parts::default();
+    let names_somebody = |other: &&Field| {
+        other.name != field.name && (other.name.ends_with("_id") || other.name.ends_with("_ids"))
+    };
+    for other in row.fields.iter().filter(names_somebody) {
+        put_field(&mut rng, other, false, &mut body);
+    }
+    let mut bytes = Vec::new();
+    put_varint(u64::from(field.number) << 3, &mut bytes);
+    put_varint(number, &mut bytes);
+    body.push_bytes(&bytes);
+    body
 }
 
 fn state(rng: &mut Rng) -> State {

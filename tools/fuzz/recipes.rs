@@ -19,6 +19,7 @@
 use aldis_wire::{Code, Command};
 
 use crate::case::{Case, End, Frame, State, Step};
+use crate::generate;
 use crate::parts::{Actor, Parts, Ref, from_hex, put_delimited, put_varint};
 use crate::table::{Field, Kind, Row, Table, documented_name};
 
@@ -49,7 +50,37 @@ pub struct RecipeError {
 /// All recipes: those of every command, which follow from the table, and those that were written.
 pub fn all(table: &Table) -> Vec<Case> {
     let mut cases = of_states(table);
+    cases.extend(of_limits(table));
     cases.extend(parse(table, RECIPES).expect("a test reads them"));
+    cases
+}
+
+/// Every number of every command at its ends, beside ids of somebody: chance alone may not meet one of them
+/// in minutes.
+fn of_limits(table: &Table) -> Vec<Case> {
+    let is_cheap = |row: &&Row| {
+        let ends =
+            [Command::Login, Command::Logout, Command::ChangePassword, Command::DeviceRevoke];
+        row.command != Command::Register && !ends.contains(&row.command)
+    };
+    let rows: Vec<&Row> = table.rows().iter().filter(is_cheap).collect();
+    let mut cases = Vec::new();
+    for rows in rows.chunks(4) {
+        let open = Step::Open { conn: 0, who: 'a', state: State::LoggedIn, class: 1 };
+        let mut steps = vec![open];
+        for row in rows {
+            for field in row.fields.iter().filter(|field| field.kind == Kind::Number) {
+                for limit in [i64::MAX as u64, u64::MAX] {
+                    let body = generate::with_number(row, field, limit);
+                    steps.push(Step::Send { conn: 0, frame: frame(row.command, body) });
+                }
+            }
+            steps.push(Step::Wait { conn: 0 });
+        }
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        let title = format!("limits of the numbers of {}", names.join(", "));
+        cases.push(Case { title, steps, ..Case::default() });
+    }
     cases
 }
 
@@ -359,6 +390,22 @@ mod tests {
 
     /// Goal: a code that the table of PROTOCOL.md gives a command is wanted by a recipe, unless it
     /// comes by what is too much.
+    #[test]
+    fn every_number_is_tried_at_its_ends() {
+        let table = Table::default();
+        let history = table.rows().iter().find(|row| row.command == Command::History).unwrap();
+        let frames: Vec<Frame> = of_limits(&table)
+            .into_iter()
+            .flat_map(|case| case.steps)
+            .filter_map(|step| match step {
+                Step::Send { frame, .. } if frame.cmd == history.command.id() => Some(frame),
+                _ => None,
+            })
+            .collect();
+        let numbers = history.fields.iter().filter(|field| field.kind == Kind::Number).count();
+        assert_eq!(frames.len(), 2 * numbers);
+    }
+
     #[test]
     fn every_documented_code_has_a_recipe() {
         let table = Table::default();
