@@ -87,8 +87,9 @@ impl Header {
     pub fn put(&self, out: &mut Vec<u8>) {
         out.push(self.flags());
         varint::put(out, u64::from(self.connection));
-        let number = self.number.to_le_bytes();
-        out.extend_from_slice(if self.has_long_number { &number } else { &number[..2] });
+        // Only its lowest bits: the peer knows about where it is.
+        let number = self.number.to_le_bytes().into_iter();
+        out.extend(number.take(if self.has_long_number { 4 } else { 2 }));
         if let Some(first) = self.first_message {
             out.extend(first.id.to_le_bytes().into_iter().take(first.byte_count));
         }
