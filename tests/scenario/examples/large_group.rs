@@ -1,6 +1,6 @@
 //! What a message to a very large group costs: how soon it is acknowledged, and how soon everybody
-//! who is online has it; and what changes of the group cost beside it. `large_group mysql|sqlite [MEMBERS [ONLINE]]`, with `ALDISD_BIN` as for the
-//! scenario tests; build the server for release. It asserts what is pushed and read, and no time.
+//! who is online has it; and what changes of the group cost beside it. `large_group mysql|sqlite
+//! [MEMBERS [ONLINE]]`, with `ALDISD_BIN` as for the scenario tests; build the server for release. It asserts what is pushed and read, and no time.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ fn main() {
 }
 
 fn measure(nodes: &[&Server], members: usize, online: usize, rows: impl Fn() -> String) {
-    let users = nodes[0].seed_users("member", members + 1, DeviceClass::Phone);
+    let users = nodes[0].seed_users("member", members, DeviceClass::Phone);
     let mut owner = RawClient::login_seeded(nodes[0].address(), &users[0]);
     let ids: Vec<u64> = users[1..members].iter().map(|user| user.id).collect();
     let began = Instant::now();
@@ -94,32 +94,32 @@ fn measure(nodes: &[&Server], members: usize, online: usize, rows: impl Fn() -> 
     let last = readers[0].stream_all(group, 0).0;
     println!("a member who came last reads {} entries of the stream", last.len());
     drop(readers);
-    measure_changes(&mut owner, group, users[1].id, users[members].id);
+    measure_changes(&mut owner, group, users[1].id, users[2].id);
 }
 
 /// Changes by the owner, each in turn, so that none finds what the one before it left in a cache.
-fn measure_changes(owner: &mut RawClient, group_id: u64, member: u64, stranger: u64) {
+fn measure_changes(owner: &mut RawClient, group_id: u64, muted: u64, moved: u64) {
     let mut times = [(); 6].map(|()| Vec::new());
-    let names = ["a rename", "a mute", "a role", "a member brought in", "one put out", "a send"];
+    let names = ["a rename", "a mute", "a role", "a member put out", "one brought in", "a send"];
     for round in 0..MESSAGES + WARM_UP {
         let rename = pb::GroupUpdateReq {
             group_id,
             name: Some(format!("name {round}")),
             ..Default::default()
         };
-        let mute = pb::GroupMuteReq { group_id, user_id: member, seconds: 60, all_muted: false };
+        let mute = pb::GroupMuteReq { group_id, user_id: muted, seconds: 60, all_muted: false };
         let role = if round % 2 == 0 { pb::GroupRole::Admin } else { pb::GroupRole::Member };
-        let role = pb::GroupSetRoleReq { group_id, user_id: member, role: role.into() };
-        let invite = pb::GroupInviteReq { group_id, member_ids: vec![stranger] };
-        let remove = pb::GroupRemoveReq { group_id, user_ids: vec![stranger] };
+        let role = pb::GroupSetRoleReq { group_id, user_id: muted, role: role.into() };
+        let invite = pb::GroupInviteReq { group_id, member_ids: vec![moved] };
+        let remove = pb::GroupRemoveReq { group_id, user_ids: vec![moved] };
         for (number, times) in times.iter_mut().enumerate() {
             let began = Instant::now();
             let reply = match number {
                 0 => owner.call(Command::GroupUpdate, &rename),
                 1 => owner.call(Command::GroupMute, &mute),
                 2 => owner.call(Command::GroupSetRole, &role),
-                3 => owner.call(Command::GroupInvite, &invite),
-                4 => owner.call(Command::GroupRemove, &remove),
+                3 => owner.call(Command::GroupRemove, &remove),
+                4 => owner.call(Command::GroupInvite, &invite),
                 _ => owner.call(Command::MsgSend, &group_text(group_id, "between changes")),
             };
             if round >= WARM_UP {
