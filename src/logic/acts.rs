@@ -117,10 +117,9 @@ impl Service {
 
     /// Whose requests are counted, if those of this connection are.
     fn limited_user(&mut self, conn: ConnId) -> Option<UserId> {
-        let on_loopback = self.node.config.rates.on_loopback;
         let session = self.session(conn)?;
-        let is_counted = on_loopback || !session.address.is_loopback();
-        session.online().filter(|_| is_counted).map(|online| online.user)
+        let (address, user) = (session.address, session.online()?.user);
+        self.node.addresses.is_counted(address).then_some(user)
     }
 
     /// Tells a session its head, without entries.
