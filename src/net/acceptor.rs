@@ -65,13 +65,19 @@ impl Acceptor {
         self.ready.then(|| self.paused_until.unwrap_or(now))
     }
 
-    /// Accepts what waits, up to the budget of a turn.
-    pub fn accept<H: Handler>(&mut self, io: &mut Io, handler: &mut H, registry: &Registry) {
+    /// Accepts what waits, up to so many.
+    pub fn accept<H: Handler>(
+        &mut self,
+        count_max: usize,
+        io: &mut Io,
+        handler: &mut H,
+        registry: &Registry,
+    ) {
         if !self.ready || self.paused_until.is_some_and(|until| io.now < until) {
             return;
         }
         self.paused_until = None;
-        self.accept_up_to(io.config.accepts_per_turn, io, handler, registry);
+        self.accept_up_to(count_max, io, handler, registry);
     }
 
     /// Accepts what the kernel holds; afterwards the listener can be dropped.

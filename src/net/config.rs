@@ -25,9 +25,13 @@ pub struct Config {
     /// Bytes written to one connection in one turn, at least 1, for the same reason. It is checked
     /// between system calls, each of which ends where the kernel's buffer does.
     pub write_bytes_per_turn: usize,
-    /// Connections accepted in one turn, at least 1: a reconnect storm must not starve who is in. The kernel
-    /// keeps the others meanwhile.
+    /// Connections accepted in one turn, at least 1. One, if those that were accepted before have more to
+    /// say than there is time for. The kernel keeps the others meanwhile.
     pub accepts_per_turn: usize,
+    /// Share of the reactor's time for those who are not logged in, percent, 1 to 100: for accepting
+    /// them, agreeing on keys and their frames. So who is in is served, however many knock, and other
+    /// threads of the core get their time.
+    pub strangers_percent: u8,
     /// Mails taken from each lane in one turn, at least 1.
     pub mails_per_turn: usize,
     /// Open connections; further ones are accepted and closed at once.
@@ -35,9 +39,6 @@ pub struct Config {
     /// Connections that may be agreeing on keys at the same time; further ones are accepted and closed
     /// at once. Each holds up to `login_deadline`.
     pub handshakes_max: usize,
-    /// Steps of TLS handshakes in one turn, at least 1: each costs as much as hundreds of frames, and
-    /// those who are in go first.
-    pub handshakes_per_turn: usize,
     /// Pause of accepting after the process ran out of descriptors or memory.
     pub accept_pause: Duration,
     /// Time from connecting to `Io::set_logged_in`.
@@ -64,10 +65,10 @@ impl Default for Config {
             stranger_frames_per_second: 0,
             write_bytes_per_turn: 1 << 20,
             accepts_per_turn: 8,
-            mails_per_turn: 1024,
+            strangers_percent: 33,
+            mails_per_turn: 256,
             connections_max: 200_000,
             handshakes_max: 4096,
-            handshakes_per_turn: 8,
             accept_pause: Duration::from_millis(100),
             login_deadline: Duration::from_millis(LOGIN_MS_MAX),
             frame_deadline: Duration::from_millis(FRAME_MS_MAX),
@@ -87,7 +88,7 @@ impl Config {
         assert!(self.write_bytes_per_turn > 0, "a turn writes something");
         assert!(self.accepts_per_turn > 0, "a turn accepts something");
         assert!(self.mails_per_turn > 0, "a turn takes some mail");
-        assert!(self.handshakes_per_turn > 0, "a turn goes on with a handshake");
+        assert!((1..=100).contains(&self.strangers_percent), "strangers have a share");
         assert!(self.connections_max < u32::MAX as usize - 1, "indexes fit 32 bits");
     }
 }

@@ -47,7 +47,6 @@ pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u
     if conn.waiting || conn.output_paused || conn.end_seen {
         return;
     }
-    let is_handshaking = conn.handshaking;
     if conn.output_len() > soft {
         // The peer is not to blame that the rest of its frame is not read.
         conn.frame_since = None;
@@ -63,9 +62,6 @@ pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u
         conn.visit = conn.allowance.visit();
     }
     let visit = conn.visit;
-    if is_handshaking && !io.take_handshake_step(id) {
-        return;
-    }
     if handle_leftover(io, handler, id) == Flow::More {
         read(io, handler, scratch, id);
     }

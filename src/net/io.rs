@@ -29,12 +29,13 @@ pub struct Io {
     pub(crate) tick: Tick,
     pub(crate) counters: Counters,
     pub(crate) pool: OutPool,
-    /// Connections to read or whose received bytes can be handled. Each of the four lists holds a
-    /// connection at most once.
+    /// Connections to read or whose received bytes can be handled. Each list holds a connection at most
+    /// once, and one of `ready`, `again`, `strangers` and `throttled` at most has it.
     pub(crate) ready: Vec<ConnId>,
-    /// Connections that were visited and have more, and those of strangers; a connection is in one of `ready`, `again` and
-    /// `throttled` at most.
+    /// Connections that were visited and have more.
     pub(crate) again: VecDeque<ConnId>,
+    /// Like `ready` and `again`, of those who are not logged in.
+    pub(crate) strangers: VecDeque<ConnId>,
     /// Connections that have sent more than they may, and when they are read again. All pauses have one
     /// length: the first ends first.
     pub(crate) throttled: VecDeque<(Tick, ConnId)>,
@@ -48,8 +49,6 @@ pub struct Io {
     pub(crate) stopping: bool,
     /// Connections that are agreeing on keys.
     pub(crate) handshaking: usize,
-    /// Steps of handshakes that are left for this turn.
-    pub(crate) handshake_steps: usize,
 }
 
 impl Io {
@@ -67,6 +66,7 @@ impl Io {
             pool: OutPool::default(),
             ready: Vec::new(),
             again: VecDeque::new(),
+            strangers: VecDeque::new(),
             throttled: VecDeque::new(),
             dirty: Vec::new(),
             closed: Vec::new(),
@@ -74,7 +74,6 @@ impl Io {
             listening: true,
             stopping: false,
             handshaking: 0,
-            handshake_steps: 0,
         }
     }
 
@@ -234,7 +233,10 @@ impl Io {
     pub(crate) fn mark_ready(&mut self, id: ConnId) {
         let Some(conn) = find(&mut self.conns, id) else { return };
         if !mem::replace(&mut conn.in_ready, true) {
-            self.ready.push(id);
+            match conn.logged_in {
+                true => self.ready.push(id),
+                false => self.strangers.push_back(id),
+            }
         }
     }
 
@@ -242,7 +244,10 @@ impl Io {
     pub(crate) fn mark_again(&mut self, id: ConnId) {
         let Some(conn) = find(&mut self.conns, id) else { return };
         if !mem::replace(&mut conn.in_ready, true) {
-            self.again.push_back(id);
+            match conn.logged_in {
+                true => self.again.push_back(id),
+                false => self.strangers.push_back(id),
+            }
         }
     }
 
@@ -275,17 +280,6 @@ impl Io {
         if !mem::replace(&mut conn.in_dirty, true) {
             self.dirty.push(id);
         }
-    }
-
-    /// Takes a step of a handshake from those of this turn. If none is left the connection is read in
-    /// the next one.
-    pub(crate) fn take_handshake_step(&mut self, id: ConnId) -> bool {
-        let is_left = self.handshake_steps > 0;
-        match is_left {
-            true => self.handshake_steps -= 1,
-            false => self.mark_ready(id),
-        }
-        is_left
     }
 
     /// After a read: notes the end of a handshake, and what it has to write.

@@ -8,6 +8,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections that the kernel completes before a reactor accepts them: a reconnect storm must fit
 /// between two turns. The kernel lowers it to net.core.somaxconn.
 const BACKLOG: i32 = 4096;
+/// Bytes of a connection that the kernel takes and has not sent (tcp(7), TCP_NOTSENT_LOWAT): enough
+/// to keep any line full until the reactor's next turn. Without it, who asks and never reads fills
+/// up to 4 MiB of the kernel's memory before the limits of output see that it does not read.
+const NOT_SENT_BYTES: u32 = 64 << 10;
 
 /// Listening sockets on one address, among which the kernel spreads the connections.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub fn listen(address: SocketAddr, count: usize) -> io::Result<Listeners> {
         let socket = new_socket(address)?;
         socket.set_reuse_port(true)?;
         socket.set_nonblocking(true)?;
+        // What it accepts inherits this.
+        socket.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
         socket.bind(&actual.into())?;
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from(socket);

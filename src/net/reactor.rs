@@ -12,12 +12,16 @@ use mio::{Events, Poll, Token, Waker};
 use crate::acceptor::{Acceptor, conn_of};
 use crate::flush::flush_all;
 use crate::input::{SCRATCH_BYTES, receive};
-use crate::share::SECOND_VISITS;
+use crate::share::{Door, LATER_VISITS};
 use crate::timer::Entry;
 use crate::{CloseReason, Config, Handler, Io, MailReceiver, Tls};
 
-/// Events taken in one turn: with their frames and answers they fit the cache.
-const EVENTS_PER_TURN: usize = 1024;
+/// Events taken in one turn: with their frames and answers they fit the cache, and what comes meanwhile
+/// waits for less than a millisecond.
+const EVENTS_PER_TURN: usize = 256;
+
+/// Time of turns after which other threads of the core may run: hundreds of times what asking costs.
+const YIELD_AFTER: Duration = Duration::from_micros(100);
 
 /// No connection has the index of these two: `Config::assert_valid` sees to it.
 const LISTENER: Token = Token(u32::MAX as usize);
@@ -31,8 +35,11 @@ pub struct Reactor<H: Handler> {
     poll: Poll,
     events: Events,
     acceptor: Option<Acceptor>,
+    door: Door,
     scratch: Box<[u8]>,
     due: Vec<Entry>,
+    /// Length of the turns since others were let run.
+    ran: Duration,
 }
 
 impl<H: Handler> Reactor<H> {
@@ -49,15 +56,18 @@ impl<H: Handler> Reactor<H> {
         let poll = Poll::new()?;
         mail.set_waker(Waker::new(poll.registry(), WAKER)?);
         let acceptor = Acceptor::new(listener, tls, poll.registry(), LISTENER)?;
+        let now = Instant::now();
         Ok(Self {
             handler,
-            io: Io::new(config, Instant::now()),
+            door: Door::new(&config, now),
+            io: Io::new(config, now),
             mail,
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
             acceptor: Some(acceptor),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             due: Vec::new(),
+            ran: Duration::ZERO,
         })
     }
 
@@ -83,14 +93,13 @@ impl<H: Handler> Reactor<H> {
         self.io.now = begin;
         self.io.tick = self.io.clock.tick(begin);
         self.io.counters.turns += 1;
-        self.io.handshake_steps = self.io.config.handshakes_per_turn;
         self.take_events();
-        self.accept();
         self.take_mails();
         self.tell_drained();
         self.io.end_throttles();
         self.receive_ready();
-        self.receive_again(Instant::now());
+        self.receive_again();
+        self.serve_strangers();
         self.expire_deadlines();
         if self.handler.poll_timeout().is_some_and(|deadline| deadline <= begin) {
             self.handler.handle_timeout(&mut self.io);
@@ -100,12 +109,23 @@ impl<H: Handler> Reactor<H> {
         flush_all(&mut self.io);
         self.handler.handle_flushed(&self.io);
         let length = begin.elapsed();
+        self.let_others_run(length);
         if length > self.io.config.turn_warn {
             let thread = std::thread::current();
             let name = thread.name().unwrap_or_default();
             log::warn!("a turn of reactor {name} took {} ms", length.as_millis());
         }
         Ok(())
+    }
+
+    /// A reactor that always finds something to do does not sleep, and those that it has given work to on
+    /// its core would wait for the scheduler's next tick.
+    fn let_others_run(&mut self, length: Duration) {
+        self.ran += length;
+        if self.ran >= YIELD_AFTER {
+            self.ran = Duration::ZERO;
+            std::thread::yield_now();
+        }
     }
 
     /// Waits for events, mail or the next deadline; not at all while something can be done.
@@ -128,10 +148,10 @@ impl<H: Handler> Reactor<H> {
     fn timeout(&self) -> Option<Duration> {
         let now = Instant::now();
         let wheel = self.io.wheel.next().map(|tick| self.io.clock.instant(tick));
-        let acceptor = self.acceptor.as_ref().and_then(|acceptor| acceptor.poll_timeout(now));
+        let strangers = self.strangers_wait(now).map(|at| at.max(self.door.opens_at()));
         let pause = self.io.throttled.front().map(|(until, _)| self.io.clock.instant(*until));
         let first =
-            [wheel, pause, acceptor, self.handler.poll_timeout()].into_iter().flatten().min();
+            [wheel, pause, strangers, self.handler.poll_timeout()].into_iter().flatten().min();
         first.map(|deadline| deadline.saturating_duration_since(now))
     }
 
@@ -149,15 +169,37 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    fn accept(&mut self) {
-        let Some(mut acceptor) = self.acceptor.take() else { return };
-        let registry = self.poll.registry();
-        if self.io.listening {
-            acceptor.accept(&mut self.io, &mut self.handler, registry);
-            self.acceptor = Some(acceptor);
-        } else {
-            acceptor.accept_last(&mut self.io, &mut self.handler, registry);
+    /// Since when or from when on somebody waits who is not logged in.
+    fn strangers_wait(&self, now: Instant) -> Option<Instant> {
+        if !self.io.strangers.is_empty() {
+            return Some(now);
         }
+        self.acceptor.as_ref().and_then(|acceptor| acceptor.poll_timeout(now))
+    }
+
+    /// Reads those who are not logged in and accepts others, if it is their turn.
+    fn serve_strangers(&mut self) {
+        if !self.io.listening
+            && let Some(acceptor) = self.acceptor.take()
+        {
+            acceptor.accept_last(&mut self.io, &mut self.handler, self.poll.registry());
+        }
+        let begin = Instant::now();
+        if self.strangers_wait(begin).is_none_or(|at| begin < at.max(self.door.opens_at())) {
+            return;
+        }
+        let mut visits = self.io.strangers.len();
+        while visits > 0 && begin.elapsed() < LATER_VISITS {
+            let Some(id) = self.io.strangers.pop_front() else { break };
+            receive(&mut self.io, &mut self.handler, &mut self.scratch, id);
+            visits -= 1;
+        }
+        // Who waits in the kernel is in no hurry yet: the time to log in begins when it is accepted.
+        let accepts = if visits == 0 { self.io.config.accepts_per_turn } else { 1 };
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.accept(accepts, &mut self.io, &mut self.handler, self.poll.registry());
+        }
+        self.door.close(begin, Instant::now());
     }
 
     /// The lanes have budgets of their own, so that neither keeps the other waiting.
@@ -193,12 +235,15 @@ impl<H: Handler> Reactor<H> {
         self.io.ready.drain(..count);
     }
 
-    /// Goes on with those who had more, and those who are not logged in, one after the other, as long as
-    /// that keeps nobody waiting.
-    fn receive_again(&mut self, begin: Instant) {
+    /// Goes on with those who had more, one after the other, as long as that keeps nobody waiting.
+    fn receive_again(&mut self) {
+        if self.io.again.is_empty() {
+            return;
+        }
+        let begin = Instant::now();
         while let Some(id) = self.io.again.pop_front() {
             receive(&mut self.io, &mut self.handler, &mut self.scratch, id);
-            if begin.elapsed() >= SECOND_VISITS {
+            if begin.elapsed() >= LATER_VISITS {
                 return;
             }
         }
@@ -238,7 +283,6 @@ fn take_event(io: &mut Io, id: ConnId, event: &Event) {
         let Some(conn) = io.conn(id) else { return };
         conn.readable = true;
         conn.end_announced |= event.is_read_closed();
-        // Those who are in go first, however many knock.
-        if conn.logged_in { io.mark_ready(id) } else { io.mark_again(id) }
+        io.mark_ready(id);
     }
 }

@@ -1,28 +1,58 @@
-//! What one connection may take of the others' time: so many frames at a visit, so many per second. Knows
-//! counts and ticks, no connection.
+//! What one connection may take of the others' time: so many frames at a visit, so many per second; and
+//! what all may take that are not logged in. Knows counts and times, no connection.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Config;
 use crate::timer::{Tick, ticks_of};
 
-/// Frames of one connection that are handled before others have their turn: some ten microseconds, about
+/// Frames of one connection that are handled before others have their turn: some microseconds, about
 /// what the system calls of the visit cost.
-pub(crate) const FRAMES_PER_VISIT: u8 = 64;
+pub(crate) const FRAMES_PER_VISIT: u8 = 16;
 /// Bytes that the first read of a visit asks for: frames that have to wait for another visit take no
 /// more memory than this. What is larger goes on with larger reads.
 pub(crate) const FIRST_READ_BYTES: usize = 16 << 10;
-/// Time of one turn that connections get which were visited already and have more, and those that are not
-/// logged in: by then what the others sent meanwhile is read.
-pub(crate) const SECOND_VISITS: Duration = Duration::from_micros(500);
+/// Time of one turn that connections get which were visited already and have more, and as much again for
+/// those that are not logged in: by then what the others sent meanwhile is read.
+pub(crate) const LATER_VISITS: Duration = Duration::from_micros(200);
 /// How long a connection is not read that has sent more than it may. Not shorter, so that who goes on
 /// sending costs few visits.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
+
+/// A turn of strangers that took long, because the core was somebody else's meanwhile, shall not keep them
+/// out for long.
+const REST_MAX: Duration = Duration::from_millis(20);
 
 /// What a connection may send at once, in seconds of its rate.
 const BURST_S: u16 = 10;
 /// The same for one that is not logged in.
 const STRANGER_BURST_S: u16 = 6;
+
+/// When those who are not logged in have their turn: after each, the reactor rests from them for as long
+/// as leaves them their share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door {
+    opens_at: Instant,
+    percent: u32,
+}
+
+impl Door {
+    /// One that is open.
+    pub fn new(config: &Config, now: Instant) -> Self {
+        Self { opens_at: now, percent: config.strangers_percent.into() }
+    }
+
+    /// When they have their next turn.
+    pub fn opens_at(self) -> Instant {
+        self.opens_at
+    }
+
+    /// They had one.
+    pub fn close(&mut self, begin: Instant, end: Instant) {
+        let rest = (end - begin) * (100 - self.percent) / self.percent;
+        self.opens_at = end + rest.min(REST_MAX);
+    }
+}
 
 /// Frames that a connection may still send: a token bucket (Turner, 1986).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +124,21 @@ mod tests {
     use super::*;
 
     const RATE: FrameRate = FrameRate { per_second: 30, burst: 300 };
+
+    #[test]
+    fn strangers_get_their_share() {
+        let now = Instant::now();
+        let after = |ms| now + Duration::from_millis(ms);
+        let mut door = Door::new(&Config { strangers_percent: 25, ..Config::default() }, now);
+        assert_eq!(door.opens_at(), now);
+        door.close(now, after(2));
+        assert_eq!(door.opens_at(), after(8));
+        door.close(after(8), after(1_000));
+        assert_eq!(door.opens_at(), after(1_000) + REST_MAX);
+        let mut open = Door::new(&Config { strangers_percent: 100, ..Config::default() }, now);
+        open.close(now, after(2));
+        assert_eq!(open.opens_at(), after(2));
+    }
 
     #[test]
     fn a_burst_of_ten_seconds_then_the_rate() {

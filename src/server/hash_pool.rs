@@ -53,7 +53,7 @@ impl Hasher {
 
 /// Works until the queue's senders are gone.
 pub fn run(hasher: &Hasher, jobs: &Receiver<HashRequest>, done: impl Fn(HashReply)) {
-    urgency::step_back();
+    urgency::check_passwords();
     for request in jobs {
         let result = match request.job {
             HashJob::Hash { password } => match hasher.hash(&password) {

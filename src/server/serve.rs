@@ -150,6 +150,7 @@ fn start(
         output_hard_bytes: *config.connection.output_hard_kib.get_ref() as usize * 1024,
         connections_max: connections_max.div_ceil(counts.reactors),
         handshakes_max: handshakes_max.div_ceil(counts.reactors),
+        strangers_percent: *config.connection.before_login_percent.get_ref() as u8,
         frames_per_second: *config.connection.frames_per_second.get_ref(),
         stranger_frames_per_second: *config.connection.frames_per_second_before_login.get_ref(),
         login_deadline: Duration::from_secs((*config.connection.login_s.get_ref()).into()),

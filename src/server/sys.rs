@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 /// Blocks from this size on are given back to the kernel when they are freed, bytes. Large bodies
 /// and the memory of a password hash would otherwise stay with each thread that held them once:
@@ -31,6 +32,34 @@ pub fn trim_heap() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Asks the kernel to let the calling thread run sooner, for this long at a time: its share stays what it
+/// was. Linux 6.12 and later do (sched(7), EEVDF), earlier ones ignore it. Not for real-time threads, which
+/// whoever made them such has placed.
+pub fn set_time_slice(slice: Duration) -> io::Result<()> {
+    let len = size_of::<libc::sched_attr>() as libc::c_uint;
+    let (this_thread, no_flags): (libc::pid_t, libc::c_uint) = (0, 0);
+    // SAFETY: a structure of integers, for which zeros are values; the kernel writes at most `len` bytes
+    // of it, which lives until the call returns.
+    let (mut attr, result) = unsafe {
+        let mut attr: libc::sched_attr = std::mem::zeroed();
+        let to = &raw mut attr;
+        let result = libc::syscall(libc::SYS_sched_getattr, this_thread, to, len, no_flags);
+        (attr, result)
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if attr.sched_policy != libc::SCHED_OTHER as u32 {
+        return Ok(());
+    }
+    attr.sched_runtime = u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX);
+    // SAFETY: the kernel reads the structure, whose size it says itself, and which lives until the call
+    // returns.
+    let result =
+        unsafe { libc::syscall(libc::SYS_sched_setattr, this_thread, &raw const attr, no_flags) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Makes the kernel leave out the time at which each datagram came. quinn-udp 0.6 asks for it, and

@@ -205,7 +205,10 @@ pub fn start(
         let (ways, office) = (ways.clone(), office.clone());
         let handler = ClientHandler::new(service, ways, office, end.missed, counted, clock);
         let reactor = Reactor::new(net.clone(), listener, tls.clone(), end.receiver, handler)?;
-        let run = move || reactor.run().map(drop);
+        let run = move || {
+            urgency::carry_messages();
+            reactor.run().map(drop)
+        };
         reactors.push(Builder::new().name(format!("client-{number}")).spawn(run)?);
     }
     let memory = memory.map(|budget| start_memory(budget, node.clone())).transpose()?;
@@ -229,6 +232,7 @@ fn start_writer(
     outlets: Outlets,
 ) -> anyhow::Result<JoinHandle<()>> {
     let run = move || {
+        urgency::carry_messages();
         let ended = run_writer(
             writer,
             jobs,
@@ -282,8 +286,11 @@ fn start_reader(
 ) -> anyhow::Result<JoinHandle<()>> {
     let reader = store.reader().context("cannot open the store for reading")?;
     let run = move || {
-        urgency::step_back();
-        run_reader(reader, jobs, |reply| office.reply(reply.ticket.reactor, Mail::Read(reply)));
+        let mut offer = urgency::answer_questions();
+        run_reader(reader, jobs, |reply| {
+            office.reply(reply.ticket.reactor, Mail::Read(reply));
+            offer.make();
+        });
     };
     Ok(Builder::new().name(format!("read-{number}")).spawn(run)?)
 }

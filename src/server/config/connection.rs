@@ -21,6 +21,7 @@ impl Connection {
         source.at_most(key, value, CONNECTIONS_MAX)?;
         let (key, value) = ("connection.fruitless_per_address", &self.fruitless_per_address);
         source.at_most(key, value, CONNECTIONS_MAX)?;
+        source.within("connection.before_login_percent", &self.before_login_percent, 1, 100)?;
         source.within("connection.handshakes_max", &self.handshakes_max, 1, CONNECTIONS_MAX)?;
         source.within("connection.login_s", &self.login_s, 1, WAIT_S_MAX)?;
         source.within("connection.frame_s", &self.frame_s, 1, WAIT_S_MAX)?;

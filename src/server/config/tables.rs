@@ -151,6 +151,9 @@ pub struct Connection {
     /// Those of one address that end without a login, per second over ten of them; while there are more,
     /// further ones are closed at once. 0 is no limit.
     pub fruitless_per_address: Spanned<u32>,
+    /// Share of a reactor's time for those who are not logged in, percent: accepting, TLS handshakes, their
+    /// frames.
+    pub before_login_percent: Spanned<u32>,
     /// Time from connecting to being logged in, seconds.
     pub login_s: Spanned<u32>,
     /// Time to complete a frame after its first byte, seconds.
@@ -313,6 +316,7 @@ impl Default for Connection {
             per_address_max: unspanned(4_096),
             before_login_per_address_max: unspanned(256),
             fruitless_per_address: unspanned(4),
+            before_login_percent: unspanned(33),
             login_s: unspanned((LOGIN_MS_MAX / 1_000) as u32),
             frame_s: unspanned((FRAME_MS_MAX / 1_000) as u32),
             stall_s: unspanned(30),

@@ -123,7 +123,13 @@ impl Stage {
         let address = listener.local_addr().expect("it is bound");
         let (sender, mail) = mailbox(MailLimits { reserved_max: 1, best_effort_weight_max: 1 });
         let record = Rc::<RefCell<Record>>::default();
-        let config = Config { linger_deadline: Duration::from_millis(200), ..Config::default() };
+        let config = Config {
+            linger_deadline: Duration::from_millis(200),
+            // Far above what an input takes, also when the process stands still for a while.
+            login_deadline: Duration::from_secs(60),
+            strangers_percent: 100,
+            ..Config::default()
+        };
         let reactor = Reactor::new(config, listener, None, mail, Recorder(record.clone()));
         let reactor = reactor.expect("a poll and a listener");
         Self { reactor, record, address, _mail: sender }

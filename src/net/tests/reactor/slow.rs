@@ -43,6 +43,15 @@ fn expect_pushes(client: &mut Client, count: usize) {
 }
 
 #[test]
+fn who_never_reads_is_noticed_before_the_kernel_holds_much() {
+    let node = Node::start(Config::default());
+    let (_client, id) = node.log_in();
+    let bytes = make_slow(&node, id) * 10_000;
+    // What waits here, what the peer's kernel has taken, and little in this one's.
+    assert!(bytes < 1 << 20, "{bytes} bytes were taken");
+}
+
+#[test]
 fn frames_that_waited_come_once_and_in_order() {
     let node = Node::start(Config::default());
     let (mut client, id) = node.log_in();
