@@ -30,7 +30,7 @@ pub struct Config {
     pub accepts_per_turn: usize,
     /// Share of the reactor's time for those who are not logged in, percent, 1 to 100: for accepting
     /// them, agreeing on keys and their frames. So who is in is served, however many knock, and other
-    /// threads of the core get their time.
+    /// threads of the core get their time. While nobody else wants anything all of it is theirs.
     pub strangers_percent: u8,
     /// Mails taken from each lane in one turn, at least 1.
     pub mails_per_turn: usize,
@@ -65,7 +65,7 @@ impl Default for Config {
             stranger_frames_per_second: 0,
             write_bytes_per_turn: 1 << 20,
             accepts_per_turn: 8,
-            strangers_percent: 33,
+            strangers_percent: 20,
             mails_per_turn: 256,
             connections_max: 200_000,
             handshakes_max: 4096,

@@ -225,6 +225,9 @@ impl<H: Handler> Reactor<H> {
     /// Reads what was listed before; what is listed meanwhile has used its budget.
     fn receive_ready(&mut self) {
         let count = self.io.ready.len();
+        if count > 0 {
+            self.door.note_member(self.io.now);
+        }
         for at in 0..count {
             let id = self.io.ready[at];
             receive(&mut self.io, &mut self.handler, &mut self.scratch, id);

@@ -19,6 +19,10 @@ pub(crate) const LATER_VISITS: Duration = Duration::from_micros(200);
 /// sending costs few visits.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long after somebody was served who is logged in strangers have no more than their share: an idle
+/// reactor is all theirs, as after a restart.
+const MEMBERS_ARE_HERE: Duration = Duration::from_millis(50);
+
 /// A turn of strangers that took long, because the core was somebody else's meanwhile, shall not keep them
 /// out for long.
 const REST_MAX: Duration = Duration::from_millis(20);
@@ -34,12 +38,14 @@ const STRANGER_BURST_S: u16 = 6;
 pub(crate) struct Door {
     opens_at: Instant,
     percent: u32,
+    /// Until then somebody who is in may want to be served.
+    members_until: Instant,
 }
 
 impl Door {
     /// One that is open.
     pub fn new(config: &Config, now: Instant) -> Self {
-        Self { opens_at: now, percent: config.strangers_percent.into() }
+        Self { opens_at: now, percent: config.strangers_percent.into(), members_until: now }
     }
 
     /// When they have their next turn.
@@ -47,8 +53,16 @@ impl Door {
         self.opens_at
     }
 
+    /// Somebody is served who is logged in.
+    pub fn note_member(&mut self, now: Instant) {
+        self.members_until = now + MEMBERS_ARE_HERE;
+    }
+
     /// They had one.
     pub fn close(&mut self, begin: Instant, end: Instant) {
+        if begin >= self.members_until {
+            return;
+        }
         let rest = (end - begin) * (100 - self.percent) / self.percent;
         self.opens_at = end + rest.min(REST_MAX);
     }
@@ -130,12 +144,17 @@ mod tests {
         let now = Instant::now();
         let after = |ms| now + Duration::from_millis(ms);
         let mut door = Door::new(&Config { strangers_percent: 25, ..Config::default() }, now);
-        assert_eq!(door.opens_at(), now);
+        door.close(now, after(2));
+        assert_eq!(door.opens_at(), now, "nobody else is here");
+        door.note_member(now);
         door.close(now, after(2));
         assert_eq!(door.opens_at(), after(8));
         door.close(after(8), after(1_000));
         assert_eq!(door.opens_at(), after(1_000) + REST_MAX);
+        door.close(after(1_020), after(1_022));
+        assert_eq!(door.opens_at(), after(1_000) + REST_MAX, "those who were here are silent");
         let mut open = Door::new(&Config { strangers_percent: 100, ..Config::default() }, now);
+        open.note_member(now);
         open.close(now, after(2));
         assert_eq!(open.opens_at(), after(2));
     }

@@ -316,7 +316,7 @@ impl Default for Connection {
             per_address_max: unspanned(4_096),
             before_login_per_address_max: unspanned(256),
             fruitless_per_address: unspanned(4),
-            before_login_percent: unspanned(33),
+            before_login_percent: unspanned(20),
             login_s: unspanned((LOGIN_MS_MAX / 1_000) as u32),
             frame_s: unspanned((FRAME_MS_MAX / 1_000) as u32),
             stall_s: unspanned(30),
