@@ -18,6 +18,7 @@ use super::socket::LinkSocket;
 use crate::config::{Config, ControllerName, DirectoryKind};
 use crate::mail::PostOffice;
 use crate::metrics::LinkCounts;
+use crate::urgency;
 
 /// Exit code of a server whose link fails: a supervisor may start it again.
 const LINK_FAILED_EXIT_CODE: i32 = 75;
@@ -85,6 +86,7 @@ impl LinkSetup {
         let how = if is_plain { "not encrypted" } else { "encrypted" };
         log::info!("the link listens on {} as {advertised}, {how}", socket.address());
         let run = move || {
+            urgency::carry_messages();
             let parts =
                 DriverParts { socket, endpoint, hub, node, office, lookups, is_plain, counts };
             if let Err(error) = Driver::new(parts, mail).and_then(Driver::run) {
