@@ -175,10 +175,20 @@ impl Hammer {
     /// Waits for so many acknowledgements more. Panics when somebody gave up, or it takes too long.
     pub fn wait_for_acks(&self, count: usize) {
         let goal = self.acks() + count;
+        self.wait_until("acknowledgements", || self.acks() >= goal);
+    }
+
+    /// Waits until so many messages were sent from two devices at once: those log in twice, and others may
+    /// have begun long before. Panics like `wait_for_acks`.
+    pub fn wait_for_twins(&self, count: usize) {
+        self.wait_until("twins", || self.twins() >= count);
+    }
+
+    fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
         let deadline = Instant::now() + link::PATIENCE;
-        while self.acks() < goal {
+        while !is_so() {
             self.watch();
-            assert!(Instant::now() < deadline, "no {count} acknowledgements");
+            assert!(Instant::now() < deadline, "too few {what}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -33,6 +33,7 @@ fn a_hammered_server_that_is_killed_meanwhile_has_a_valid_history() {
     let crowd = Crowd::seed(&server, "crowd", options.users());
     let began = Moment::now();
     let mut hammer = Hammer::start(options, &crowd);
+    hammer.wait_for_twins(1);
     for _ in 0..3 {
         hammer.wait_for_acks(1_000);
         server.kill_9();
