@@ -160,7 +160,7 @@ impl Conn {
 
 /// Lengths of the deadlines in ticks.
 pub(crate) struct Deadlines {
-    login: u32,
+    pub login: u32,
     frame: u32,
     idle: u32,
     write_stall: u32,

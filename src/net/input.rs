@@ -34,7 +34,7 @@ enum Flow {
 /// Handles what a connection has left over, then reads until nothing is there, the budget is used
 /// up, or the connection is paused.
 pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u8], id: ConnId) {
-    let (soft, tick) = (io.config.output_soft_bytes, io.tick);
+    let (soft, tick, login) = (io.config.output_soft_bytes, io.tick, io.deadlines.login);
     let (of_users, of_strangers) =
         (FrameRate::of_users(&io.config), FrameRate::of_strangers(&io.config));
     let Some(conn) = io.conn(id) else { return };
@@ -46,6 +46,11 @@ pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u
     }
     if conn.waiting || conn.output_paused || conn.end_seen {
         return;
+    }
+    if !conn.logged_in && conn.active_at.after(login) <= tick {
+        // This process stood still, and the peer has given up: its login would end a session that it has
+        // elsewhere by now.
+        return io.close(id, CloseReason::LoginDeadline);
     }
     if conn.output_len() > soft {
         // The peer is not to blame that the rest of its frame is not read.

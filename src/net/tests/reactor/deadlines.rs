@@ -28,6 +28,20 @@ fn who_does_not_log_in_is_closed_even_when_busy() {
 }
 
 #[test]
+fn what_a_stranger_sent_to_a_process_that_stood_still_is_not_handled() {
+    let node = Node::start(Config { login_deadline: SHORT, ..Config::default() });
+    let (mut client, id) = node.connect();
+    // The reactor itself sends, and reads when it goes on.
+    let _client = node.call(move |_, _| {
+        client.send(&heartbeat(1, 0));
+        std::thread::sleep(3 * SHORT);
+        client
+    });
+    node.wait_for(Event::Closed(id, CloseReason::LoginDeadline));
+    assert_eq!(node.counters().frames_in, 0);
+}
+
+#[test]
 fn a_frame_that_trickles_in_is_closed() {
     let node = Node::start(Config { frame_deadline: SHORT, ..Config::default() });
     let (mut client, id) = node.log_in();
