@@ -127,6 +127,7 @@ impl Stage {
             linger_deadline: Duration::from_millis(200),
             // Far above what an input takes, also when the process stands still for a while.
             login_deadline: Duration::from_secs(60),
+            frame_deadline: Duration::from_secs(60),
             strangers_percent: 100,
             ..Config::default()
         };
