@@ -184,8 +184,9 @@ impl<H: Handler> Reactor<H> {
         {
             acceptor.accept_last(&mut self.io, &mut self.handler, self.poll.registry());
         }
+        let Some(waiting_since) = self.strangers_wait(self.io.now) else { return };
         let begin = Instant::now();
-        if self.strangers_wait(begin).is_none_or(|at| begin < at.max(self.door.opens_at())) {
+        if begin < waiting_since.max(self.door.opens_at()) {
             return;
         }
         let mut visits = self.io.strangers.len();
