@@ -21,6 +21,8 @@ const QUESTIONS_MAX: usize = 400;
 const DEATHS_MAX: usize = 40;
 /// A case may leak at so many places: the smallest leaks at one.
 const LEAK_PARTS: f64 = 16.0;
+/// What the victim says before a case is played again on its own.
+const SECRETS_BEFORE: usize = 32;
 /// Cases before a death of which one may be its reason.
 const SUSPECTS_MAX: usize = 6;
 
@@ -169,6 +171,9 @@ impl Campaign<'_> {
             self.stopped = Some(Verdict::Inconclusive(why.into()));
             return;
         };
+        // In the run, much had been said before, and a case may ask for what comes after some of it. A
+        // server that limits the victim gets as much as it takes.
+        let _ = self.world.say_secrets(SECRETS_BEFORE);
         if self.shows(&finding.problem(), case) {
             let is_confirmed = true;
             self.findings.push(Finding { is_confirmed, count: 1, ..finding.clone() });

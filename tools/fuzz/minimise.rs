@@ -115,10 +115,11 @@ fn reduce_body(
                 *best = candidate;
                 body = left;
             } else {
-                at += len;
+                // A field may begin anywhere.
+                at += len.div_ceil(2);
             }
         }
-        len /= 2;
+        len = if len == 1 { 0 } else { len.div_ceil(2) };
     }
 }
 
@@ -157,6 +158,24 @@ mod tests {
         assert_eq!(frames.iter().map(|frame| frame.cmd).collect::<Vec<_>>(), [3, 11]);
         assert!(frames.iter().all(|frame| frame.body.is_empty() && frame.cut == Cut::Whole));
         assert!(questions < 100, "{questions}");
+    }
+
+    #[test]
+    fn a_field_goes_that_stands_between_others() {
+        // Three fields of two bytes, and the second may go only as a whole.
+        let body = plain(&[0x08, 9, 0x10, 1, 0x18, 16]);
+        let frame = Frame { cmd: 7, body, ..Frame::default() };
+        let case = Case { steps: vec![Step::Send { conn: 0, frame }], ..Case::default() };
+        let wanted = [vec![0x08, 9, 0x10, 1, 0x18, 16], vec![0x08, 9, 0x18, 16]];
+        let mut shows = |case: &Case| match &case.steps[..] {
+            [Step::Send { frame, .. }] => wanted.contains(&frame.body.resolve(|_, _| ())),
+            _ => false,
+        };
+        let mut has_time = || true;
+        let mut budget = Budget { questions: 500, has_time: &mut has_time };
+        let least = minimise(&case, &mut budget, &mut shows);
+        let [Step::Send { frame, .. }] = &least.steps[..] else { panic!("{least:?}") };
+        assert_eq!(frame.body.len(), 4);
     }
 
     #[test]

@@ -158,6 +158,11 @@ impl World {
         }
     }
 
+    /// The victim says its secret so many times, to its friend and in its group.
+    pub fn say_secrets(&mut self, times: usize) -> Result<(), Trouble> {
+        (0..times).try_for_each(|_| self.say_secret())
+    }
+
     fn say_secret(&mut self) -> Result<(), Trouble> {
         let text = self.secret_text();
         for (receiver_id, group_id) in [(self.friend, 0), (0, self.secret_group)] {
