@@ -35,6 +35,7 @@ enum Flow {
 /// up, or the connection is paused.
 pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u8], id: ConnId) {
     let (soft, tick, login) = (io.config.output_soft_bytes, io.tick, io.deadlines.login);
+    let is_late = tick < io.late_until;
     let (of_users, of_strangers) =
         (FrameRate::of_users(&io.config), FrameRate::of_strangers(&io.config));
     let Some(conn) = io.conn(id) else { return };
@@ -47,10 +48,13 @@ pub(crate) fn receive<H: Handler>(io: &mut Io, handler: &mut H, scratch: &mut [u
     if conn.waiting || conn.output_paused || conn.end_seen {
         return;
     }
+    // After a standstill, who has given up is not heard: its login would end a session that it has
+    // elsewhere by now.
     if !conn.logged_in && conn.active_at.after(login) <= tick {
-        // This process stood still, and the peer has given up: its login would end a session that it has
-        // elsewhere by now.
         return io.close(id, CloseReason::LoginDeadline);
+    }
+    if !conn.logged_in && conn.end_announced && is_late {
+        return io.close(id, CloseReason::Peer);
     }
     if conn.output_len() > soft {
         // The peer is not to blame that the rest of its frame is not read.

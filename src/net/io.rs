@@ -47,6 +47,8 @@ pub struct Io {
     pub(crate) drained: Vec<ConnId>,
     pub(crate) listening: bool,
     pub(crate) stopping: bool,
+    /// Until then strangers come who began while this process stood still.
+    pub(crate) late_until: Tick,
     /// Connections that are agreeing on keys.
     pub(crate) handshaking: usize,
 }
@@ -73,6 +75,7 @@ impl Io {
             drained: Vec::new(),
             listening: true,
             stopping: false,
+            late_until: Tick::START,
             handshaking: 0,
         }
     }
@@ -227,6 +230,11 @@ impl Io {
         let conn = self.conns.try_remove(id.index as usize)?;
         self.handshaking -= usize::from(conn.handshaking);
         Some(conn)
+    }
+
+    /// What arrived until now may have lain for long.
+    pub(crate) fn note_standstill(&mut self) {
+        self.late_until = self.tick.after(self.deadlines.login);
     }
 
     /// Puts a connection into the list of those to read.

@@ -23,6 +23,10 @@ const EVENTS_PER_TURN: usize = 256;
 /// Time of turns after which other threads of the core may run: hundreds of times what asking costs.
 const YIELD_AFTER: Duration = Duration::from_micros(100);
 
+/// What counts as a standstill is this part of the time there is to log in: a client may give up sooner
+/// than it is closed.
+const STANDSTILLS_PER_LOGIN: u32 = 4;
+
 /// No connection has the index of these two: `Config::assert_valid` sees to it.
 const LISTENER: Token = Token(u32::MAX as usize);
 const WAKER: Token = Token(u32::MAX as usize - 1);
@@ -90,8 +94,12 @@ impl<H: Handler> Reactor<H> {
     pub fn turn(&mut self) -> io::Result<()> {
         self.sleep()?;
         let begin = Instant::now();
+        let gap = begin.saturating_duration_since(self.io.now);
         self.io.now = begin;
         self.io.tick = self.io.clock.tick(begin);
+        if gap >= self.standstill() {
+            self.io.note_standstill();
+        }
         self.io.counters.turns += 1;
         self.take_events();
         self.take_mails();
@@ -132,8 +140,8 @@ impl<H: Handler> Reactor<H> {
     fn sleep(&mut self) -> io::Result<()> {
         let listening_ends = self.acceptor.is_some() && !self.io.listening;
         let busy = self.io.has_work() || listening_ends || !self.mail.prepare_sleep();
-        let timeout = if busy { Some(Duration::ZERO) } else { self.timeout() };
-        let result = self.poll.poll(&mut self.events, timeout);
+        let timeout = if busy { Duration::ZERO } else { self.timeout() };
+        let result = self.poll.poll(&mut self.events, Some(timeout));
         self.mail.end_sleep();
         match result {
             // A signal: the events are those of an empty poll.
@@ -145,14 +153,21 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&self) -> Duration {
         let now = Instant::now();
         let wheel = self.io.wheel.next().map(|tick| self.io.clock.instant(tick));
         let strangers = self.strangers_wait(now).map(|at| at.max(self.door.opens_at()));
         let pause = self.io.throttled.front().map(|(until, _)| self.io.clock.instant(*until));
         let first =
             [wheel, pause, strangers, self.handler.poll_timeout()].into_iter().flatten().min();
-        first.map(|deadline| deadline.saturating_duration_since(now))
+        // So that a longer one is told from a standstill.
+        let longest = self.standstill() / 2;
+        first.map_or(longest, |deadline| deadline.saturating_duration_since(now).min(longest))
+    }
+
+    /// With so much between two turns the process did not run, or a turn took far too long.
+    fn standstill(&self) -> Duration {
+        self.io.config.login_deadline / STANDSTILLS_PER_LOGIN
     }
 
     fn take_events(&mut self) {

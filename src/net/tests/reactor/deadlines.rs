@@ -6,7 +6,7 @@ use aldis_net::{CloseReason, Config, Lane};
 use aldis_wire::{Command, OutFrame};
 use bytes::Bytes;
 
-use crate::node::{Event, Node, heartbeat, request};
+use crate::node::{Client, Event, Node, heartbeat, request};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -39,6 +39,40 @@ fn what_a_stranger_sent_to_a_process_that_stood_still_is_not_handled() {
     });
     node.wait_for(Event::Closed(id, CloseReason::LoginDeadline));
     assert_eq!(node.counters().frames_in, 0);
+}
+
+#[test]
+fn who_came_while_the_process_stood_still_and_is_gone_is_not_heard() {
+    let node = Node::start(Config { login_deadline: 10 * SHORT, ..Config::default() });
+    let address = node.address;
+    // Nobody accepts meanwhile: the kernel keeps the connection, its frame and its end.
+    let client = node.call(move |_, _| {
+        let mut client = Client::connect(address);
+        client.send(&heartbeat(1, 0));
+        client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        std::thread::sleep(5 * SHORT);
+        client
+    });
+    let id = node.wait(|event| match event {
+        Event::Open(id) => Some(*id),
+        _ => None,
+    });
+    node.wait_for(Event::Closed(id, CloseReason::Peer));
+    assert_eq!(node.counters().frames_in, 0);
+    drop(client);
+}
+
+#[test]
+fn who_came_while_the_process_stood_still_and_waits_is_served() {
+    let node = Node::start(Config { login_deadline: 50 * SHORT, ..Config::default() });
+    let address = node.address;
+    let mut client = node.call(move |_, _| {
+        let mut client = Client::connect(address);
+        client.send(&heartbeat(1, 0));
+        std::thread::sleep(15 * SHORT);
+        client
+    });
+    client.expect_seqs([1]);
 }
 
 #[test]
