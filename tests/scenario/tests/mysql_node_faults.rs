@@ -43,8 +43,7 @@ impl Stage {
             group_members: 40,
             group_percent: 5,
             sends_per_s_max: 400,
-            // What clients sent to a node that stood still, and gave up, it may find later.
-            has_late_logins: true,
+            has_late_logins: false,
             ..HammerOptions::new(nodes.iter().map(Server::address).collect(), seed())
         };
         let crowd = Crowd::seed(&nodes[0], "crowd", options.users());
