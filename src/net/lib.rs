@@ -27,7 +27,9 @@ mod share;
 #[deny(clippy::indexing_slicing)]
 mod tail;
 mod timer;
+#[deny(clippy::indexing_slicing)]
 mod tls;
+#[deny(clippy::indexing_slicing)]
 mod transport;
 
 pub use aldis_wire::ConnId;

@@ -94,12 +94,15 @@ impl TlsStream {
     pub fn read(&mut self, scratch: &mut [u8]) -> io::Result<Received> {
         let (plain, cipher) = scratch.split_at_mut(scratch.len() / 2);
         let kept = self.received.len();
-        cipher[..kept].copy_from_slice(&self.received);
-        let (len, drained) = match read_socket(&mut self.socket, &mut cipher[kept..])? {
+        let Some((front, room)) = cipher.split_at_mut_checked(kept) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a record without end"));
+        };
+        front.copy_from_slice(&self.received);
+        let (len, drained) = match read_socket(&mut self.socket, room)? {
             Received::Bytes { len, drained } => (len, drained),
             other => return Ok(other),
         };
-        let mut rest = &mut cipher[..kept + len];
+        let mut rest = cipher.get_mut(..kept + len).unwrap_or_default();
         let opened = match self.open(&mut rest, plain) {
             Ok(opened) => opened,
             Err(error) => {
@@ -131,7 +134,11 @@ impl TlsStream {
                         let record = record?;
                         discard += record.discard;
                         let end = opened.len + record.payload.len();
-                        plain[opened.len..end].copy_from_slice(record.payload);
+                        // There is: content is shorter than its record.
+                        let Some(room) = plain.get_mut(opened.len..end) else {
+                            return Err(rustls::Error::General("more content than records".into()));
+                        };
+                        room.copy_from_slice(record.payload);
                         opened.len = end;
                     }
                     true
@@ -159,7 +166,7 @@ impl TlsStream {
                 },
             };
             let all = std::mem::take(rest);
-            *rest = &mut all[discard..];
+            *rest = all.get_mut(discard..).unwrap_or_default();
             if !goes_on {
                 return failed.map_or(Ok(opened), Err);
             }
@@ -188,7 +195,8 @@ impl TlsStream {
                 let len = slice.len().min(ENCRYPTED_BYTES_MAX - *held);
                 let expected = len + RECORD_OVERHEAD * len.div_ceil(RECORD_CONTENT_MAX);
                 append(records, expected, |out| {
-                    size_of_encrypted(traffic.encrypt(&slice[..len], out))
+                    let front = slice.get(..len).unwrap_or(slice);
+                    size_of_encrypted(traffic.encrypt(front, out))
                 })?;
                 *held += len;
                 if *held == ENCRYPTED_BYTES_MAX {
@@ -267,7 +275,7 @@ fn append(
     let mut room = expected;
     loop {
         records.resize(start + room, 0);
-        match encode(&mut records[start..]) {
+        match encode(records.get_mut(start..).unwrap_or_default()) {
             Ok(len) => {
                 records.truncate(start + len);
                 return Ok(());

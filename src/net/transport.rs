@@ -66,7 +66,7 @@ impl Transport {
         match self {
             Transport::Plain(stream) => {
                 let limit = limit.min(scratch.len());
-                read_socket(stream, &mut scratch[..limit])
+                read_socket(stream, scratch.get_mut(..limit).unwrap_or_default())
             }
             Transport::Tls(stream) => stream.read(scratch),
         }
