@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use aldis_wire::Code;
 
+use crate::again::Again;
 use crate::case::Case;
 use crate::conn::Seen;
 use crate::corpus::Corpus;
@@ -20,7 +21,7 @@ use crate::process::{Process, Vitals};
 use crate::report::{Report, Verdict};
 use crate::table::Table;
 use crate::world::{Trouble, World};
-use crate::{generate, leak, recipes, rush};
+use crate::{generate, leak, recipes};
 
 /// Numbers of cases at random begin here; those below are of recipes.
 const FIRST_RANDOM: u64 = 1_000;
@@ -106,7 +107,7 @@ pub(crate) struct Campaign<'o> {
     table: Table,
     pub coverage: Coverage,
     corpus: Corpus,
-    means: Means,
+    pub means: Means,
     /// The number of the next case at random.
     random: u64,
     pub recent: VecDeque<(u64, Case)>,
@@ -229,8 +230,12 @@ impl<'o> Campaign<'o> {
         self.play_recipes(&recipes, true, deadline);
         self.baseline = self.rest().or(self.baseline);
         (self.options.say)(&format!("{count} recipes done, {} cells seen", self.coverage.len()));
+        let mut again = Again::new();
         while !self.is_over(deadline) && !self.is_enough() {
             self.play_random(1, deadline);
+            if again.is_due() {
+                self.play_again(&recipes, deadline);
+            }
         }
         self.end_of_play = Some(Instant::now());
     }
@@ -246,7 +251,7 @@ impl<'o> Campaign<'o> {
     }
 
     /// A recipe; nobody else is there while it stops the store.
-    fn play_recipe(&mut self, number: u64, case: &Case) {
+    pub(crate) fn play_recipe(&mut self, number: u64, case: &Case) {
         if case.stops_store()
             && let Some(pair) = self.pair.take()
         {
@@ -281,7 +286,7 @@ impl<'o> Campaign<'o> {
         }
     }
 
-    fn is_over(&self, deadline: Instant) -> bool {
+    pub(crate) fn is_over(&self, deadline: Instant) -> bool {
         self.stopped.is_some()
             || Instant::now() >= deadline
             || self.findings.len() >= self.options.findings_max
@@ -318,14 +323,6 @@ impl<'o> Campaign<'o> {
         Ok(corpus.mutant(&mut rng).unwrap_or_else(|| generate::case(&self.table, &mut rng)))
     }
 
-    /// So many logins and registrations at once that the server has to put some off.
-    fn rush(&mut self) {
-        match rush::rush(&mut self.world) {
-            Ok(seen) => self.take(self.played, None, seen),
-            Err(trouble) => self.handle_trouble(&trouble, self.played),
-        }
-    }
-
     fn play_and_judge(&mut self, number: u64, case: &Case) {
         self.played += 1;
         if self.recent.len() >= RECENT_MAX {
@@ -345,7 +342,7 @@ impl<'o> Campaign<'o> {
     }
 
     /// What a case brought.
-    fn take(&mut self, number: u64, case: Option<&Case>, seen: Seen) {
+    pub(crate) fn take(&mut self, number: u64, case: Option<&Case>, seen: Seen) {
         let mut is_new = false;
         for cell in seen.cells {
             is_new |= self.coverage.add(cell);

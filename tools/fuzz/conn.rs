@@ -301,6 +301,11 @@ impl Conn {
         }
     }
 
+    /// Whether nothing that was asked waits for its answer.
+    pub fn is_answered(&self) -> bool {
+        self.is_closed || self.asked.is_empty()
+    }
+
     /// The server may close now without another word.
     pub fn allow_close(&mut self) {
         self.may_close = true;

@@ -10,6 +10,7 @@
 //!   of a problem. `report`: what is written.
 //! - `datagrams`, `rehearsal`: the same for the link between nodes.
 
+mod again;
 mod campaign;
 mod case;
 mod checkpoint;
