@@ -41,12 +41,11 @@ impl Again {
 impl Campaign<'_> {
     /// So many logins and registrations at once that the server has to put some off.
     pub(crate) fn rush(&mut self) {
-        match rush::rush(&mut self.world) {
-            Ok(seen) => self.take(self.played, None, seen),
-            Err(trouble) => {
-                self.notes.push(format!("not all logins of the rush were answered: {trouble}"));
-                self.handle_trouble(&trouble, self.played);
-            }
+        let (seen, result) = rush::rush(&mut self.world);
+        self.take(self.played, None, seen);
+        if let Err(trouble) = result {
+            self.notes.push(format!("the rush did not end: {trouble}"));
+            self.handle_trouble(&trouble, self.played);
         }
     }
 

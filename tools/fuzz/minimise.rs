@@ -127,7 +127,20 @@ fn reduce_body(
 mod tests {
     use super::*;
     use crate::case::Frame;
+    use crate::parts::Parts;
     use crate::world::plain;
+
+    /// With enough time.
+    fn minimised(case: &Case, shows: &mut dyn FnMut(&Case) -> bool) -> Case {
+        let mut has_time = || true;
+        minimise(case, &mut Budget { questions: 500, has_time: &mut has_time }, shows)
+    }
+
+    /// Of a case of one frame.
+    fn only_body(case: &Case) -> &Parts {
+        let [Step::Send { frame, .. }] = &case.steps[..] else { panic!("{case:?}") };
+        &frame.body
+    }
 
     #[test]
     fn only_what_matters_is_left() {
@@ -147,9 +160,7 @@ mod tests {
             };
             has(3) && has(11)
         };
-        let mut has_time = || true;
-        let mut budget = Budget { questions: 500, has_time: &mut has_time };
-        let least = minimise(&case, &mut budget, &mut shows);
+        let least = minimised(&case, &mut shows);
         let frames: Vec<&Frame> = least
             .steps
             .iter()
@@ -171,11 +182,8 @@ mod tests {
             [Step::Send { frame, .. }] => wanted.contains(&frame.body.resolve(|_, _| ())),
             _ => false,
         };
-        let mut has_time = || true;
-        let mut budget = Budget { questions: 500, has_time: &mut has_time };
-        let least = minimise(&case, &mut budget, &mut shows);
-        let [Step::Send { frame, .. }] = &least.steps[..] else { panic!("{least:?}") };
-        assert_eq!(frame.body.len(), 4);
+        let least = minimised(&case, &mut shows);
+        assert_eq!(only_body(&least).len(), 4);
     }
 
     #[test]
@@ -189,11 +197,9 @@ mod tests {
             [Step::Send { frame, .. }, ..] => frame.body.len() >= 5,
             _ => false,
         };
+        let least = minimised(&case, &mut shows);
+        assert_eq!(only_body(&least).len(), 5);
         let mut has_time = || true;
-        let mut budget = Budget { questions: 500, has_time: &mut has_time };
-        let least = minimise(&case, &mut budget, &mut shows);
-        let [Step::Send { frame, .. }] = &least.steps[..] else { panic!("{least:?}") };
-        assert_eq!(frame.body.len(), 5);
         let mut budget = Budget { questions: 3, has_time: &mut has_time };
         let mut asked = 0;
         minimise(&case, &mut budget, &mut |_| {
