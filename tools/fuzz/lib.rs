@@ -6,8 +6,9 @@
 //! - `parts`, `case`: what a case is. `stream`, `conn`, `world`, `sessions`, `play`: how one is played.
 //! - `judge`, `pair`, `process`: the oracles. `coverage`: what was reached; `corpus`: with which cases.
 //!   `means`: what can be reached.
-//! - `campaign`: the run. `rush`, `again`: what a server answers only while it has much to do. `checkpoint`, `leak`: is the server as it was. `findings`, `minimise`: what becomes
-//!   of a problem. `report`: what is written.
+//! - `campaign`: the run. `rush`, `again`: what a server answers only while it has much to do.
+//!   `checkpoint`, `leak`: is the server as it was. `findings`, `minimise`: what becomes of a problem.
+//!   `report`: what is written.
 //! - `datagrams`, `rehearsal`: the same for the link between nodes.
 
 mod again;
