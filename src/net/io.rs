@@ -42,7 +42,7 @@ pub struct Io {
     /// Connections to flush or to go on closing.
     pub(crate) dirty: Vec<ConnId>,
     /// Connections to remove; their index is not used again before.
-    pub(crate) closed: Vec<ConnId>,
+    pub(crate) closed: VecDeque<ConnId>,
     /// Connections that dropped pushes and have written everything else.
     pub(crate) drained: Vec<ConnId>,
     pub(crate) listening: bool,
@@ -71,7 +71,7 @@ impl Io {
             strangers: VecDeque::new(),
             throttled: VecDeque::new(),
             dirty: Vec::new(),
-            closed: Vec::new(),
+            closed: VecDeque::new(),
             drained: Vec::new(),
             listening: true,
             stopping: false,
@@ -150,7 +150,7 @@ impl Io {
         if let Some(queue) = conn.out.take() {
             self.pool.put(queue);
         }
-        self.closed.push(id);
+        self.closed.push_back(id);
     }
 
     /// Writes what is queued, then closes; nothing is received any more, nothing can be sent.
@@ -271,14 +271,16 @@ impl Io {
         self.throttled.push_back((until, id));
     }
 
-    /// Lists those whose pause is over.
+    /// Lists those whose pause is over, as ones who had their turn: many may end at one tick, and whoever
+    /// has not been read at all goes first.
     pub(crate) fn end_throttles(&mut self) {
         while self.throttled.front().is_some_and(|(until, _)| *until <= self.tick) {
             let Some((_, id)) = self.throttled.pop_front() else { return };
             let Some(conn) = find(&mut self.conns, id) else { continue };
             conn.in_ready = false;
             conn.throttled = false;
-            self.end_pause(id);
+            self.forgive_silence(id);
+            self.mark_again(id);
         }
     }
 
@@ -309,12 +311,16 @@ impl Io {
 
     /// Goes on with a connection that was paused by us: its silence meanwhile does not count.
     pub(crate) fn end_pause(&mut self, id: ConnId) {
+        self.forgive_silence(id);
+        self.mark_ready(id);
+    }
+
+    fn forgive_silence(&mut self, id: ConnId) {
         let Some(conn) = find(&mut self.conns, id) else { return };
         if conn.logged_in {
             conn.active_at = self.tick;
         }
         self.arm(id);
-        self.mark_ready(id);
     }
 
     /// Makes sure that the wheel comes due no later than the connection's deadline.

@@ -14,7 +14,7 @@ pub(crate) const FRAMES_PER_VISIT: u8 = 16;
 pub(crate) const FIRST_READ_BYTES: usize = 16 << 10;
 /// Time of one turn that connections get which were visited already and have more, and as much again for
 /// those that are not logged in: by then what the others sent meanwhile is read.
-pub(crate) const LATER_VISITS: Duration = Duration::from_micros(200);
+pub(crate) const LATER_VISITS: Duration = Duration::from_micros(100);
 /// How long a connection is not read that has sent more than it may. Not shorter, so that who goes on
 /// sending costs few visits.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);

@@ -32,6 +32,24 @@ fn a_peer_that_shuts_down_after_pipelining_gets_all_answers() {
 }
 
 #[test]
+fn connections_that_end_together_are_removed_between_what_others_send() {
+    let node = Node::start(Config::default());
+    let clients: Vec<(Client, ConnId)> = (0..64).map(|_| node.log_in()).collect();
+    let ids: Vec<ConnId> = clients.iter().map(|(_, id)| *id).collect();
+    let closing = ids.clone();
+    let before = node.call(move |io, _| {
+        closing.into_iter().for_each(|id| io.close(id, CloseReason::Handler));
+        io.counters().turns
+    });
+    for id in ids {
+        // In the order in which they were closed.
+        node.wait_for(Event::Closed(id, CloseReason::Handler));
+    }
+    let turns = node.counters().turns - before;
+    assert!(turns >= 64 / 8 - 1, "{turns} turns");
+}
+
+#[test]
 fn a_handler_that_owes_answers_keeps_a_half_closed_connection() {
     let node = Node::start(Config::default());
     let (mut client, id) = node.log_in();
