@@ -17,7 +17,7 @@ use clap::Subcommand;
 use crate::clock::unix_ms;
 use crate::config::{Config, StoreKind};
 use crate::data_dir;
-use crate::hash_pool::Hasher;
+use crate::hasher::Hasher;
 use crate::serve;
 use crate::stores::AnyStore;
 use crate::tls;

@@ -1,12 +1,14 @@
 //! aldisd, the server: commands and how they end. What they do is in the modules.
 
 mod admin;
+mod breaks;
 mod clock;
 mod config;
 mod data_dir;
 mod directories;
 mod edge;
 mod hash_pool;
+mod hasher;
 mod http;
 mod link;
 mod mail;

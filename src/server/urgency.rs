@@ -4,12 +4,12 @@
 //! A message takes four steps: reading, committing, the flush's end, pushing. Each waited for as long as
 //! the scheduler lets another run, which is up to its tick: 4 ms, and twice that with two others. So those
 //! who carry messages ask for short slices, which Linux 6.12 and later give them sooner, and the others
-//! offer the core between their steps.
+//! offer the core between their steps; a password's hash is one long step, so a timer cuts it.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::sys;
+use crate::sys::{self, BreakTimer};
 
 /// Nice value of those who answer questions: a tenth of the share of those who carry messages, where the
 /// core does not suffice for both. Not less, because syncs are questions, too.
@@ -24,6 +24,13 @@ const SLICE: Duration = Duration::from_micros(100);
 /// Time after which a thread with many short steps offers the core to others: what a few answers take.
 const OFFER_AFTER: Duration = Duration::from_micros(200);
 
+/// Time after which who checks a password pauses, where others want its core.
+const BREAK_AFTER: Duration = Duration::from_micros(200);
+
+/// Length of such a pause: a reactor's turn fits. Not an offer as those of readers: the scheduler gives the
+/// core back at once to whoever has had the least of it, and keeps it there up to its tick.
+const BREAK: Duration = Duration::from_micros(50);
+
 /// The calling thread carries messages.
 pub fn carry_messages() {
     tell(sys::set_time_slice(SLICE));
@@ -37,9 +44,26 @@ pub fn answer_questions() -> Offer {
     Offer { since: Instant::now() }
 }
 
-/// The calling thread checks passwords.
-pub fn check_passwords() {
+/// The calling thread checks passwords. It shall do so during the breaks' time.
+pub fn check_passwords() -> Breaks {
     step_back(NICE_OF_HASHERS);
+    let timer = BreakTimer::new(BREAK_AFTER, BREAK);
+    Breaks { timer: timer.map_err(warn).ok() }
+}
+
+/// Lets others run in the midst of long work.
+pub struct Breaks {
+    timer: Option<BreakTimer>,
+}
+
+impl Breaks {
+    /// Does the work, with breaks.
+    pub fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.timer {
+            Some(timer) => timer.during(work),
+            None => work(),
+        }
+    }
 }
 
 /// Lets others run now and then.
@@ -65,8 +89,12 @@ fn step_back(nice: i32) {
 /// Goes on all the same: it costs time under load, nothing else.
 fn tell(result: io::Result<()>) {
     if let Err(error) = result {
-        let thread = std::thread::current();
-        let name = thread.name().unwrap_or_default().to_owned();
-        log::warn!("{name} is no more and no less urgent than others: {error}");
+        warn(error);
     }
+}
+
+fn warn(error: io::Error) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or_default();
+    log::warn!("{name} is not as urgent as it should be: {error}");
 }
