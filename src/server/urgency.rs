@@ -27,8 +27,8 @@ const OFFER_AFTER: Duration = Duration::from_micros(200);
 /// Time after which who checks a password pauses, where others want its core.
 const BREAK_AFTER: Duration = Duration::from_micros(200);
 
-/// Length of such a pause: a reactor's turn fits. Not an offer as those of readers: the scheduler gives the
-/// core back at once to whoever has had the least of it, and keeps it there up to its tick.
+/// Length of such a pause: whoever waits gets the core, and keeps it for a slice. Not an offer as those of
+/// readers, after which the scheduler goes on with whoever has had the least of the core, up to its tick.
 const BREAK: Duration = Duration::from_micros(50);
 
 /// The calling thread carries messages.
@@ -44,7 +44,7 @@ pub fn answer_questions() -> Offer {
     Offer { since: Instant::now() }
 }
 
-/// The calling thread checks passwords. It shall do so during the breaks' time.
+/// The calling thread checks passwords. It shall do so within [`Breaks::during`].
 pub fn check_passwords() -> Breaks {
     step_back(NICE_OF_HASHERS);
     let timer = BreakTimer::new(BREAK_AFTER, BREAK);
